@@ -1,0 +1,37 @@
+"""Why did a convolutional network say so? The maths behind the page, for people who write Python.
+
+    from explainers import load, explain
+    network = load("lite0")
+    explain(network, "cat.jpg", "tabby, tabby cat")
+"""
+
+from . import backprop, cam  # each registers its methods
+from .api import ask, explain
+from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
+from .explanation import Explanation, Question, to_npz
+from .network import Network, View
+from .photo import Photo, read
+from .registry import METHODS, Method
+from .zoo import load
+
+__all__ = [
+    "METHODS",
+    "ExplainError",
+    "Explanation",
+    "Method",
+    "ModelError",
+    "Network",
+    "OptionError",
+    "Photo",
+    "PhotoError",
+    "Question",
+    "TargetError",
+    "View",
+    "ask",
+    "backprop",
+    "cam",
+    "explain",
+    "load",
+    "read",
+    "to_npz",
+]

@@ -1,0 +1,138 @@
+"""What a network is made of, found by one pass of noise through it.
+
+Which layers can be explained, which of them is the last convolutional one, whether the head is a
+global average followed by a linear layer, and which activation functions are in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .errors import ModelError
+
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+NONLINEARITIES = frozenset(
+    "relu relu_ relu6 hardtanh hardtanh_ silu gelu hardswish leaky_relu leaky_relu_ elu elu_ celu "
+    "selu mish prelu rrelu softplus logsigmoid tanhshrink softsign".split()
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in the network whose activation can be tapped.
+
+    channels, height, width: of its activation for an input of the network's own size.
+    reduction: input pixels per activation cell.
+    """
+
+    name: str
+    title: str
+    channels: int
+    height: int
+    width: int
+    reduction: int
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What `discover` found; see `Network` for the meaning of the fields."""
+
+    layers: dict[str, Layer]
+    last: str
+    cam_weights: Tensor | None
+    nonlinearities: frozenset[str]
+
+
+class _Nonlinearities(TorchFunctionMode):
+    """Notes the name of every activation function that is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name in NONLINEARITIES:
+            self.names.add(name.rstrip("_"))
+        return func(*args, **(kwargs or {}))
+
+
+def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None) -> Discovery:
+    """Pass `probe` (1, 3, H, W) through `module` and note what it is made of.
+
+    titles: layer name -> title, input to output; None finds the stages by itself. Raises
+    ModelError when there is no convolutional feature map to explain.
+    """
+    maps: dict[str, Tensor] = {}  # in order of completion
+    pooled: dict[int, Tensor] = {}  # held, so that no id is used twice
+
+    def note(name: str):
+        def hook(child: nn.Module, _inputs: object, output: object) -> None:
+            if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[-1] < 2:
+                return
+            if isinstance(child, POOLS):
+                pooled[id(output)] = output
+            if id(output) not in pooled:
+                maps.pop(name, None)
+                maps[name] = output
+
+        return hook
+
+    hooks = [child.register_forward_hook(note(n)) for n, child in module.named_modules() if n]
+    try:
+        with torch.no_grad(), _Nonlinearities() as seen:
+            logits = module(probe)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not maps or logits.ndim != 2:
+        raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
+    stages = _stages(module, maps)
+    last = _last(maps, stages)
+    names = [n for n in maps if n == last or n in (titles or stages)]
+    named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
+    named[last] += ", the last convolution"
+    layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
+    weights = _cam_weights(module, maps[last], logits)
+    return Discovery(layers, last, weights, frozenset(seen.names))
+
+
+def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
+    """timm's own list of stages, and the numbered siblings between them (blocks.3, blocks.5)."""
+    info = getattr(module, "feature_info", None) or ()
+    stages = {str(stage["module"]) for stage in getattr(info, "info", info)} & set(maps)
+    for stage in tuple(stages):
+        parent, _, number = stage.rpartition(".")
+        for name, child in module.get_submodule(parent).named_children():
+            if number.isdigit() and name.isdigit() and any(True for _ in child.children()):
+                stages.add(f"{parent}.{name}")
+    return stages & set(maps)
+
+
+def _last(maps: Mapping[str, Tensor], stages: set[str]) -> str:
+    """The module that hands over the final feature map, by its best-known name."""
+    final = id(list(maps.values())[-1])
+    same = [name for name, value in maps.items() if id(value) == final]
+    return next((name for name in reversed(same) if name in stages), same[-1])
+
+
+def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
+    _, channels, height, width = value.shape
+    size = f"{width} × {height}, {channels} channels"
+    reduction = round(probe.shape[-1] / width)
+    return Layer(name, f"{title} · {size}", channels, height, width, reduction)
+
+
+def _cam_weights(module: nn.Module, final: Tensor, logits: Tensor) -> Tensor | None:
+    """Weights of the linear head, if the logits are that layer on the global average of `final`."""
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    if not linear or linear[-1].in_features != final.shape[1]:
+        return None
+    with torch.no_grad():
+        same = torch.allclose(linear[-1](final.mean((2, 3))), logits, rtol=1e-3, atol=1e-3)
+    return linear[-1].weight.detach() if same else None

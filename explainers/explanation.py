@@ -1,0 +1,116 @@
+"""What every method returns."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from .network import Frame, Network, View
+
+if TYPE_CHECKING:
+    from .photo import Photo
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Raw, signed maps of one method, one per target.
+
+    values: float32 on the CPU, (K, h, w) at the layer's own resolution or (K, 3, H, W) at the
+    input's; no ReLU, no scaling, no colour. targets: K class indices; against: the class whose
+    logit was subtracted, if any. logits, probabilities: (classes,). frame: the part of the photo
+    that the map covers, as fractions. done: share of the work that is in this map; a slow method
+    yields it growing to 1.
+    """
+
+    method: str
+    values: Tensor
+    targets: tuple[int, ...]
+    logits: Tensor
+    probabilities: Tensor
+    frame: Frame
+    against: int | None = None
+    layer: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    done: float = 1.0
+    labels: tuple[str, ...] = ()
+    photo: Photo | None = None
+
+    @property
+    def per_pixel(self) -> bool:
+        """True for (K, 3, H, W): a value for each colour of each input pixel."""
+        return self.values.ndim == 4
+
+    def _repr_png_(self) -> bytes:
+        """Notebooks show the map over its photo."""
+        from .render import panel  # a picture is made only when one is asked for
+
+        return panel(self.photo, [self]) if self.photo else b""
+
+    def save(self, path: str) -> None:
+        """Write the picture (.png) or the raw maps (.npz)."""
+        data = to_npz([self]) if str(path).endswith(".npz") else self._repr_png_()
+        with open(path, "wb") as file:
+            file.write(data)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a method: why does this network, seeing this view, score these targets so?
+
+    layer: the layer that the CAM family explains. against: a class whose logit is subtracted from
+    each target's ("why A and not B").
+    """
+
+    network: Network
+    view: View
+    targets: tuple[int, ...]
+    layer: str
+    against: int | None = None
+
+    def answer(
+        self, method: str, values: Tensor, logits: Tensor, since: float, **more: Any
+    ) -> Explanation:
+        """The explanation; logits: (1, classes) of the view; since: `perf_counter()` at start."""
+        logits = logits.detach()[0].float().cpu()
+        return Explanation(
+            method=method,
+            values=values.detach().float().cpu(),
+            targets=self.targets,
+            logits=logits,
+            probabilities=self.network.probabilities(logits),
+            frame=self.view.frame,
+            against=self.against,
+            seconds=time.perf_counter() - since,
+            labels=self.network.labels,
+            **more,
+        )
+
+
+def to_npz(explanations: Sequence[Explanation]) -> bytes:
+    """The raw maps of several methods: an array for each, and `about`, their settings as JSON."""
+    arrays = {explanation.method: explanation.values.numpy() for explanation in explanations}
+    about = [
+        {
+            "method": each.method,
+            "targets": list(each.targets),
+            "against": each.against,
+            "classes": [each.labels[target] for target in each.targets] if each.labels else [],
+            "logits": [float(each.logits[target]) for target in each.targets],
+            "probabilities": [float(each.probabilities[target]) for target in each.targets],
+            "layer": each.layer,
+            "frame": list(each.frame),
+            "options": dict(each.options),
+        }
+        for each in explanations
+    ]
+    file = io.BytesIO()
+    np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+    return file.getvalue()

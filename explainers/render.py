@@ -1,0 +1,255 @@
+"""The only place where numbers become colours.
+
+Maps arrive raw and signed. Here they are scaled, coloured and laid over the right pixels of the
+photo. Everything returns uint8 arrays or encoded bytes; nothing of a photo's metadata survives.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import OptionError
+from .explanation import Explanation
+from .photo import Photo
+
+Scale = Literal["each", "shared"]
+Pixels = Literal["colour", "strength"]
+
+DEFAULT = "Cividis"
+# Cividis and Viridis read alike with and without colour vision; Jet is here because papers use it.
+COLOURMAPS = {
+    "Cividis": cv2.COLORMAP_CIVIDIS,
+    "Viridis": cv2.COLORMAP_VIRIDIS,
+    "Inferno": cv2.COLORMAP_INFERNO,
+    "Turbo": cv2.COLORMAP_TURBO,
+    "Jet": cv2.COLORMAP_JET,
+}
+_BLUE, _ORANGE = (33, 102, 172), (230, 97, 1)  # against and for: told apart by colour-blind eyes
+_PAPER, _INK, _DIM = (255, 255, 255), (24, 24, 27), (113, 113, 122)
+_STRONG = 99.5  # per cent: a few glaring pixels must not darken all others
+
+
+@cache
+def colours(name: str, signed: bool = False) -> np.ndarray:
+    """(256, 3) RGB: from nothing to the strongest, or from against (blue) to for (orange)."""
+    if signed:
+        ends = np.array([_BLUE, _PAPER, _ORANGE], dtype=np.float32)
+        return np.stack(
+            [np.interp(np.linspace(0, 2, 256), [0, 1, 2], ends[:, c]) for c in range(3)], 1
+        ).astype(np.uint8)
+    if name not in COLOURMAPS:
+        raise OptionError(f"The colour maps are {', '.join(COLOURMAPS)}: choose one of them.")
+    ramp = np.arange(256, dtype=np.uint8).reshape(-1, 1)
+    return cv2.applyColorMap(ramp, COLOURMAPS[name])[:, 0, ::-1].copy()
+
+
+def stops(name: str, signed: bool = False, count: int = 9) -> list[str]:
+    """Hex colours along the map, for a legend."""
+    chosen = colours(name, signed)[np.linspace(0, 255, count).astype(int)]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in chosen]
+
+
+def signed(explanation: Explanation) -> bool:
+    """Contrastive maps show both signs; others show evidence for the class only."""
+    return explanation.against is not None and not explanation.per_pixel
+
+
+def heat(explanation: Explanation, scale: Scale = "each") -> np.ndarray:
+    """Strengths (K, h, w) in 0..1, or -1..1 for a contrastive map.
+
+    Maps lose what speaks against the class (the ReLU of the Grad-CAM paper); per-pixel values
+    become the largest magnitude over the colours. scale: "each" map by its own maximum, or
+    "shared" by the largest of them all, so that classes can be compared.
+    """
+    values = explanation.values.numpy()
+    if explanation.per_pixel:
+        values = np.abs(values).max(axis=1)
+        top = np.percentile(values, _STRONG, axis=(1, 2))
+    else:
+        values = values if signed(explanation) else np.maximum(values, 0)
+        top = np.abs(values).max(axis=(1, 2))
+    if scale == "shared":
+        top = np.full_like(top, top.max())
+    return np.clip(values / np.maximum(top, 1e-12)[:, None, None], -1, 1)
+
+
+def _enlarge(values: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Bilinear enlargement (cell centres on cell centres), or averaging when shrinking."""
+    shrinks = values.shape[0] > height
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(values, (width, height), interpolation=how)
+
+
+def _box(explanation: Explanation, width: int, height: int) -> tuple[int, int, int, int]:
+    """The map's frame in pixels of a picture of the photo."""
+    left, top, right, bottom = explanation.frame
+    return round(left * width), round(top * height), round(right * width), round(bottom * height)
+
+
+def layer(
+    explanation: Explanation,
+    row: int,
+    size: tuple[int, int],
+    *,
+    colourmap: str = DEFAULT,
+    scale: Scale = "each",
+    pixels: Pixels = "colour",
+) -> np.ndarray:
+    """One map as (H, W, 4), to be laid over a picture of the whole photo of that size (W, H).
+
+    Weak places are see-through, so that the photo stays readable; places outside the map's frame
+    are dimmed, since the network never saw them.
+    """
+    width, height = size
+    left, top, right, bottom = _box(explanation, width, height)
+    canvas = np.zeros((height, width, 4), dtype=np.uint8)
+    canvas[..., 3] = 150
+    inside = (right - left, bottom - top)
+    if explanation.per_pixel and pixels == "colour":
+        picture = _enlarge(_embossed(explanation, row, scale), *inside)
+        patch = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    else:
+        values = _enlarge(heat(explanation, scale)[row].astype(np.float32), *inside)
+        both = signed(explanation)
+        steps = (values + 1) / 2 if both else values
+        rgb = colours(colourmap, both)[(np.clip(steps, 0, 1) * 255).round().astype(np.uint8)]
+        alpha = np.clip(np.abs(values) * 1.6, 0, 1) ** 0.7 * 0.9 + 0.1
+        patch = np.dstack([rgb, (alpha * 255).astype(np.uint8)])
+    canvas[top:bottom, left:right] = patch
+    return canvas
+
+
+def _embossed(explanation: Explanation, row: int, scale: Scale) -> np.ndarray:
+    """Signed colours on mid-grey (H, W, 3), as papers show guided backprop."""
+    values = explanation.values.numpy()
+    chosen = values if scale == "shared" else values[row]
+    top = np.percentile(np.abs(chosen), _STRONG)
+    return ((values[row].transpose(1, 2, 0) / max(top, 1e-12)).clip(-1, 1) * 127 + 128).astype(
+        np.uint8
+    )
+
+
+def shrink(photo: Photo, longest: int) -> np.ndarray:
+    """The photo (H, W, 3) with its longer side at most `longest` pixels."""
+    factor = min(1.0, longest / max(photo.width, photo.height))
+    size = max(1, round(photo.width * factor)), max(1, round(photo.height * factor))
+    return cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def blend(picture: np.ndarray, over: np.ndarray, opacity: float) -> np.ndarray:
+    """`over` (H, W, 4) laid on `picture` (H, W, 3) with that opacity (0 to 1)."""
+    alpha = over[..., 3:].astype(np.float32) / 255 * opacity
+    return (picture * (1 - alpha) + over[..., :3] * alpha).round().astype(np.uint8)
+
+
+def overlay(
+    photo: Photo,
+    explanation: Explanation,
+    row: int = 0,
+    *,
+    opacity: float = 0.75,
+    longest: int = 640,
+    colourmap: str = DEFAULT,
+    scale: Scale = "each",
+    pixels: Pixels = "colour",
+) -> np.ndarray:
+    """The photo with one map over it (H, W, 3)."""
+    picture = shrink(photo, longest)
+    size = picture.shape[1], picture.shape[0]
+    over = layer(explanation, row, size, colourmap=colourmap, scale=scale, pixels=pixels)
+    return blend(picture, over, opacity)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """RGB or RGBA pixels as PNG: quick rather than small."""
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order), [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    return data.tobytes()
+
+
+def panel(
+    photo: Photo,
+    explanations: Sequence[Explanation],
+    *,
+    titles: Sequence[str] | None = None,
+    opacity: float = 0.75,
+    colourmap: str = DEFAULT,
+    scale: Scale = "each",
+    pixels: Pixels = "colour",
+    cell: int = 320,
+) -> bytes:
+    """All maps side by side with titles and a legend, a row for each target, as PNG."""
+    picture = shrink(photo, cell)
+    height, width = picture.shape[:2]
+    titles = list(titles or [each.method for each in explanations])
+    targets = explanations[0].targets if explanations else ()
+    gap, head, foot = 12, 30, 44
+    sheet = Image.new(
+        "RGB",
+        (
+            (width + gap) * (len(explanations) + 1) + gap,
+            len(targets) * (height + head) + head + foot,
+        ),
+        _PAPER,
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(["Photo", *titles]):
+        _text(draw, (gap + column * (width + gap), 8), title, width, 15, _INK)
+    for row, target in enumerate(targets):
+        y = head + row * (height + head)
+        for column, each in enumerate([None, *explanations]):
+            x = gap + column * (width + gap)
+            shown = picture
+            if each is not None:
+                over = layer(
+                    each, row, (width, height), colourmap=colourmap, scale=scale, pixels=pixels
+                )
+                shown = blend(picture, over, opacity)
+            sheet.paste(Image.fromarray(shown), (x, y))
+        first = explanations[0]
+        name = first.labels[target] if first.labels else str(target)
+        if first.against is not None and first.labels:
+            name += f", and not {first.labels[first.against]}"
+        about = f"{name}   {float(first.probabilities[target]):.1%}"
+        _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, _DIM)
+    _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
+    file = io.BytesIO()
+    sheet.save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def _text(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    width: int,
+    size: int,
+    colour: tuple[int, int, int],
+) -> None:
+    """A line of text, cut with an ellipsis where it would leave its column."""
+    font = ImageFont.load_default(size)
+    if draw.textlength(text, font) > width:
+        while text and draw.textlength(text + "…", font) > width:
+            text = text[:-1]
+        text += "…"
+    draw.text(at, text, colour, font)
+
+
+def _legend(
+    sheet: Image.Image, explanations: Sequence[Explanation], colourmap: str, y: int, x: int
+) -> None:
+    both = any(signed(each) for each in explanations)
+    ramp = Image.fromarray(colours(colourmap, both)[None]).resize((180, 12))
+    draw = ImageDraw.Draw(sheet)
+    low, high = ("against", "for the class") if both else ("none", "strongest")
+    _text(draw, (x, y), low, 120, 13, _DIM)
+    start = x + int(draw.textlength(low, ImageFont.load_default(13))) + 8
+    sheet.paste(ramp, (start, y + 2))
+    _text(draw, (start + 188, y), high, 160, 13, _DIM)
