@@ -65,6 +65,19 @@ def _no_cam(network: Network) -> str | None:
     )
 
 
+def identity_gap(cam: Explanation, gradcam: Explanation) -> float | None:
+    """Largest difference between CAM and Grad-CAM times the number of places, of CAM's range.
+
+    On a head of global average and linear layer the two are the same map (Selvaraju et al. 2017,
+    section 3.1), so this is rounding error. None where they look at different layers.
+    """
+    if cam.layer != gradcam.layer:
+        return None
+    places = gradcam.values.shape[-1] * gradcam.values.shape[-2]
+    spread = cam.values.max() - cam.values.min()
+    return float((gradcam.values * places - cam.values).abs().max() / spread)
+
+
 @register(
     "cam",
     title="CAM",

@@ -48,6 +48,18 @@ class Explanation:
         """True for (K, 3, H, W): a value for each colour of each input pixel."""
         return self.values.ndim == 4
 
+    def peak(self, row: int = 0) -> tuple[float, float]:
+        """Where the map of that target is strongest: (x, y) as fractions of the photo."""
+        values = self.values[row]
+        values = values.abs().amax(0) if self.per_pixel else values
+        height, width = values.shape
+        y, x = divmod(int(values.argmax()), width)
+        left, top, right, bottom = self.frame
+        return (
+            left + (x + 0.5) / width * (right - left),
+            top + (y + 0.5) / height * (bottom - top),
+        )
+
     def _repr_png_(self) -> bytes:
         """Notebooks show the map over its photo."""
         from .render import panel  # a picture is made only when one is asked for

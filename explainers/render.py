@@ -22,12 +22,13 @@ from .photo import Photo
 Scale = Literal["each", "shared"]
 Pixels = Literal["colour", "strength"]
 
-DEFAULT = "Cividis"
-# Cividis and Viridis read alike with and without colour vision; Jet is here because papers use it.
+DEFAULT = "Inferno"
+# The first three grow evenly in lightness, so they read alike with and without colour vision; Jet
+# is here because papers use it.
 COLOURMAPS = {
-    "Cividis": cv2.COLORMAP_CIVIDIS,
-    "Viridis": cv2.COLORMAP_VIRIDIS,
     "Inferno": cv2.COLORMAP_INFERNO,
+    "Viridis": cv2.COLORMAP_VIRIDIS,
+    "Cividis": cv2.COLORMAP_CIVIDIS,
     "Turbo": cv2.COLORMAP_TURBO,
     "Jet": cv2.COLORMAP_JET,
 }
@@ -120,7 +121,7 @@ def layer(
         both = signed(explanation)
         steps = (values + 1) / 2 if both else values
         rgb = colours(colourmap, both)[(np.clip(steps, 0, 1) * 255).round().astype(np.uint8)]
-        alpha = np.clip(np.abs(values) * 1.6, 0, 1) ** 0.7 * 0.9 + 0.1
+        alpha = 0.08 + 0.92 * np.abs(values) ** 0.8
         patch = np.dstack([rgb, (alpha * 255).astype(np.uint8)])
     canvas[top:bottom, left:right] = patch
     return canvas

@@ -1,0 +1,15 @@
+"""Seeing Why: builds the page and launches it. Run `python app.py` and open the address it prints.
+
+Settings are environment variables, listed in `explainers/settings.py` and in the README.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+
+from tabs.page import launch
+
+if __name__ == "__main__":
+    launch()

@@ -1,0 +1,155 @@
+"""The networks on offer: names, weights and where they come from, how they want their pixels.
+
+Revisions and digests are those of the files on the Hub, so a file that differs is never used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import timm
+from timm.data import ImageNetInfo
+
+BUNDLED = "lite0"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network of the picker.
+
+    key: its name in code and settings. arch, tag: timm's architecture and weights. repo, revision,
+    filename, sha256: the weights on the Hub (a digest of None: the one that the Hub announces).
+    megabytes: size of that file. remark: what it is good for, in one sentence. bundled: the weights
+    come with an installed package, and no Hub is needed.
+    """
+
+    key: str
+    title: str
+    arch: str
+    tag: str
+    repo: str
+    licence: str
+    megabytes: int
+    remark: str
+    revision: str = "main"
+    sha256: str | None = None
+    filename: str = "model.safetensors"
+    task: str = "ImageNet, 1000 classes"
+    bundled: bool = False
+
+    @property
+    def url(self) -> str:
+        """The model card."""
+        return f"https://huggingface.co/{self.repo}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What it takes to build a network and feed it; mean and std per channel of pixels in 0..1."""
+
+    arch: str
+    labels: tuple[str, ...]
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    crop_pct: float
+    licence: str
+
+
+CATALOGUE: tuple[Entry, ...] = (
+    Entry(
+        key=BUNDLED,
+        title="EfficientNet-Lite0",
+        arch="tf_efficientnet_lite0",
+        tag="in1k",
+        repo="timm/tf_efficientnet_lite0.in1k",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        licence="Apache-2.0",
+        megabytes=19,
+        remark="Small and quick, and there without a network connection.",
+        bundled=True,
+    ),
+    Entry(
+        key="resnet50",
+        title="ResNet-50",
+        arch="resnet50",
+        tag="tv_in1k",
+        repo="timm/resnet50.tv_in1k",
+        revision="78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+        sha256="5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
+        licence="BSD-3-Clause",
+        megabytes=102,
+        remark="The network that most papers on these maps use.",
+    ),
+    Entry(
+        key="resnet18",
+        title="ResNet-18",
+        arch="resnet18",
+        tag="tv_in1k",
+        repo="timm/resnet18.tv_in1k",
+        revision="bbd144b3e5565108aad885f145491d11bc6ce807",
+        sha256="694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+        licence="BSD-3-Clause",
+        megabytes=47,
+        remark="A shallow sibling of ResNet-50: quicker, and wrong more often.",
+    ),
+    Entry(
+        key="vgg16",
+        title="VGG-16",
+        arch="vgg16",
+        tag="tv_in1k",
+        repo="timm/vgg16.tv_in1k",
+        revision="b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
+        sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+        licence="BSD-3-Clause",
+        megabytes=553,
+        remark="Large and old; its fully connected head leaves Grad-CAM possible, and not CAM.",
+    ),
+    Entry(
+        key="densenet121",
+        title="DenseNet-121",
+        arch="densenet121",
+        tag="tv_in1k",
+        repo="timm/densenet121.tv_in1k",
+        revision="f0d0f2698a02cb133b09d48396db6e1e46fe9f3b",
+        sha256="c894c6d9caa317a8ca1942986dee7a16a86c77734a4d691d2abe05389cfef358",
+        licence="Apache-2.0",
+        megabytes=32,
+        remark="Every layer sees all earlier ones, so its last maps mix fine and coarse features.",
+    ),
+)
+
+# ImageNet's first names are unique but for these.
+_TELL_APART = {
+    134: "crane (bird)",
+    517: "crane (machine)",
+    264: "Cardigan Welsh corgi",
+    638: "maillot (tights)",
+    639: "maillot (swimsuit)",
+}
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet-1k in order: the first synonym of each, all different."""
+    info = ImageNetInfo()
+    names = (info.index_to_description(i, detailed=False).split(",")[0] for i in range(1000))
+    return tuple(_TELL_APART.get(index, name.strip()) for index, name in enumerate(names))
+
+
+def recipe(entry: Entry) -> Recipe:
+    """How to build an entry of the catalogue and prepare its photos, as timm evaluates it."""
+    name = f"{entry.arch}.{entry.tag}" if entry.tag else entry.arch
+    cfg = timm.get_pretrained_cfg(name)
+    return Recipe(
+        arch=entry.arch,
+        labels=imagenet_labels(),
+        size=cfg.input_size[-1],
+        mean=tuple(cfg.mean),
+        std=tuple(cfg.std),
+        interpolation=cfg.interpolation,
+        crop_pct=cfg.crop_pct,
+        licence=entry.licence,
+    )

@@ -1,0 +1,92 @@
+"""What whoever runs the page may choose, read from the environment once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from .errors import OptionError
+
+YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field, the environment variable that sets it, and what it means.
+
+    startup: SEEING_WHY_STARTUP, comma-separated keys of the networks fetched after the start;
+        empty for none.
+    hub_ids: SEEING_WHY_HUB_IDS, "on" or "off": may a visitor type the Hub id of another network?
+    model_mb: SEEING_WHY_MODEL_MB, memory for networks in MB; past it the least used ones leave.
+    hub_file_mb: SEEING_WHY_HUB_FILE_MB, the largest weights file in MB that is taken from the Hub.
+    device: SEEING_WHY_DEVICE, "cpu", "cuda", "cuda:1", ...; "auto" is CUDA where there is one.
+    endpoint: HF_ENDPOINT, the Hub to ask.
+    cache_dir: HF_HUB_CACHE, else hub/ in HF_HOME, else None: huggingface_hub's own choice.
+    hub_timeout: SEEING_WHY_HUB_TIMEOUT, seconds the Hub has to answer a first question.
+    """
+
+    startup: tuple[str, ...] = ("resnet50", "resnet18")
+    hub_ids: bool = False
+    model_mb: int = 1600
+    hub_file_mb: int = 600
+    device: str = "auto"
+    endpoint: str = "https://huggingface.co"
+    cache_dir: str | None = None
+    hub_timeout: int = 5
+
+    @property
+    def torch_device(self) -> str:
+        """The device that "auto" stands for here, or the one named."""
+        if self.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.device
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises OptionError that names the variable with a bad value."""
+    given, default = environ.get, Settings()
+    startup = given("SEEING_WHY_STARTUP", ",".join(default.startup))
+    home = given("HF_HOME")
+    return Settings(
+        startup=tuple(key.strip() for key in startup.split(",") if key.strip()),
+        hub_ids=_switch(environ, "SEEING_WHY_HUB_IDS", default.hub_ids),
+        model_mb=_whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
+        hub_file_mb=_whole(environ, "SEEING_WHY_HUB_FILE_MB", default.hub_file_mb),
+        device=_device(given("SEEING_WHY_DEVICE", default.device)),
+        endpoint=(given("HF_ENDPOINT") or default.endpoint).rstrip("/"),
+        cache_dir=given("HF_HUB_CACHE") or (os.path.join(home, "hub") if home else None),
+        hub_timeout=_whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),
+    )
+
+
+def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    value = environ.get(name, YES[0] if default else "").strip().lower()
+    if value not in YES + NO:
+        raise OptionError(f"{name} is neither on nor off: set it to 1 or 0.")
+    return value in YES
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name, "").strip() or str(default)
+    if not value.isdecimal() or not 1 <= int(value) <= 10**6:
+        raise OptionError(f"{name} must be a whole number of 1 or more, such as {default}.")
+    return int(value)
+
+
+def _device(value: str) -> str:
+    value = value.strip().lower() or "auto"
+    problem = f"SEEING_WHY_DEVICE must be auto, cpu or cuda, and cannot be “{value[:20]}” here."
+    if value == "auto":
+        return value
+    try:
+        device = torch.device(value)
+        if device.type == "cuda":
+            torch.cuda.get_device_properties(device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise OptionError(problem) from error
+    if device.type not in ("cpu", "cuda"):
+        raise OptionError(problem)
+    return value

@@ -1,0 +1,1 @@
+"""The page: widgets and wiring, no maths."""

@@ -1,0 +1,73 @@
+"""The page as a whole: header, shared widgets, a tab for each idea, the programming interface."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import gradio as gr
+
+from explainers.settings import from_environment
+from explainers.zoo import Zoo
+
+from . import endpoints, maps, subject
+
+HERE = Path(__file__).parent
+HOUR = 3600
+UPLOAD = "24mb"  # a little more than a photo may have, so that our own sentence explains the limit
+VISITORS = 200  # sessions in memory: each holds at most one photo of a few MB
+
+HEADER = """<header class="hero"><h1>Seeing Why</h1>
+<p>Drop a photo, pick a class, and see <em>why</em> a convolutional network said so: every method
+side by side, on the same photo.</p></header>"""
+
+TABS = {"maps": ("Maps", maps)}
+
+THEME = gr.themes.Default(
+    primary_hue="indigo",
+    neutral_hue="zinc",
+    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
+    font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+).set(  # the usual subdued grey is too faint to read
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_label_text_color="*neutral_700",
+    block_title_text_color="*neutral_700",
+)
+
+
+def build(zoo: Zoo) -> gr.Blocks:
+    """The page; `zoo` holds the networks that all visitors share."""
+    with gr.Blocks(
+        title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=False
+    ) as page:
+        gr.HTML(HEADER)
+        shared = subject.build(zoo)
+        with gr.Tabs(elem_id="tabs"):
+            for name, (title, module) in TABS.items():
+                with gr.Tab(title, id=name) as tab:
+                    module.build(shared)
+                tab.select(lambda name=name: name, None, shared.tab, api_visibility="private")
+        endpoints.build(zoo)
+    return page.queue(default_concurrency_limit=2, max_size=64)
+
+
+def launch(**options: object) -> None:
+    """Start: the page is up with the bundled network; the others follow in the background."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    zoo = Zoo(from_environment())
+    zoo.get()
+    zoo.start()
+    build(zoo).launch(
+        theme=THEME,
+        css_paths=sorted(HERE.glob("*.css")),
+        footer_links=["api", "settings"],
+        max_file_size=UPLOAD,
+        state_session_capacity=VISITORS,
+        mcp_server=True,
+        show_error=False,
+        ssr_mode=False,
+        **options,
+    )
