@@ -53,7 +53,7 @@ def question(
     if targets is None:
         chosen = (int(network.recorded(view, network.last).logits.argmax()),)
     else:
-        named = [targets] if isinstance(targets, int | str) else list(targets)
+        named = [targets] if isinstance(targets, int | np.integer | str) else list(targets)
         chosen = tuple(dict.fromkeys(network.resolve(target) for target in named))
     if not 1 <= len(chosen) <= MOST_TARGETS:
         raise OptionError(f"Choose between one and {MOST_TARGETS} classes to explain.")

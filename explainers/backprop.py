@@ -7,7 +7,8 @@ the forward pass swaps the calls, so that no module is touched and two visitors 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,20 +45,33 @@ class _GuidedRelu(torch.autograd.Function):
         return torch.ops.aten.hardtanh_backward(gradient, y, 0.0, ctx.top).clamp_(min=0), None, None
 
 
+class _OpenRelu(_GuidedRelu):
+    """The same without the cut at the top, so that a saturated ReLU6 still says where it looks."""
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ctx.top = torch.inf
+        return _GuidedRelu.backward(ctx, gradient)
+
+
 def _relu(x: Tensor, inplace: bool = False) -> Tensor:
     return _GuidedRelu.apply(x, torch.inf, inplace)
 
 
-def _relu6(x: Tensor, inplace: bool = False) -> Tensor:
-    return _GuidedRelu.apply(x, 6.0, inplace)
+def _relu6(x: Tensor, inplace: bool = False, rule: Any = _GuidedRelu) -> Tensor:
+    return rule.apply(x, 6.0, inplace)
 
 
 def _hardtanh(
-    x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+    x: Tensor,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
+    rule: Any = _GuidedRelu,
 ) -> Tensor:
     if min_val != 0:  # not a rectifier
         return F.hardtanh(x, min_val, max_val, inplace)
-    return _GuidedRelu.apply(x, float(max_val), inplace)
+    return rule.apply(x, float(max_val), inplace)
 
 
 def _inplace(function: Any) -> Any:
@@ -74,11 +88,20 @@ _SWAPS = {
     F.hardtanh: _hardtanh,
     F.hardtanh_: _inplace(_hardtanh),
 }
+_OPEN_SWAPS = _SWAPS | {
+    F.relu6: partial(_relu6, rule=_OpenRelu),
+    F.hardtanh: partial(_hardtanh, rule=_OpenRelu),
+    F.hardtanh_: _inplace(partial(_hardtanh, rule=_OpenRelu)),
+}
 
 
 class _Guided(TorchFunctionMode):
+    def __init__(self, swaps: Mapping[Any, Any]) -> None:
+        super().__init__()
+        self.swaps = swaps
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        return _SWAPS.get(func, func)(*args, **(kwargs or {}))
+        return self.swaps.get(func, func)(*args, **(kwargs or {}))
 
 
 def _no_guided(network: Network) -> str | None:
@@ -92,15 +115,17 @@ def _no_guided(network: Network) -> str | None:
     )
 
 
-def guided_recording(network: Network, x: Tensor) -> Recording:
+def guided_recording(
+    network: Network, x: Tensor, layers: Sequence[str] = (), *, open_top: bool = False
+) -> Recording:
     """A recorded pass to the input whose ReLUs pass back positive gradients only.
 
-    Raises OptionError where that is not defined, rather than return a plain gradient.
+    open_top: a ReLU6 passes them back even where it is saturated. Raises OptionError where that is not defined, rather than return a plain gradient.
     """
     if reason := _no_guided(network):
         raise OptionError(reason)
-    with _Guided():
-        return network.record(x, inputs=True)
+    with _Guided(_OPEN_SWAPS if open_top else _SWAPS):
+        return network.record(x, layers, inputs=True)
 
 
 def _plain_recording(network: Network, x: Tensor) -> Recording:
@@ -229,7 +254,7 @@ def smoothgrad(
         for first in range(0, samples, batch):
             n = min(batch, samples - first)
             noisy = torch.randn(n, *x.shape[1:], generator=generator) * sigma + x
-            yield noisy, torch.full((n,), 1 / samples)
+            yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype)
 
     options = {"samples": samples, "noise": noise, "seed": seed}
     yield from _averaged("smoothgrad", question, copies(), 1.0, options, samples)
@@ -258,8 +283,8 @@ def integrated(
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     # spread the nodes, so that the growing picture is fair to the whole path from the start
     order = np.argsort(np.arange(steps) * 0.618033988749895 % 1)
-    alphas = torch.tensor((nodes[order] + 1) / 2, dtype=torch.float32)
-    parts = torch.tensor(weights[order] / 2, dtype=torch.float32)
+    alphas = torch.tensor((nodes[order] + 1) / 2, dtype=x.dtype)
+    parts = torch.tensor(weights[order] / 2, dtype=x.dtype)
 
     def path() -> Iterator[tuple[Tensor, Tensor]]:
         pairs = zip(alphas.split(batch), parts.split(batch), strict=True)

@@ -27,7 +27,7 @@ class Layer:
     """A place in the network whose activation can be tapped.
 
     channels, height, width: of its activation for an input of the network's own size.
-    reduction: input pixels per activation cell.
+    reduction: input pixels per activation cell; 0 for a fully connected layer.
     """
 
     name: str
@@ -43,6 +43,8 @@ class Discovery:
     """What `discover` found; see `Network` for the meaning of the fields."""
 
     layers: dict[str, Layer]
+    maps: dict[str, Layer]
+    flat: dict[str, Layer]
     last: str
     cam_weights: Tensor | None
     nonlinearities: frozenset[str]
@@ -72,11 +74,17 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     """
     maps: dict[str, Tensor] = {}  # in order of completion
     pooled: dict[int, Tensor] = {}  # held, so that no id is used twice
+    vectors: dict[str, int] = {}  # units of what comes after the last map, in order
 
     def note(name: str):
         def hook(child: nn.Module, _inputs: object, output: object) -> None:
-            if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[-1] < 2:
+            if not isinstance(output, Tensor):
                 return
+            if output.ndim != 4 or output.shape[-1] < 2:
+                if output.ndim > 1 and output[0].numel() == output.shape[1]:
+                    vectors[name] = output.shape[1]
+                return
+            vectors.clear()
             if isinstance(child, POOLS):
                 pooled[id(output)] = output
             if id(output) not in pooled:
@@ -100,8 +108,12 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
     named[last] += ", the last convolution"
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
+    inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
+    both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
     weights = _cam_weights(module, maps[last], logits)
-    return Discovery(layers, last, weights, frozenset(seen.names))
+    flat = _flat(module, vectors)
+    in_order = {n: both[n] for n in maps if n in both}
+    return Discovery(layers, in_order, flat, last, weights, frozenset(seen.names))
 
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
@@ -114,6 +126,36 @@ def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
             if number.isdigit() and name.isdigit() and any(True for _ in child.children()):
                 stages.add(f"{parent}.{name}")
     return stages & set(maps)
+
+
+def _inner(maps: Mapping[str, Tensor], stages: list[str]) -> dict[str, str]:
+    """For each stage that ends without a rectifier, its last rectified map: stage -> module.
+
+    Such stages (linear bottlenecks, dense blocks) hand over sums in which single channels say
+    little; what is rectified inside them is closer to a detector.
+    """
+    found = {}
+    for stage in stages:
+        if (maps[stage] < 0).any():
+            inside = [n for n in maps if n.startswith(f"{stage}.") and not (maps[n] < 0).any()]
+            found |= {stage: inside[-1]} if inside else {}
+    return found
+
+
+def _flat(module: nn.Module, vectors: Mapping[str, int]) -> dict[str, Layer]:
+    """Fully connected layers, each tapped behind its activation function."""
+    ends: list[str] = []
+    for name in vectors:
+        child = module.get_submodule(name)
+        if isinstance(child, nn.Linear | nn.Conv2d):
+            ends.append(name)
+        elif ends and not any(True for _ in child.children()):
+            ends[-1] = name
+    titles = [f"Fully connected {i + 1}" for i in range(len(ends) - 1)] + ["Class scores"]
+    return {
+        name: Layer(name, f"{title} · {vectors[name]} units", vectors[name], 1, 1, 0)
+        for name, title in zip(ends, titles, strict=bool(ends))
+    }
 
 
 def _last(maps: Mapping[str, Tensor], stages: set[str]) -> str:

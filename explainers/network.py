@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from .dense import quicken
 from .discovery import Layer, discover
 from .errors import OptionError, TargetError
 from .recent import Recent
@@ -56,8 +57,9 @@ class Recording:
     recorded layer (or to the input, when `inputs` is not None) and no further.
     """
 
-    def __init__(self, inputs: Tensor | None) -> None:
+    def __init__(self, inputs: Tensor | None, muted: Mapping[str, int] | None = None) -> None:
         self.inputs = inputs
+        self.muted = muted or {}
         self.activations: dict[str, Tensor] = {}
         self.logits: Tensor = torch.empty(0)
         self._lock = threading.Lock()
@@ -116,7 +118,9 @@ class Network:
 
     head: "softmax" (one label) or "sigmoid" (many). cam_weights: (classes, C) of the linear layer
     when the logits are exactly that layer on the global average of `last`'s activation, else None:
-    what CAM (Zhou et al. 2016) needs. nonlinearities: names of the activation functions met.
+    what CAM (Zhou et al. 2016) needs. maps: `layers` and what is
+    rectified inside stages that end without a rectifier. flat: fully connected layers, which have
+    no geometry. nonlinearities: names of the activation functions met.
     """
 
     def __init__(
@@ -139,7 +143,8 @@ class Network:
         with torch.no_grad():  # inference_mode would make the parameters inference tensors
             self.module = module.eval().requires_grad_(False)
             self.module.to(device, memory_format=torch.channels_last)
-        self._serial = next(_serials)
+        quicken(self.module)
+        self.serial = next(_serials)
         self.key, self.title, self.licence, self.head = key, title, licence, head
         self.labels = tuple(labels)
         self.size, self.crop_pct, self.interpolation = size, crop_pct, interpolation
@@ -150,9 +155,11 @@ class Network:
         probe = probe.to(self.device)
         found = discover(self.module, probe, layers)
         self.layers: dict[str, Layer] = found.layers
+        self.maps: dict[str, Layer] = found.maps
+        self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights = found.cam_weights
-        for name in self.layers:
+        for name in (*self.maps, *self.flat):
             self.module.get_submodule(name).register_forward_hook(self._tap(name))
 
     def _tap(self, name: str):
@@ -164,7 +171,10 @@ class Network:
             first = not recording.activations and recording.inputs is None
             kept = output.detach().requires_grad_() if first else output
             recording.activations[name] = kept
-            return kept.clone()  # what follows may work in place
+            onward = kept.clone()  # what follows may work in place
+            if name in recording.muted:
+                onward[:, recording.muted[name]] = 0
+            return onward
 
         return hook
 
@@ -176,21 +186,32 @@ class Network:
         finally:
             _recording.reset(token)
 
-    def record(self, x: Tensor, layers: Sequence[str] = (), *, inputs: bool = False) -> Recording:
+    def record(
+        self,
+        x: Tensor,
+        layers: Sequence[str] = (),
+        *,
+        inputs: bool = False,
+        gradients: bool = True,
+        muted: Mapping[str, int] | None = None,
+    ) -> Recording:
         """Run x (N, 3, H, W) forward and keep the activations of `layers`.
 
         With `inputs`, gradients reach back to x; else to the earliest of `layers` only, which is
-        why Grad-CAM costs about one forward pass. Raises OptionError for an unknown layer.
+        why Grad-CAM costs about one forward pass. Without `gradients` nothing is kept for them.
+        muted: layer -> a channel of it that what follows sees as zeros; its activation is recorded
+        as it was. Raises OptionError for an unknown layer.
         """
+        layers = (*layers, *(name for name in muted or () if name not in layers))
         for name in layers:
-            if name not in self.layers:
+            if name not in self.maps and name not in self.flat:
                 known = ", ".join(self.layers)
                 raise OptionError(f"{self.title} has no layer “{name}”: choose one of {known}.")
         x = x.to(self.device, memory_format=torch.channels_last)
         if inputs:
             x = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
-        recording = Recording(x if inputs else None)
-        with torch.enable_grad(), self._recorded(recording, layers):
+        recording = Recording(x if inputs else None, muted)
+        with torch.set_grad_enabled(gradients), self._recorded(recording, layers):
             recording.logits = self.module(x)
         return recording
 
@@ -221,8 +242,9 @@ class Network:
             )
         names = {label.casefold(): index for index, label in enumerate(self.labels)}
         wanted = str(target).strip().casefold()
-        if wanted in names:
-            return names[wanted]
+        for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
+            if name in names:
+                return names[name]
         near = [name for name in names if wanted and wanted in name][:3]
         near = near or difflib.get_close_matches(wanted, names, 3)
         hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
@@ -254,14 +276,14 @@ class Network:
             image = image.crop((left, top, left + side, top + side))
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
         tensor = ((pixels - self.mean) / self.std).unsqueeze(0)
-        return View(tensor, frame, f"{self._serial}:{framing}:{photo.digest}")
+        return View(tensor, frame, f"{self.serial}:{framing}:{photo.digest}")
 
     def view(self, tensor: Tensor) -> View:
         """A ready-made input (1, 3, H, W), normalised for this network, as a view of itself."""
         if tensor.ndim != 4 or tensor.shape[:2] != (1, 3):
             raise OptionError("A view is made of one input of shape (1, 3, height, width).")
         digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self._serial}:tensor:{tuple(tensor.shape)}:{digest}"
+        key = f"{self.serial}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor.detach().float(), (0.0, 0.0, 1.0, 1.0), key)
 
     @property

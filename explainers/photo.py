@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import BoundedSemaphore
 
 import numpy as np
 import pillow_heif
@@ -51,6 +52,8 @@ _UPRIGHT = {
 }
 
 pillow_heif.register_heif_opener()
+# The largest photos take some 500 MB to decode; many visitors at once must not add that up.
+_DECODERS = BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def read(source: bytes | str | Path | Image.Image | np.ndarray) -> Photo:
         image, owned = _open(_bytes_of(source)), True
     _check_size(*image.size)
     try:
-        return _develop(image, owned)
+        with _DECODERS:
+            return _develop(image, owned)
     except Exception as error:
         # A decoder fed hostile bytes may raise anything: struct.error, KeyError, MemoryError, ...
         raise PhotoError(_DAMAGED) from error
@@ -200,9 +204,11 @@ def _with_plain_mode(image: Image.Image) -> Image.Image:
     """L, RGB, RGBA or CMYK: the modes that can be scaled with antialiasing."""
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bit(image)
+    if image.mode in ("RGBA", "CMYK"):
+        return image
     if image.has_transparency_data:
         return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

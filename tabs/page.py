@@ -35,6 +35,8 @@ THEME = gr.themes.Default(
     block_info_text_color_dark="*neutral_300",
     block_label_text_color="*neutral_700",
     block_title_text_color="*neutral_700",
+    color_accent="*primary_600",
+    link_text_color_active="*primary_700",
 )
 
 

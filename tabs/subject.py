@@ -296,7 +296,7 @@ def build(zoo: Zoo) -> Subject:
     subject = Subject(zoo, seen, key, targets, against, framing, asked, gr.State("maps"))
     looked = [seen, upload, message, chips, targets, against, asked]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-    upload.input(
+    upload.upload(  # fires for drop, choice, paste and camera; `input` misses a second drop
         guarded(desk.upload),
         [upload, seen, key, framing],
         looked,

@@ -1,0 +1,181 @@
+"""One server and one Chromium for all browser tests, and what a visitor does with them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream "
+    "--use-fake-ui-for-media-stream"
+).split()
+expect.set_options(timeout=30_000)  # two cores, shared
+NOWHERE = "http://127.0.0.1:9"  # nothing answers there: a Hub that can't be reached
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running page: its address, how long it took to be ready, its process."""
+
+    url: str
+    seconds: float
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_server(folder: Path, **settings: str) -> Server:
+    """Start `python app.py` as a visitor's server would be, and wait until it answers."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": NOWHERE,
+        "HF_HOME": str(folder / "hub"),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        **settings,
+    }
+    log = (folder / "server.log").open("wb")
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+    )
+    url = f"http://127.0.0.1:{port}"
+    while time.monotonic() - start < 120:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return Server(url, time.monotonic() - start, process)
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    process.kill()
+    raise RuntimeError(f"The page did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
+
+
+def chromium_path() -> str | None:
+    """Where Chromium is, by the names it goes by."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page, running without a Hub."""
+    running = start_server(tmp_path_factory.mktemp("server"))
+    yield running
+    running.process.terminate()
+    running.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium with a fake camera."""
+    path = chromium_path()
+    if path is None:
+        how = "Chromium was not found: install it, with “apt-get install chromium” on Debian."
+        if os.environ.get("CI"):
+            pytest.fail(how)
+        pytest.skip(how)  # on a visitor's machine the other tests still say something
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(server: Server, chromium: Browser) -> Iterator[Visit]:
+    """Opens the page as a new visitor; at the end no page error and no foreign request is left.
+
+    visit(width=1280, height=900, dark=False, query="") -> Page
+    """
+    contexts, errors, foreign = [], [], []
+
+    def open_page(
+        width: int = 1280, height: int = 900, dark: bool = False, query: str = ""
+    ) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            accept_downloads=True,
+            permissions=["camera"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: note(request.url))
+        theme = "__theme=dark" if dark else "__theme=light"
+        page.goto(f"{server.url}/?{theme}{query}")
+        page.wait_for_selector("#examples button")
+        return page
+
+    def note(url: str) -> None:
+        if not url.startswith((server.url, "data:", "blob:")):
+            foreign.append(url)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not foreign, f"the page asked other hosts: {foreign}"
+    assert not errors, f"scripts failed: {errors}"
+
+
+def drop(page: Page, data: bytes, name: str, kind: str) -> None:
+    """Drop a file onto the photo, as a mouse would."""
+    page.evaluate(
+        """([data, name, kind]) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, {type: kind}));
+          const target = document.querySelector('#photo .image-frame img')
+            || document.querySelector('#photo button.upload-container');
+          for (const event of ['dragenter', 'dragover', 'drop'])
+            target.dispatchEvent(new DragEvent(event, {dataTransfer: transfer, bubbles: true}));
+        }""",
+        [base64.b64encode(data).decode(), name, kind],
+    )
+
+
+def example(page: Page, name: str) -> None:
+    """Take an example photo and wait for its maps."""
+    page.click(f'#examples button[data-name="{name}"]')
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the maps are there and nothing is on its way."""
+    page.wait_for_selector(".maps-row img.heat")
+    page.wait_for_function(
+        "() => !document.querySelector('.stack.waiting, .stack .progress, .generating, .pending')"
+    )
+
+
+def heats(page: Page) -> list[str]:
+    """The maps shown, as the pictures' addresses."""
+    return page.eval_on_selector_all(".maps-row img.heat", "all => all.map((i) => i.src)")
