@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from explainers import METHODS, ExplainError, Explanation, Method, Photo, Question, ask, render
 from explainers import photo as photos
@@ -123,7 +124,8 @@ class Sheet:
         else:
             body, took = self._picture(method, row, size)
         return (
-            f'<figure class="cell">{body}<figcaption><b>{title}</b> <small>{took}</small>'
+            f'<figure class="cell">{body}<figcaption><b>{title}</b> '
+            f'<small title="Time beyond the shared forward pass">{took}</small>'
             f"<p>{escape(method.caption)}</p></figcaption></figure>"
         )
 
@@ -273,12 +275,11 @@ class Maps:
         return str(path)
 
 
-def _cache() -> str:
+def _cache() -> Path:
     """Gradio's own folder, which it empties of old files by itself."""
-    from gradio.utils import get_upload_folder
-
-    Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
-    return get_upload_folder()
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def build(subject: Subject) -> None:

@@ -10,7 +10,7 @@ import gradio as gr
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import endpoints, maps, subject
+from . import activations, endpoints, maps, subject
 
 HERE = Path(__file__).parent
 HOUR = 3600
@@ -21,7 +21,7 @@ HEADER = """<header class="hero"><h1>Seeing Why</h1>
 <p>Drop a photo, pick a class, and see <em>why</em> a convolutional network said so: every method
 side by side, on the same photo.</p></header>"""
 
-TABS = {"maps": ("Maps", maps)}
+TABS = {"maps": ("Maps", maps), "activations": ("Activations", activations)}
 
 THEME = gr.themes.Default(
     primary_hue="indigo",

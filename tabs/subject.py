@@ -42,7 +42,10 @@ element.addEventListener('click', (event) => {
 
 @dataclass(frozen=True)
 class Subject:
-    """The shared widgets. `asked` changes whenever there is something new to explain."""
+    """The shared widgets. `asked` changes whenever there is something new to explain.
+
+    unit: the channel chosen last, {"network": key, "layer": name, "channel": index}, or None.
+    """
 
     zoo: Zoo
     photo: gr.State
@@ -52,6 +55,7 @@ class Subject:
     framing: gr.Radio
     asked: gr.State
     tab: gr.State
+    unit: gr.State
 
     @property
     def inputs(self) -> list[gr.components.Component]:
@@ -293,7 +297,7 @@ def build(zoo: Zoo) -> Subject:
                 info="Why A and not B: the map of the difference of the two scores.",
                 elem_id="against",
             )
-    subject = Subject(zoo, seen, key, targets, against, framing, asked, gr.State("maps"))
+    subject = Subject(zoo, seen, key, targets, against, framing, asked, gr.State("maps"), gr.State(None))
     looked = [seen, upload, message, chips, targets, against, asked]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
     upload.upload(  # fires for drop, choice, paste and camera; `input` misses a second drop

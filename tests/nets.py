@@ -1,0 +1,106 @@
+"""Networks for tests and benchmarks that need no weights: seeded, and the same on every run."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from explainers import Network, Question, View, ask
+from explainers.dense import DenseConv
+
+_asked = itertools.count()
+
+# VGG-16's fully connected layers hold 124 of its 138 million weights; tests need fewer.
+SLIM = {"vgg16": {"mlp_ratio": 1 / 32}}
+
+
+def module(arch: str, *, seed: int = 0, **options: Any) -> nn.Module:
+    """timm's `arch` with seeded random weights, its BatchNorm statistics included, in eval mode.
+
+    As built, BatchNorm in eval mode does next to nothing, and timm's residual branches end in
+    zero: a mistake in either would not show.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = timm.create_model(arch, pretrained=False, **{**SLIM.get(arch, {}), **options})
+        return randomise(built).eval()
+
+
+@torch.no_grad()
+def randomise(built: nn.Module) -> nn.Module:
+    """Draw every BatchNorm's statistics, scale and shift, from torch's current random state."""
+    for part in built.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.2)
+            part.running_var.uniform_(0.5, 1.5)
+            part.weight.uniform_(0.5, 1.5)
+            part.bias.normal_(0, 0.2)
+    return built
+
+
+def wrap(
+    built: nn.Module, *, classes: int, size: int = 64, key: str = "net", **facts: Any
+) -> Network:
+    """A `Network` round `built`, its classes called “class 0”, “class 1”, …"""
+    labels: Sequence[str] = [f"class {index}" for index in range(classes)]
+    defaults = {"title": key, "labels": labels, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    return Network(built, key=key, size=size, **{**defaults, **facts})
+
+
+def seeded(arch: str, *, size: int = 64, classes: int = 20, seed: int = 0, **options: Any):
+    """A `Network` of timm's `arch` with seeded random weights, for inputs of `size` pixels."""
+    built = module(arch, seed=seed, num_classes=classes, **options)
+    return wrap(built, classes=classes, size=size, key=arch)
+
+
+def plain(network: Network) -> nn.Module:
+    """A copy of a network's module as other libraries get it: no taps, contiguous memory."""
+    copied = copy.deepcopy(network.module).to(memory_format=torch.contiguous_format)
+    for part in copied.modules():
+        part._forward_hooks.clear()
+        if isinstance(part, DenseConv):
+            part.__class__ = nn.Conv2d
+    return copied.eval()
+
+
+def exact(network: Network) -> Network:
+    """A twin in float64, where no rounding error flips a ReLU or a maximum near a tie."""
+    titles = {name: name for name in network.layers}
+    twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles)
+    twin.module.double()
+    return twin
+
+
+def maps(
+    network: Network,
+    x: Tensor,
+    method: str,
+    *targets: int,
+    layer: str | None = None,
+    against: int | None = None,
+    **options: Any,
+) -> Tensor:
+    """The final values (K, h, w) or (K, 3, H, W) for the input x (1, 3, H, W), nothing cached."""
+    view = View(x.detach(), (0.0, 0.0, 1.0, 1.0), f"{network.key}, asked for {next(_asked)}")
+    question = Question(network, view, targets, layer or network.last, against)
+    return list(ask(question, method, **options))[-1].values
+
+
+def assert_close(ours: Tensor, theirs: Tensor, share: float) -> None:
+    """Nowhere further apart than that share of the reference's range, which must not be nil."""
+    ours, theirs = ours.detach().double(), theirs.detach().double()
+    span = float(theirs.max() - theirs.min())
+    assert span > 1e-9
+    assert ours.shape == theirs.shape
+    assert float((ours - theirs).abs().max()) <= share * span
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """Seeded normal noise: an input that no other test sees if its seed is its own."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,230 @@
+"""Gradients of the input, plain, guided, smoothed and integrated, against captum and by hand."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from captum.attr import GuidedBackprop, GuidedGradCam, IntegratedGradients, LayerGradCam, Saliency
+from torch import Tensor, nn
+
+from explainers import METHODS, Network, OptionError, Question, ask
+from explainers.catalogue import CATALOGUE
+from tests import nets
+from tests.nets import assert_close, maps
+from tests.test_cam import LAYERS, RED_GREEN_BLUE, Paper
+
+NETWORKS = list(LAYERS)
+
+
+class HandGuided(nn.Module):
+    """Guided backprop of one ReLU written out: its output's gradient is cut at zero."""
+
+    def __init__(self, top: float) -> None:
+        super().__init__()
+        self.top = top
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.hardtanh(x, 0.0, self.top)
+        y.register_hook(lambda gradient: gradient.clamp(min=0))
+        return y
+
+
+def by_hand(module: nn.Module) -> nn.Module:
+    """Replace every ReLU and ReLU6 in place."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU | nn.ReLU6):
+            setattr(module, name, HandGuided(6.0 if isinstance(child, nn.ReLU6) else torch.inf))
+        else:
+            by_hand(child)
+    return module
+
+
+def gradient_of(module: nn.Module, x: Tensor, target: int) -> Tensor:
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(module(x)[0, target], x)[0][0]
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="captum")
+        yield
+
+
+def test_paper_and_pencil():
+    network = nets.wrap(Paper(), classes=2, size=2)
+    x = torch.tensor(RED_GREEN_BLUE)
+    # With g0, g1 at the first convolution's two maps, red gets g0, green g1 - g0, blue -g1.
+    plain = maps(network, x, "gradient", 1)[0]
+    np.testing.assert_allclose(plain[0], [[-0.25, 0], [0, 0]])
+    np.testing.assert_allclose(plain[1], [[0, -0.25], [0, 0]])
+    np.testing.assert_allclose(plain[2], [[0.25, 0.25], [0, 0]])
+    # Guided: A0 counts against class 1, so only A1's place is left, and there red.
+    guided = maps(network, x, "guided", 1)[0]
+    np.testing.assert_allclose(guided[0], [[0, 0], [0, 0.25]])
+    np.testing.assert_allclose(guided[1], [[0, 0], [0, -0.25]])
+    np.testing.assert_allclose(guided[2], [[0, 0], [0, 0]])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_gradient_is_captums(name, exact):
+    network = exact(name)
+    x = nets.noise(1, 3, *LAYERS[name][0], seed=11).double()
+    ours = maps(network, x, "gradient", 2, 3)
+    for row, target in enumerate((2, 3)):
+        theirs = Saliency(nets.plain(network)).attribute(x.requires_grad_(), target, abs=False)[0]
+        assert_close(ours[row], theirs, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
+def test_guided_is_captums(name, exact):
+    network = exact(name)
+    plain, layer = nets.plain(network), LAYERS[name][1][1]
+    x = nets.noise(1, 3, *LAYERS[name][0], seed=12).double().requires_grad_()
+    theirs = GuidedBackprop(plain).attribute(x, 4)[0]
+    assert_close(maps(network, x, "guided", 4)[0], theirs, 1e-6)
+    product = GuidedGradCam(plain, plain.get_submodule(layer))
+    theirs = product.attribute(x, 4, interpolate_mode="bilinear")[0].detach()
+    assert_close(maps(network, x, "guided_gradcam", 4, layer=layer)[0], theirs, 1e-6)
+
+
+def test_guided_through_relu6_is_guided_by_hand(exact):
+    """captum knows nn.ReLU alone, and silently gives the plain gradient here."""
+    network = exact("lite0")
+    plain = nets.plain(network)
+    x = nets.noise(1, 3, 96, 64, seed=13).double()
+    cam = LayerGradCam(plain, plain.bn2).attribute(x.requires_grad_(), 9, relu_attributions=True)
+    theirs = gradient_of(by_hand(plain), x, 9)
+    assert_close(maps(network, x, "guided", 9)[0], theirs, 1e-6)
+    where = F.interpolate(cam.detach(), (96, 64), mode="bilinear")[0]
+    assert_close(maps(network, x, "guided_gradcam", 9)[0], theirs * where, 1e-6)
+
+
+class Small(nn.Module):
+    """Two convolutions with the same nonlinearity after each, given as a function."""
+
+    def __init__(self, nonlinearity: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+            self.head = nn.Linear(6, 3)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.nonlinearity(self.first(4 * x))
+        return self.head(self.nonlinearity(self.second(x)).mean((2, 3)))
+
+
+RELUS = {
+    "nn.ReLU": (nn.ReLU(), torch.inf),
+    "nn.ReLU, in place": (nn.ReLU(inplace=True), torch.inf),
+    "F.relu": (F.relu, torch.inf),
+    "F.relu, in place": (lambda x: F.relu(x, True), torch.inf),
+    "torch.relu": (torch.relu, torch.inf),
+    "torch.relu_": (torch.relu_, torch.inf),
+    "Tensor.relu": (lambda x: x.relu(), torch.inf),
+    "Tensor.relu_": (lambda x: x.relu_(), torch.inf),
+    "nn.ReLU6": (nn.ReLU6(), 6.0),
+    "nn.ReLU6, in place": (nn.ReLU6(inplace=True), 6.0),
+    "F.relu6": (F.relu6, 6.0),
+    "F.hardtanh": (lambda x: F.hardtanh(x, 0, 6), 6.0),
+    "F.hardtanh, by name": (lambda x: F.hardtanh(x, min_val=0, max_val=6), 6.0),
+    "F.hardtanh_": (lambda x: F.hardtanh_(x, 0.0, 6.0), 6.0),
+}
+
+
+@pytest.mark.parametrize("name", RELUS)
+def test_every_way_to_write_a_relu_is_guided(name):
+    relu, top = RELUS[name]
+    x = nets.noise(1, 3, 8, 8, seed=14)
+    network = nets.wrap(Small(relu), classes=3, size=8)
+    guided = gradient_of(Small(HandGuided(top)), x, 1)
+    plain = gradient_of(Small(relu), x, 1)
+    assert (guided - plain).abs().max() > 0.01 * plain.abs().max()
+    assert_close(maps(network, x, "guided", 1)[0], guided, 1e-5)
+    assert_close(maps(network, x, "gradient", 1)[0], plain, 1e-5)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.key)
+def test_guided_is_no_gradient_in_disguise(entry, request):
+    shared = entry.key in ("lite0", "resnet18", "vgg16")
+    network = request.getfixturevalue(entry.key) if shared else nets.seeded(entry.arch)
+    assert METHODS["guided"].why_not(network) is None
+    x = nets.noise(1, 3, 64, 64, seed=15)
+    guided, plain = maps(network, x, "guided", 1), maps(network, x, "gradient", 1)
+    alike = F.cosine_similarity(guided.flatten(), plain.flatten(), dim=0)
+    assert guided.abs().max() > 0
+    assert alike < 0.9
+
+
+REFUSED = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "leaky_relu": F.leaky_relu,
+    "silu in a mix": lambda x: F.silu(F.relu(x)),
+    "hardtanh": F.hardtanh,  # from -1 to 1: no rectifier
+    "no activation function": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_guided_is_refused_where_it_is_not_defined(name):
+    network = nets.wrap(Small(REFUSED[name]), classes=3, size=8)
+    for method in ("guided", "guided_gradcam"):
+        with pytest.raises(
+            OptionError, match=f"rule for ReLUs, and net uses {name.split(' in')[0]}"
+        ):
+            maps(network, nets.noise(1, 3, 8, 8), method, 1)
+    assert maps(network, nets.noise(1, 3, 8, 8), "gradient", 1).abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
+def test_integrated_gradients_are_captums(name, exact):
+    network = exact(name)
+    x = nets.noise(1, 3, *LAYERS[name][0], seed=16).double()
+    captums = IntegratedGradients(nets.plain(network))
+    theirs = captums.attribute(x, torch.zeros_like(x), 2, n_steps=6, method="gausslegendre")[0]
+    assert_close(maps(network, x, "integrated", 2, steps=6)[0], theirs, 1e-6)
+
+
+def test_integrated_gradients_add_up_to_what_the_logit_gained():
+    network = nets.wrap(Small(F.relu), classes=3, size=8)
+    x = nets.noise(1, 3, 8, 8, seed=19)
+    gained = network.logits(x)[0] - network.logits(torch.zeros_like(x))[0]
+    for steps, share in ((32, 2e-2), (400, 1e-3)):
+        sums = maps(network, x, "integrated", 0, 1, 2, steps=steps).sum((1, 2, 3))
+        assert float((sums - gained).abs().max()) <= share * float(gained.abs().max())
+
+
+def test_smoothgrad_is_the_mean_over_noisy_copies(resnet18):
+    x = nets.noise(1, 3, 64, 64, seed=17)
+    question = Question(resnet18, resnet18.view(x), (1,), resnet18.last)
+
+    def smooth(**options) -> Tensor:
+        return list(METHODS["smoothgrad"].run(question, **options))[-1].values
+
+    assert_close(smooth(samples=1, noise=0.0), maps(resnet18, x, "gradient", 1), 1e-6)
+    first, again, other = smooth(samples=5), smooth(samples=5, batch=2), smooth(samples=5, seed=1)
+    assert_close(first, again, 1e-4)  # the seed decides, not the batches
+    assert (first - other).abs().max() > 0.05 * first.abs().max()
+
+
+@pytest.mark.parametrize(("method", "count"), [("smoothgrad", "samples"), ("integrated", "steps")])
+def test_slow_methods_grow_to_exactly_one_and_may_be_left(method, count, vgg16: Network):
+    question = Question(vgg16, vgg16.view(nets.noise(1, 3, 64, 64, seed=18)), (1,), vgg16.last)
+    done = [answer.done for answer in ask(question, method, **{count: 7})]
+    assert len(done) == len(set(done)) >= 2
+    assert done == sorted(done)
+    assert done[-1] == 1
+    left = ask(question, method, **{count: 9})
+    assert next(left).done < 1
+    left.close()
+    assert next(ask(question, method, **{count: 9})).done < 1  # half an answer is not remembered
+    with pytest.raises(OptionError, match="choose one in between"):
+        next(ask(question, method, **{count: 501}))

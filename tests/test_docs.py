@@ -1,0 +1,73 @@
+"""What the README, the Space card, the notebook and the settings promise."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from explainers import load
+from explainers.catalogue import CATALOGUE
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith(("#", "-")))
+
+
+def test_the_card_is_a_valid_space_card() -> None:
+    card = yaml.safe_load(README.split("---")[1])
+    assert card["sdk"] == "gradio"
+    assert card["sdk_version"] == pins()["gradio[mcp]"]
+    assert (ROOT / card["app_file"]).exists()
+    assert card["models"] == [entry.repo for entry in CATALOGUE]
+    assert card["license"] == "apache-2.0"
+    assert len(card["short_description"]) <= 60
+    assert (ROOT / card["thumbnail"].split("/main/")[1]).exists()
+    assert card["python_version"]
+    assert card["tags"]
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_everything_is_pinned_exactly() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / name).read_text("utf-8").splitlines():
+            if line and not line.startswith(("#", "-r")):
+                assert re.fullmatch(r"[\w.\-\[\]]+==[\w.]+", line), line
+
+
+def test_the_three_lines_of_the_readme_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    block = re.search(r"```python\n(from explainers import load, explain\n.*?)```", README, re.S)
+    lines = block.group(1).strip().splitlines()
+    assert len(lines) == 3
+    scope: dict[str, object] = {}
+    exec("\n".join([*lines[:2], f"shown = {lines[2]}"]), scope)
+    assert scope["shown"]._repr_png_().startswith(b"\x89PNG")
+    assert scope["network"] is load("lite0")
+
+
+def test_the_notebook_runs_from_top_to_bottom(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    notebook = json.loads((ROOT / "explain.ipynb").read_text("utf-8"))
+    scope: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"], "the notebook is kept without outputs"
+            exec("".join(cell["source"]), scope)
+    said = capsys.readouterr().out
+    assert "espresso" in said
+    assert "guided_gradcam" in said

@@ -1,0 +1,132 @@
+"""Every endpoint is public: good requests get answers, bad ones a sentence; the server lives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+from PIL import Image
+
+from tests.browser import Server
+
+CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
+NONSENSE = [
+    None,
+    "../../etc/passwd",
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"path": "http://127.0.0.1:9/x.png", "url": "file:///etc/passwd"},
+    10**30,
+    -1,
+    ["x"] * 500,
+    [1e300, None],
+    {"index": "x", "add": []},
+    "<script>alert(1)</script>",
+]
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Client:
+    return Client(server.url, verbose=False)
+
+
+def test_classify_and_explain_from_a_program(client: Client) -> None:
+    named = client.predict(handle_file(CAT), "lite0", 3, api_name="/classify")
+    assert len(named) == 3
+    assert "cat" in named[0]["class"]
+    picture, about = client.predict(
+        handle_file(CAT), "tabby", "gradcam", "lite0", "", api_name="/explain"
+    )
+    with Image.open(picture) as image:
+        assert image.width > 200
+        assert not image.getexif()
+    assert about["class"] == "tabby"
+    assert 0 <= about["peak"]["x"] <= 1
+
+
+def test_what_there_is_can_be_asked(client: Client) -> None:
+    methods = {each["key"] for each in client.predict(api_name="/methods")}
+    assert {"cam", "gradcam", "guided", "guided_gradcam", "integrated"} <= methods
+    networks = {each["key"]: each for each in client.predict(api_name="/networks")}
+    assert networks["lite0"]["state"] == "ready"
+    assert networks["vgg16"]["state"] == "on demand"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("no such beast", "gradcam", "lite0", ""), "knows no class"),
+        (("tabby", "no such method", "lite0", ""), "The methods are"),
+        (("tabby", "gradcam", "no such network", ""), "choose"),
+        (("tabby", "gradcam", "lite0", "tabby"), "itself"),
+    ],
+)
+def test_a_bad_request_gets_the_sentence(
+    client: Client, arguments: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(Exception, match=says) as error:
+        client.predict(handle_file(CAT), *arguments, api_name="/explain")
+    assert "Traceback" not in str(error.value)
+
+
+def ask(server: Server, index: int, values: list[object], trigger: int | None) -> str:
+    """Call an endpoint by its number, as anybody can; returns all that the server says."""
+    session = uuid.uuid4().hex
+    body = {"fn_index": index, "data": values, "session_hash": session, "trigger_id": trigger}
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        joined = http.post("/gradio_api/queue/join", json=body)
+        said = joined.text
+        if joined.status_code != 200:
+            return said
+        with http.stream(
+            "GET", "/gradio_api/queue/data", params={"session_hash": session}
+        ) as stream:
+            for line in stream.iter_lines():
+                said += line
+                if "process_completed" in line or "close_stream" in line:
+                    return said
+    return said
+
+
+def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> None:
+    config = httpx.get(f"{server.url}/config", timeout=60).json()
+    endpoints = [each for each in config["dependencies"] if each["backend_fn"]]
+    assert len(endpoints) > 8
+    for endpoint in endpoints:
+        targets = endpoint["targets"] or [[None, None]]
+        for shift in range(len(NONSENSE)):
+            count = len(endpoint["inputs"])
+            values = [NONSENSE[(shift + i) % len(NONSENSE)] for i in range(count)]
+            said = ask(server, endpoint["id"], values, targets[0][0])
+            assert "Traceback" not in said
+            assert "root:" not in said  # /etc/passwd
+            assert "site-packages" not in said
+            assert str(Path.home()) not in said
+    with httpx.Client(timeout=60) as http:
+        assert http.get(server.url).status_code == 200
+
+
+def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
+    async def talk() -> tuple[dict[str, str], str]:
+        url = f"{server.url}/gradio_api/mcp/"
+        async with (
+            streamablehttp_client(url) as (read, write, _),
+            ClientSession(read, write) as mcp,
+        ):
+            await mcp.initialize()
+            tools = {tool.name: tool.description or "" for tool in (await mcp.list_tools()).tools}
+            answer = await mcp.call_tool(next(name for name in tools if "methods" in name), {})
+            return tools, json.dumps([each.model_dump() for each in answer.content], default=str)
+
+    tools, answer = asyncio.run(talk())
+    names = ("classify", "explain", "methods", "networks")
+    for name in names:
+        assert any(name in tool and len(text) > 40 for tool, text in tools.items()), tools
+    assert len(tools) == len(names)
+    assert "gradcam" in answer
