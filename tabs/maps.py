@@ -305,7 +305,11 @@ def build(subject: Subject) -> None:
         )
     with gr.Accordion("More settings", open=False), gr.Row():
         layer = gr.Dropdown(
-            _layers(first), value=first.last, label="Layer to explain", elem_id="layer"
+            _layers(first),
+            value=first.last,
+            label="Layer to explain",
+            allow_custom_value=True,  # a new network's maps may be asked for before its layers
+            elem_id="layer",
         )
         pixels = gr.Radio(
             [("Signed colour", "colour"), ("Strength", "strength")],
