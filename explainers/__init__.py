@@ -2,10 +2,10 @@
 
     from explainers import load, explain
     network = load("lite0")
-    explain(network, "cat.jpg", "tabby, tabby cat")
+    explain(network, "cat.jpg", "tabby")
 """
 
-from . import backprop, cam  # each registers its methods
+from . import backprop, cam, occlusion, rise  # each registers its methods
 from .api import ask, explain
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
 from .explanation import Explanation, Question, to_npz
@@ -32,6 +32,8 @@ __all__ = [
     "cam",
     "explain",
     "load",
+    "occlusion",
     "read",
+    "rise",
     "to_npz",
 ]

@@ -26,7 +26,7 @@ CELLS = SIDE * SIDE
 DECOYS = ("disc", "ring", "square", "triangle", "bar", "two bars")
 CHANCE = 1 / CELLS
 MOST_STEPS = 1000
-_TEST_BAGS = 64
+_TEST_BAGS = 48
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,14 @@ def _fresh(seed: int) -> AttentionMIL:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = nn.Sequential(
-            nn.Conv2d(3, 12, 5),
+            nn.Conv2d(3, 8, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(12, 24, 5),
+            nn.Conv2d(8, 16, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(24 * 4 * 4, 64),
+            nn.Linear(16 * 4 * 4, 64),
             nn.ReLU(),
         )
         return AttentionMIL(encoder, 64, 32)

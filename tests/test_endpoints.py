@@ -14,6 +14,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
+from explainers.zoo import shared
+from tabs import page
 from tests.browser import Server
 
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
@@ -130,3 +132,8 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
         assert any(name in tool and len(text) > 40 for tool, text in tools.items()), tools
     assert len(tools) == len(names)
     assert "gradcam" in answer
+
+
+def test_uploads_are_deleted_after_an_hour() -> None:
+    every, age = page.build(shared()).delete_cache
+    assert every <= age == 3600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,11 +67,14 @@ def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -
     expect(page.locator("#chips .chip-main").nth(1)).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_typed_network_is_loaded_and_used(page: Page) -> None:
+def test_a_typed_network_is_loaded_with_a_progress_bar_and_used(page: Page, hub: FakeHub) -> None:
     example(page, "cat.jpg")
     before = heats(page)
+    hub.repos[TINY].hold = threading.Event()  # the download stops half way
     page.locator("#hub-id input, #hub-id textarea").fill(TINY)
     page.get_by_role("button", name="Load it").click()
+    expect(page.locator("#model-news progress")).to_be_visible()
+    hub.repos[TINY].hold.set()
     expect(page.locator("#chips ul")).to_have_attribute("aria-label", re.compile("test_resnet"))
     changed = "old => document.querySelector('.maps-row img.heat')?.src !== old"
     page.wait_for_function(changed, arg=before[0])

@@ -1,0 +1,46 @@
+"""What a muted part of the photo is replaced with."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import OptionError
+from .network import Network
+
+BASELINES = {
+    "grey": "middle grey",
+    "mean": "the photo’s mean colour",
+    "blur": "a blurred copy",
+    "black": "black",
+    "noise": "coloured noise",
+}
+
+
+def baseline(network: Network, x: Tensor, kind: str = "grey", seed: int = 0) -> Tensor:
+    """The image (1, 3, H, W) that shows wherever x (1, 3, H, W) is muted, normalised as x is.
+
+    kind: a key of `BASELINES`; seed: of the noise. Raises OptionError for another kind.
+    """
+    if kind not in BASELINES:
+        raise OptionError(f"A muted part can be {', '.join(BASELINES)}: choose one of them.")
+    if kind == "mean":
+        return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
+    if kind == "blur":
+        return _blur(x, max(x.shape[2:]) / 20)
+    pixels = torch.full(x.shape, 0.0 if kind == "black" else 0.5)
+    if kind == "noise":
+        pixels = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
+    return ((pixels - network.mean) / network.std).to(x)
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur, the border repeated."""
+    reach = int(3 * sigma)
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="replicate"), kernel, groups=3)
+    kernel = kernel.transpose(2, 3)
+    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="replicate"), kernel, groups=3)

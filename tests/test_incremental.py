@@ -1,0 +1,131 @@
+"""The incremental engine: the same scores as full passes, wherever the windows lie."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from explainers.incremental import Incremental
+from explainers.occlusion import windows
+from tests import nets
+
+
+def full_pass(module, x, rows, cols, fill):
+    """Logits (rows, cols, classes), each window muted by hand in a pass of its own batch."""
+    muted = []
+    for top, bottom in rows:
+        for left, right in cols:
+            photo = x.clone()
+            photo[:, :, top:bottom, left:right] = fill[:, :, top:bottom, left:right]
+            muted.append(photo)
+    with torch.no_grad():
+        logits = torch.cat([module(torch.cat(muted[i : i + 8])) for i in range(0, len(muted), 8)])
+    return logits.view(len(rows), len(cols), -1)
+
+
+def incremental(engine, rows, cols, fill):
+    found = torch.full((len(rows), len(cols), len(engine.logits)), float("nan"))
+    for batch, logits in engine.scores(rows, cols, fill):
+        found[torch.as_tensor(batch.rows)[:, None], torch.as_tensor(batch.cols)] = logits
+    return found
+
+
+def check(module, size, window, stride, *, sparse=False, seed=3):
+    x, fill = nets.noise(1, 3, *size, seed=seed), nets.noise(1, 3, *size, seed=seed + 1)
+    rows, cols = (windows(n, window, stride) for n in size)
+    if sparse:  # corners, and one place within
+        rows, cols = ([w[0], w[len(w) // 2], w[-1]] for w in (rows, cols))
+    engine = Incremental(module, x)
+    found = incremental(engine, rows, cols, fill)
+    nets.assert_close(found, full_pass(module, x, rows, cols, fill), 1e-4)
+    return engine
+
+
+CATALOGUE = ["tf_efficientnet_lite0", "resnet18", "resnet50", "vgg16", "densenet121"]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("arch", CATALOGUE)
+def test_scores_equal_full_passes_on_odd_oblong_photos_with_clipped_windows(arch, channels_last):
+    module = nets.module(arch, num_classes=10)
+    if channels_last:
+        module.to(memory_format=torch.channels_last)
+    engine = check(module, (97, 131), 20, 19, sparse=True)
+    assert engine.note is None
+    assert engine.first_whole > 0.8 * len(engine.steps) - 5  # it did follow the trunk
+
+
+def test_rectangles_are_what_saves_the_work():
+    engine = check(nets.module("resnet18", num_classes=10), (160, 128), 16, 16)
+    rows, cols = windows(160, 16, 16), windows(128, 16, 16)
+    full, exact = engine.work(rows, cols)
+    assert exact < full / 2
+    assert all(
+        batch.cut > 3 for batch in engine.batches(engine.spans(0, rows), engine.spans(1, cols))
+    )
+
+
+class Odd(nn.Module):
+    """Every geometry that a catalogue network may have, in little."""
+
+    def __init__(self, pool: nn.Module):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, (5, 3), stride=(2, 1), padding=(1, 2), dilation=(1, 2))
+        self.norm, self.act = nn.BatchNorm2d(8), nn.LeakyReLU(0.1, inplace=True)
+        self.pool = pool
+        self.left = nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=4)
+        self.right = nn.Conv2d(8, 8, 1)
+        self.down = nn.Conv2d(16, 8, 3, stride=3)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.pool(self.act(self.norm(self.stem(x))))
+        y = torch.cat([self.left(x).relu_(), self.right(x)], 1) * 2.0
+        y = self.down(y + 1.0)
+        return self.head((y + y.sigmoid()).mean((2, 3)))
+
+
+POOLS = {
+    "max": nn.MaxPool2d(3, 2, 1),
+    "max, ceiling": nn.MaxPool2d(2, 2, ceil_mode=True),
+    "max, dilated": nn.MaxPool2d(3, 1, 1, dilation=2),
+    "average": nn.AvgPool2d(3, 2, 1),
+    "average, ceiling": nn.AvgPool2d(2, 2, ceil_mode=True),
+    "average without padding": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+}
+
+
+@pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
+@pytest.mark.parametrize("window", [1, 7])
+def test_strides_dilation_groups_and_pooling_keep_their_geometry(pool, window):
+    torch.manual_seed(5)
+    check(nets.randomise(Odd(pool)).eval(), (41, 58), window, 7)
+
+
+@pytest.mark.parametrize("arch", ["efficientnet_b0", "legacy_seresnet18"])
+def test_squeeze_and_excitation_falls_back_and_says_so(arch):
+    engine = check(nets.module(arch, num_classes=10), (64, 80), 24, 20)
+    assert "squeeze-and-excitation" in engine.note
+
+
+class Rolled(nn.Module):
+    """Does what the tape can't see: its arithmetic leaves torch."""
+
+    def forward(self, x):
+        return torch.from_numpy(x.detach().numpy().mean((2, 3)).copy())
+
+
+def test_a_network_that_cannot_be_followed_still_gets_its_scores():
+    engine = check(Rolled(), (40, 40), 16, 12)
+    assert "full pass" in engine.note
+
+
+def test_the_network_is_left_as_it_was():
+    module = nets.module("resnet18", num_classes=10)
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    flags = [(p.requires_grad, p.grad) for p in module.parameters()]
+    check(module, (64, 64), 32, 32)
+    assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
+    assert [(p.requires_grad, p.grad) for p in module.parameters()] == flags
+    assert not any(m.training or m._forward_hooks for m in module.modules())
