@@ -120,7 +120,8 @@ def guided_recording(
 ) -> Recording:
     """A recorded pass to the input whose ReLUs pass back positive gradients only.
 
-    open_top: a ReLU6 passes them back even where it is saturated. Raises OptionError where that is not defined, rather than return a plain gradient.
+    open_top: a ReLU6 passes them back even where it is saturated. Raises OptionError where that is
+    not defined, rather than return a plain gradient.
     """
     if reason := _no_guided(network):
         raise OptionError(reason)

@@ -169,7 +169,7 @@ class Network:
                 return None
             recording = current[1]
             first = not recording.activations and recording.inputs is None
-            kept = output.detach().requires_grad_() if first else output
+            kept = output.detach().requires_grad_(torch.is_grad_enabled()) if first else output
             recording.activations[name] = kept
             onward = kept.clone()  # what follows may work in place
             if name in recording.muted:

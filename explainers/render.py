@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Literal
 
@@ -82,6 +83,14 @@ def heat(explanation: Explanation, scale: Scale = "each") -> np.ndarray:
     return np.clip(values / np.maximum(top, 1e-12)[:, None, None], -1, 1)
 
 
+def from_lowest(explanation: Explanation) -> Explanation:
+    """Maps without a zero of their own, such as RISE's mean scores, from their lowest value on."""
+    if signed(explanation):
+        return explanation
+    lowest = explanation.values.flatten(1).amin(1)[:, None, None]
+    return replace(explanation, values=explanation.values - lowest)
+
+
 def _enlarge(values: np.ndarray, width: int, height: int) -> np.ndarray:
     """Bilinear enlargement (cell centres on cell centres), or averaging when shrinking."""
     shrinks = values.shape[0] > height
@@ -132,10 +141,120 @@ def _embossed(explanation: Explanation, row: int, scale: Scale) -> np.ndarray:
     """Signed colours on mid-grey (H, W, 3), as papers show guided backprop."""
     values = explanation.values.numpy()
     chosen = values if scale == "shared" else values[row]
-    top = np.percentile(np.abs(chosen), _STRONG)
-    return ((values[row].transpose(1, 2, 0) / max(top, 1e-12)).clip(-1, 1) * 127 + 128).astype(
-        np.uint8
+    return relief(values[row], float(np.percentile(np.abs(chosen), _STRONG)))
+
+
+def relief(values: np.ndarray, top: float | None = None) -> np.ndarray:
+    """Signed values (3, H, W) as colours on mid-grey (H, W, 3); `top` is full strength."""
+    if top is None:
+        top = float(np.percentile(np.abs(values), _STRONG))
+    scaled = (values.transpose(1, 2, 0) / max(top, 1e-12)).clip(-1, 1)
+    return (scaled * 127 + 128).astype(np.uint8)
+
+
+def glow(
+    picture: np.ndarray,
+    values: np.ndarray,
+    frame: Sequence[float],
+    top: float | None,
+    opacity: float = 0.8,
+    *,
+    both: bool = False,
+) -> np.ndarray:
+    """A picture of the photo (H, W, 3) with one channel (h, w) over it; `top` is full strength.
+
+    both: negative values are shown too, in blue, and positive ones in orange. A `top` of None is
+    a high percentile of the values.
+    """
+    if top is None:
+        top = float(np.percentile(np.abs(values), _STRONG))
+    height, width = picture.shape[:2]
+    edges = [round(share * side) for share, side in zip(frame, (width, height) * 2, strict=True)]
+    left, top_edge, right, bottom = edges
+    part = (slice(top_edge, bottom), slice(left, right))
+    values = np.clip(values / max(top, 1e-12), -1 if both else 0, 1).astype(np.float32)
+    values = _enlarge(values, right - left, bottom - top_edge)
+    alpha = (0.08 + 0.92 * np.abs(values) ** 0.8)[..., None] * opacity
+    steps = (values + 1) / 2 if both else values
+    if both:  # two colours need a quiet ground
+        alpha = np.abs(values)[..., None] ** 0.6 * opacity
+        picture = (picture.mean(axis=2, keepdims=True) * 0.6).astype(np.uint8).repeat(3, 2)
+        steps = np.where(values < 0, 0, 1) * 1.0
+    colour = colours(DEFAULT, both)[(steps * 255).astype(np.uint8)]
+    shown = (picture * 0.41).astype(np.uint8)  # the network never saw what is outside the frame
+    shown[part] = picture[part] * (1 - alpha) + colour * alpha
+    return shown
+
+
+# Okabe and Ito's colours, told apart by colour-blind eyes; what is beyond them shares a grey.
+_LABELS = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178))
+_LABELS += ((204, 121, 167), (230, 159, 0), _DIM)
+CHANCES = "Viridis"  # of probabilities by position, apart from the heat of the drop
+
+
+def label_colours() -> list[str]:
+    """Hex colours of the labels of `labelled`, from rank 1 on; the last is for all others."""
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in _LABELS]
+
+
+def labelled(ranks: np.ndarray) -> np.ndarray:
+    """Ranks (rows, cols) as cells (rows, cols, 4): 0 is see-through, the others have colours."""
+    table = np.array([(0, 0, 0, 0), *((*each, 225) for each in _LABELS)], dtype=np.uint8)
+    return table[np.clip(ranks, 0, len(_LABELS))]
+
+
+def likely(chances: np.ndarray, top: float) -> np.ndarray:
+    """Probabilities (rows, cols) as cells (rows, cols, 4); `top` is the brightest."""
+    steps = np.clip(np.nan_to_num(chances) / max(top, 1e-12), 0, 1)
+    rgb = colours(CHANCES)[(steps * 255).round().astype(np.uint8)]
+    alpha = np.where(np.isnan(chances), 0, 215).astype(np.uint8)
+    return np.dstack([rgb, alpha])
+
+
+def positions(
+    cells: np.ndarray,
+    rows: Sequence[tuple[int, int]],
+    cols: Sequence[tuple[int, int]],
+    inputs: tuple[int, int],
+    frame: Sequence[float],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Cells (rows, cols, 4) as (H, W, 4), for a picture of the whole photo of that size (W, H).
+
+    Each pixel has the colour of the window whose centre is nearest. rows, cols: the windows'
+    intervals in the input, which is `inputs` (height, width) and covers `frame` of the photo.
+    """
+    width, height = size
+    left, top, right, bottom = (round(f * s) for f, s in zip(frame, size * 2, strict=True))
+    canvas = np.zeros((height, width, 4), dtype=np.uint8)
+    canvas[..., 3] = 150
+    down = _nearest(rows, inputs[0], bottom - top)
+    across = _nearest(cols, inputs[1], right - left)
+    canvas[top:bottom, left:right] = cells[np.ix_(down, across)]
+    return canvas
+
+
+def _nearest(intervals: Sequence[tuple[int, int]], length: int, pixels: int) -> np.ndarray:
+    """For each of `pixels` along a side: the number of the interval whose centre is nearest."""
+    centres = np.array(intervals, dtype=np.float64).mean(1)
+    places = (np.arange(pixels) + 0.5) * length / max(pixels, 1)
+    return np.abs(places[:, None] - centres[None]).argmin(1)
+
+
+def region(picture: np.ndarray, mask: np.ndarray, frame: Sequence[float]) -> np.ndarray:
+    """A picture of the photo (H, W, 3), dimmed but for a region, mask (h, w) of the frame."""
+    height, width = picture.shape[:2]
+    left, top, right, bottom = (
+        round(f * s) for f, s in zip(frame, (width, height) * 2, strict=True)
     )
+    inside = cv2.resize(
+        mask.astype(np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
+    )
+    whole = np.zeros((height, width), dtype=np.uint8)
+    whole[top:bottom, left:right] = inside
+    shown = np.where(whole[..., None] > 0, picture, (picture * 0.35).astype(np.uint8))
+    outline, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(shown.copy(), outline, -1, _ORANGE, max(2, width // 160))
 
 
 def shrink(photo: Photo, longest: int) -> np.ndarray:
@@ -202,6 +321,14 @@ def tones(strengths: np.ndarray, signed: bool) -> np.ndarray:
     """
     steps = np.where(np.isnan(strengths), 256, np.nan_to_num(strengths) * 127.5 + 127.5)
     return np.take(_tones(signed), np.rint(steps).astype(np.int32), axis=0)
+
+
+def sheet(values: np.ndarray, signed: bool) -> np.ndarray:
+    """A mosaic's values as RGB: tones, or, where they are (..., 3), colours on mid-grey."""
+    if values.ndim == 2:
+        return tones(values, signed)
+    colour = np.nan_to_num(values) * 127 + 128
+    return np.where(np.isnan(values), np.array(_CRACK), colour).astype(np.uint8)
 
 
 def tone_stops(signed: bool, count: int = 9) -> list[str]:
@@ -273,6 +400,20 @@ def panel(
     return file.getvalue()
 
 
+def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Pictures of one size side by side, each under its title; even sides, as videos need."""
+    height, width = pictures[0].shape[:2]
+    head, gap = 26, 6
+    full = len(pictures) * (width + gap) - gap
+    sheet = Image.new("RGB", (full + full % 2, height + head + height % 2), _INK)
+    draw = ImageDraw.Draw(sheet)
+    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        x = column * (width + gap)
+        _text(draw, (x + 6, 5), title, width - 12, 13, _PAPER)
+        sheet.paste(Image.fromarray(picture), (x, head))
+    return np.asarray(sheet)
+
+
 def _text(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
@@ -301,3 +442,26 @@ def _legend(
     start = x + int(draw.textlength(low, ImageFont.load_default(13))) + 8
     sheet.paste(ramp, (start, y + 2))
     _text(draw, (start + 188, y), high, 160, 13, _DIM)
+
+
+def lit(picture: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) as bright as `light` (h, w), 0..1, says; grey and dim where it is NaN."""
+    height, width = picture.shape[:2]
+    light = cv2.resize(light.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)[
+        ..., None
+    ]
+    unread = picture.mean(2, keepdims=True) * 0.35
+    return np.where(np.isnan(light), unread, picture * np.nan_to_num(light)).astype(np.uint8)
+
+
+def light_stops(floor: float) -> list[str]:
+    """Hex greys from the dimmest to the brightest light of `lit`, for a legend."""
+    return ["#" + f"{round(255 * light):02x}" * 3 for light in (floor, 1)]
+
+
+def fit(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """Pixels (H, W, 3) resized so that their longer side has `longest` pixels."""
+    factor = longest / max(pixels.shape[:2])
+    size = tuple(max(1, round(side * factor)) for side in pixels.shape[1::-1])
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(pixels), size, interpolation=how)

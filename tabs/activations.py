@@ -22,7 +22,7 @@ from .subject import EXAMPLES, GONE, Subject, examples
 
 MOST_PINS = 4
 WIDTH = 640  # of the mosaic until the browser says how much room there is
-PATIENCE = 8.0  # seconds to wait for the example photos
+PATIENCE = 30.0  # seconds to wait for the example photos
 PICK_JS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-channel]');
@@ -31,12 +31,15 @@ element.addEventListener('click', (event) => {
   trigger(button.dataset.drop ? 'drop' : 'pick', {channel: +channel, layer});
 });
 """
-BARS_JS = tiles.JS + """
+BARS_JS = (
+    tiles.JS
+    + """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-channel]');
   if (button) trigger('pick', {channel: +button.dataset.channel});
 });
 """
+)
 EMPTY = (
     '<div class="maps-empty"><p><b>The channels appear here.</b> Each tile is one channel of a '
     "layer: where it glows, that channel has found what it looks for in your photo.</p></div>"
@@ -121,7 +124,7 @@ class Activations:
         made = mosaic(values, ranked, room, per=per, gain=gain, gamma=gamma)
         title = acts.layer_of(asked.network, asked.layer).title
         alt = f"All {len(ranked)} channels of {title}, the first being channel {ranked[0]}."
-        return tiles.tiles(made, "channel", alt, channel)
+        return tiles.tiles(made, "channel", alt, channel, close="#channel")
 
     def panel(self, asked: Question, seen: Photo, channel: int) -> Iterator[str]:
         """The chosen channel closely; its examples follow when they are known."""
@@ -218,8 +221,8 @@ class Activations:
             f'data-layer="{escape(layer)}" title="Look at it closely"><img alt="{title} over the '
             f'photo" src="{url}"></button><figcaption><b>{title}</b><small>maximum '
             f'{peak:.3g}{share}</small></figcaption><button type="button" class="pin-drop" '
-            f'data-channel="{channel}" data-layer="{escape(layer)}" data-drop="1" aria-label="Unpin '
-            f'{title}">×</button></figure>'
+            f'data-channel="{channel}" data-layer="{escape(layer)}" data-drop="1" '
+            f'aria-label="Unpin {title}">×</button></figure>'
         )
 
     def find(self, event: gr.EventData, *given: Any) -> str:
@@ -239,13 +242,18 @@ def build(subject: Subject) -> None:
     pins, width, chosen = gr.State([]), gr.State(WIDTH), subject.unit
     with gr.Row(equal_height=True):
         layer = gr.Dropdown(
-            layers(first), value=acts.default_layer(first), label="Layer", elem_id="unit-layer"
+            layers(first),
+            value=acts.default_layer(first),
+            label="Layer",
+            elem_id="unit-layer",
+            min_width=280,
         )
         by = gr.Radio(
             [("Contribution to the class", "contribution"), ("Mean", "mean"), ("Index", "index")],
             value="contribution",
             label="Sorted by",
             elem_id="unit-sort",
+            min_width=280,
         )
     with gr.Accordion("Brightness", open=False), gr.Row():
         per = gr.Radio(
@@ -257,6 +265,9 @@ def build(subject: Subject) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             sheet = gr.HTML(EMPTY, js_on_load=BARS_JS, elem_id="mosaic", min_height=200)
+            gr.HTML(finder.HEAD)
+            picture = gr.HTML(finder.EMPTY, js_on_load=finder.JS, elem_id="finder")
+            results = gr.HTML("", js_on_load=PICK_JS, elem_id="found")
         with gr.Column(scale=1, min_width=300):
             with gr.Row(equal_height=True):
                 channel = gr.Number(
@@ -264,10 +275,6 @@ def build(subject: Subject) -> None:
                 )
                 pin = gr.Button("Pin this channel", min_width=120, elem_id="pin")
             panel = gr.HTML("", elem_id="unit")
-    with gr.Accordion("Find a unit: which channels see this part of the photo?", open=True):
-        with gr.Row():
-            picture = gr.HTML(finder.EMPTY, js_on_load=finder.JS, elem_id="finder")
-            results = gr.HTML("", js_on_load=PICK_JS, elem_id="found")
     wire(subject, tab, locals())
     live.build(subject, strongest, layer, pins, per, gain, gamma)
     clip.build(subject, layer, channel)
@@ -294,7 +301,7 @@ def wire(subject: Subject, tab: Activations, parts: dict[str, Any]) -> None:
     for source in (sheet, results):
         source.pick(guarded(tab.show), one, shown, trigger_mode="always_last", **quiet)
     channel.input(guarded(tab.typed), [channel, *one], shown, trigger_mode="always_last", **quiet)
-    channel.change(None, channel, None, js=tiles.CHOSEN_JS)
+    channel.change(None, channel, None, js=tiles.chosen_js("#channel"))
     sheet.measure(guarded(_measured), None, width, **quiet)
     parts["pin"].click(guarded(tab.pin), [chosen, pins, *subject.inputs], [pins, pinned], **quiet)
     pinned.drop(guarded(tab.drop), [pins, *subject.inputs], [pins, pinned], **quiet)

@@ -79,12 +79,17 @@ def build(subject: Subject, layer: gr.Dropdown, channel: gr.Number) -> None:
         **quiet,
     )
     cancel.click(
-        lambda: (html.notice("Cancelled."), gr.Button(interactive=True), gr.Button(interactive=False)),
+        _cancelled,
         None,
         [status, go, cancel],
         cancels=[making],
         **quiet,
     )
+
+
+def _cancelled() -> tuple[Any, ...]:
+    on, off = gr.Button(interactive=True), gr.Button(interactive=False)
+    return html.notice("Cancelled."), on, off
 
 
 def _restored(make: Any) -> Any:

@@ -14,7 +14,8 @@ from . import html, unit
 
 SIZE = 480
 SHOWN = 8
-EMPTY = html.notice("Drop a photo above: then drag a box on it, such as round a face.")
+EMPTY = html.notice("Drop a photo above; then drag a box on it, such as round a face.")
+HEAD = "<h3 class='finder-head'>Find a unit: which channels see this part of the photo?</h3>"
 
 JS = """
 let box = null, from = null;

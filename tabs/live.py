@@ -32,7 +32,8 @@ PIN = 240  # pixels on the longer side of a pinned channel
 
 JS = """
 const part = (name) => element.querySelector('.live-' + name);
-const settings = () => JSON.parse(document.querySelector('#live-settings [data-live]').dataset.live);
+const settings = () =>
+  JSON.parse(document.querySelector('#live-settings [data-live]').dataset.live);
 const canvas = document.createElement('canvas');
 let stream = null, ticket = '', times = [], waits = [], late = 0, last = 0, sent = 0;
 const say = (text) => { part('state').textContent = text; };
@@ -213,7 +214,7 @@ def _bytes(url: Any) -> bytes:
 def _sheet(seen: Glance) -> str:
     if seen.mosaic is None:
         return ""
-    picture = render.tones(seen.mosaic.values, seen.mosaic.signed)
+    picture = render.sheet(seen.mosaic.values, seen.mosaic.signed)
     return html.data_url(render.jpeg(picture, 80), "jpeg")
 
 

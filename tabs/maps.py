@@ -334,6 +334,13 @@ def build(subject: Subject) -> None:
         buttons=["fullscreen"],
         elem_id="closer",
     )
+    subject.settings["maps"] = {
+        "methods": methods,
+        "layer": layer,
+        "colours": colourmap,
+        "scale": scale,
+        "gradients": pixels,
+    }
     inputs = [*subject.inputs, methods, layer, colourmap, scale, pixels]
     quiet: dict[str, Any] = {"api_visibility": "private"}
     drawing = subject.live(
@@ -349,7 +356,10 @@ def build(subject: Subject) -> None:
     grid.pick(guarded(maps.closer), inputs, slider, show_progress="minimal", **quiet)
     opacity.change(None, opacity, None, js=OPACITY_JS)
     subject.network.change(
-        guarded(lambda key: _layer_update(subject.zoo.get(key))), subject.network, layer, **quiet
+        guarded(lambda key, now: _layer_update(subject.zoo.get(key), now)),
+        [subject.network, layer],
+        layer,
+        **quiet,
     )
     for kind, button in (("png", as_png), ("npz", as_npz)):
         button.click(
@@ -366,8 +376,10 @@ def _layers(network: Any) -> list[tuple[str, str]]:
     return [(layer.title, name) for name, layer in network.layers.items()]
 
 
-def _layer_update(network: Any) -> Any:
-    return gr.update(choices=_layers(network), value=network.last)
+def _layer_update(network: Any, now: Any) -> Any:
+    """Another network's layers; the one chosen stays if it is among them (links name it early)."""
+    value = now if now in network.layers else network.last
+    return gr.update(choices=_layers(network), value=value)
 
 
 def _downloader(maps: Maps, kind: str) -> Any:

@@ -60,9 +60,12 @@ def _busy(zoo: Zoo) -> bool:
     return any(status.state == "loading" for status in zoo.status())
 
 
-def build(subject: Subject, switch: Callable[..., Any], switched: list[Any]) -> None:
+def build(
+    subject: Subject, switch: Callable[..., Any], switched: list[Any]
+) -> tuple[gr.Dropdown, gr.Timer]:
     """Lay out the picker. `switch(photo, key, old key, targets, framing)` makes a network the
-    one in use and returns the new values of `switched`."""
+    one in use and returns the new values of `switched`. Returns what chooses a network and what
+    puts it to use when it is there."""
     zoo = subject.zoo
     first = zoo.get().key
     picker = gr.Dropdown(choices(zoo), value=first, label="Network", elem_id="model")
@@ -90,7 +93,7 @@ def build(subject: Subject, switch: Callable[..., Any], switched: list[Any]) -> 
     timer.tick(guarded(tick), inputs, outputs, trigger_mode="once", **quiet)
     picker.input(guarded(choose), inputs, outputs, trigger_mode="always_last", **quiet)
     if not zoo.settings.hub_ids:
-        return
+        return picker, timer
 
     def add(text: str):
         """Another timm network, by its Hub id."""
@@ -108,3 +111,4 @@ def build(subject: Subject, switch: Callable[..., Any], switched: list[Any]) -> 
         )
         button = gr.Button("Load it", scale=0, min_width=110)
     gr.on([button.click, hub_id.submit], guarded(add), hub_id, [picker, status, timer], **quiet)
+    return picker, timer

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import activations, endpoints, maps, subject
+from . import activations, compare, endpoints, filters, links, maps, muting, patches, subject
 
 HERE = Path(__file__).parent
 HOUR = 3600
-UPLOAD = "24mb"  # a little more than a photo may have, so that our own sentence explains the limit
+UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
 VISITORS = 200  # sessions in memory: each holds at most one photo of a few MB
 
 HEADER = """<header class="hero"><h1>Seeing Why</h1>
 <p>Drop a photo, pick a class, and see <em>why</em> a convolutional network said so: every method
 side by side, on the same photo.</p></header>"""
 
-TABS = {"maps": ("Maps", maps), "activations": ("Activations", activations)}
+TABS = {
+    "maps": ("Maps", maps),
+    "activations": ("Activations", activations),
+    "filters": ("Filters", filters),
+    "muting": ("Muting", muting),
+    "compare": ("Compare", compare),
+    "patches": ("Patches", patches),
+}
 
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -47,13 +55,23 @@ def build(zoo: Zoo) -> gr.Blocks:
     ) as page:
         gr.HTML(HEADER)
         shared = subject.build(zoo)
-        with gr.Tabs(elem_id="tabs"):
+        shared.titles.update((name, title) for name, (title, _) in TABS.items())
+        with gr.Tabs(elem_id="tabs") as tabs:
             for name, (title, module) in TABS.items():
-                with gr.Tab(title, id=name) as tab:
+                with gr.Tab(title, id=name):
                     module.build(shared)
-                tab.select(lambda name=name: name, None, shared.tab, api_visibility="private")
+        # One listener for all: with one each, answers to a quick first click came out of order.
+        quiet = {"api_visibility": "private", "show_progress": "hidden"}
+        tabs.select(_shown, None, shared.tab, trigger_mode="always_last", **quiet)
+        links.build(shared, page, tabs)
         endpoints.build(zoo)
     return page.queue(default_concurrency_limit=2, max_size=64)
+
+
+def _shown(event: gr.SelectData) -> Any:
+    """The name of the tab that the visitor looks at now."""
+    names = {title: name for name, (title, _) in TABS.items()}
+    return names.get(event.value, gr.skip())
 
 
 def launch(**options: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ class Subject:
     """The shared widgets. `asked` changes whenever there is something new to explain.
 
     unit: the channel chosen last, {"network": key, "layer": name, "channel": index}, or None.
+    wanted: {"tab": name, "settings": {...}} to show another tab with these settings. titles: of the
+    tabs, by name. settings: tab -> name -> widget, what a link carries of each tab; a tab adds its
+    own, and lists what it can show under "methods" or "method". parts: what `links` restores.
     """
 
     zoo: Zoo
@@ -56,6 +60,10 @@ class Subject:
     asked: gr.State
     tab: gr.State
     unit: gr.State
+    wanted: gr.State
+    titles: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[gr.components.Component]:
@@ -76,17 +84,19 @@ class Subject:
 
         draw(*inputs) is a generator of tuples for `outputs`. Its other triggers are `also`.
         """
-        drawn = gr.State("")
+        drawn = gr.State(None)
 
         def when_shown(
             event: gr.EventData, shown: str, asked: str, before: str, *rest: Any
         ) -> Iterator[Any]:
-            unchanged = event.target is self.tab and asked == before
-            if shown != tab or unchanged:
+            # The browser replays what came during a draw as if the tab had been chosen once more,
+            # so the settings, and not the trigger alone, tell whether there is anything new.
+            now = asked + repr(rest[len(self.inputs) :])
+            if shown != tab or (event.target is self.tab and now == before):
                 yield (gr.skip(),) * (len(outputs) + 1)
                 return
             for values in draw(*rest):
-                yield asked, *values
+                yield now, *values
 
         return gr.on(
             [self.asked.change, self.tab.change, *also],
@@ -140,7 +150,12 @@ def _chips(network: Network, seen: Photo, framing: str, targets: list[int]) -> s
     shown = [int(index) for index in best.indices]
     shown += [target for target in targets if target not in shown]
     items = [html.chip(i, network.labels[i], float(chances[i]), i in targets) for i in shown]
-    return f'<ul class="chips" aria-label="What {network.title} sees">{"".join(items)}</ul>'
+    return _chip_list(network, "".join(items))
+
+
+def _chip_list(network: Network, items: str) -> str:
+    title = f"What {escape(network.title)} sees"
+    return f'<p class="chips-title">{title}</p><ul class="chips" aria-label="{title}">{items}</ul>'
 
 
 def _ranked(network: Network, seen: Photo, framing: str) -> list[int]:
@@ -243,6 +258,49 @@ class Desk:
         return key, _chips(network, seen, framing, kept), update, against, asked
 
 
+def _photo_side() -> tuple[gr.Image, gr.HTML, gr.HTML]:
+    upload = gr.Image(
+        label="Your photo",
+        sources=["upload", "webcam", "clipboard"],
+        height=340,
+        format="jpeg",
+        buttons=[],
+        elem_id="photo",
+        placeholder="Drop a photo here\n— or —\nclick to choose one",
+        alt_text="Your photo",
+        webcam_options=gr.WebcamOptions(mirror=False),
+    )
+    message = gr.HTML(html.notice(WELCOME), elem_id="message")
+    strip = gr.HTML(_strip(), js_on_load=STRIP_JS, elem_id="examples")
+    return upload, message, strip
+
+
+def _class_side(first: Network) -> tuple[gr.HTML, gr.Dropdown, gr.Dropdown]:
+    chips = gr.HTML(
+        _chip_list(first, '<li class="chip ghost"></li>' * SHOWN),
+        js_on_load=CHIP_JS,
+        elem_id="chips",
+    )
+    targets = gr.Dropdown(
+        _named(first),
+        value=[],
+        multiselect=True,
+        max_choices=MOST_TARGETS,
+        label="Explain these classes",
+        info="Type any class name; each gets a row of its own.",
+        elem_id="targets",
+    )
+    against = gr.Dropdown(
+        [],
+        value=None,
+        allow_custom_value=True,
+        label="… and not this one (optional)",
+        info="Why A and not B: the map of the difference of the two scores.",
+        elem_id="against",
+    )
+    return chips, targets, against
+
+
 def build(zoo: Zoo) -> Subject:
     """Lay out the shared widgets and wire them."""
     desk = Desk(zoo)
@@ -252,52 +310,20 @@ def build(zoo: Zoo) -> Subject:
     asked = gr.State("")
     with gr.Row(elem_classes="subject"):
         with gr.Column(scale=2, min_width=300):
-            upload = gr.Image(
-                label="Your photo",
-                sources=["upload", "webcam", "clipboard"],
-                height=300,
-                format="jpeg",
-                buttons=[],
-                elem_id="photo",
-                placeholder="Drop a photo here\n— or —\nclick to choose one",
-                alt_text="Your photo",
-                webcam_options=gr.WebcamOptions(mirror=False),
-            )
-            message = gr.HTML(html.notice(WELCOME), elem_id="message")
-            strip = gr.HTML(_strip(), js_on_load=STRIP_JS, elem_id="examples")
-            framing = gr.Radio(
-                [("The whole photo", "whole"), ("Its centre square, as in training", "crop")],
-                value="whole",
-                label="What the network sees",
-                elem_id="framing",
-            )
+            upload, message, strip = _photo_side()
         with gr.Column(scale=3, min_width=300):
-            place = gr.Column(elem_id="models")
-            chips = gr.HTML(
-                '<ul class="chips empty" aria-label="Predictions">'
-                + '<li class="chip ghost"></li>' * SHOWN
-                + "</ul>",
-                js_on_load=CHIP_JS,
-                elem_id="chips",
-            )
-            targets = gr.Dropdown(
-                _named(first),
-                value=[],
-                multiselect=True,
-                max_choices=MOST_TARGETS,
-                label="Explain these classes",
-                info="Type any class name; each gets a row of its own.",
-                elem_id="targets",
-            )
-            against = gr.Dropdown(
-                [],
-                value=None,
-                allow_custom_value=True,
-                label="… and not this one (optional)",
-                info="Why A and not B: the map of the difference of the two scores.",
-                elem_id="against",
-            )
-    subject = Subject(zoo, seen, key, targets, against, framing, asked, gr.State("maps"), gr.State(None))
+            chips, targets, against = _class_side(first)
+            with gr.Row():
+                place = gr.Column(elem_id="models", min_width=240)
+                framing = gr.Radio(
+                    [("Whole photo", "whole"), ("Centre square", "crop")],
+                    value="whole",
+                    label="What the network sees",
+                    elem_id="framing",
+                    min_width=240,
+                )
+    tab, unit, wanted = gr.State("maps"), gr.State(None), gr.State(None)
+    subject = Subject(zoo, seen, key, targets, against, framing, asked, tab, unit, wanted)
     looked = [seen, upload, message, chips, targets, against, asked]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
     upload.upload(  # fires for drop, choice, paste and camera; `input` misses a second drop
@@ -319,5 +345,6 @@ def build(zoo: Zoo) -> Subject:
         **quiet,
     )
     with place:
-        models.build(subject, desk.switch, [key, chips, targets, against, asked])
+        picker, timer = models.build(subject, desk.switch, [key, chips, targets, against, asked])
+    subject.parts.update(picker=picker, timer=timer, looked=looked)
     return subject

@@ -41,9 +41,11 @@ const choose = (at) => {
   sheet().dataset.at = at;
   put('.tiles-mark', at);
   trigger('pick', {channel: order()[at]});
+  const close = document.querySelector(sheet().dataset.close);
+  if (close && innerWidth < 700) close.scrollIntoView({behavior: 'smooth'});
 };
 const mark = (channel) => {
-  if (!sheet()) return;
+  if (!sheet() || !sheet().dataset.close) return;
   const at = order().indexOf(channel);
   sheet().dataset.at = at;
   put('.tiles-mark', at);
@@ -63,7 +65,9 @@ element.addEventListener('keydown', (event) => {
   else return;
   event.preventDefault();
 });
-window.addEventListener('channel-chosen', (event) => mark(event.detail));
+window.addEventListener('tile-chosen', (event) => {
+  if (sheet()?.dataset.close === event.detail.id) mark(event.detail.value);
+});
 watch('value', () => { delete element.dataset.point; if (sheet()) mark(+sheet().dataset.chosen); });
 let known = 0, soon = 0;
 new ResizeObserver(() => {
@@ -74,29 +78,43 @@ new ResizeObserver(() => {
   soon = setTimeout(() => trigger('measure', {width}), 60);
 }).observe(element);
 """
-CHOSEN_JS = "(v) => { window.dispatchEvent(new CustomEvent('channel-chosen', {detail: v})); }"
 
 
-def tiles(sheet: Mosaic, kind: str, alt: str, chosen: int = -1, foot: str = "") -> str:
-    """The picture of a mosaic; `kind` names a tile ("channel"), `foot` is HTML made here."""
-    picture = render.jpeg(render.tones(sheet.values, sheet.signed), 90)
-    height, width = sheet.values.shape
+def chosen_js(close: str) -> str:
+    """For the change of a number: marks that tile in the mosaic that was given this `close`."""
+    detail = f"{{detail: {{id: '{close}', value}}}}"
+    return f"(value) => {{ window.dispatchEvent(new CustomEvent('tile-chosen', {detail})); }}"
+
+
+def tiles(
+    sheet: Mosaic, kind: str, alt: str, chosen: int = -1, *, close: str = "", foot: str = ""
+) -> str:
+    """The picture of a mosaic; `kind` names a tile ("channel"), `foot` is HTML made here.
+
+    close: selector of what shows the chosen tile; phones scroll there.
+    """
+    picture = render.jpeg(render.sheet(sheet.values, sheet.signed), 92)
+    height, width = sheet.values.shape[:2]
     label = escape(f"{alt} Walk with the arrow keys, choose with Enter.")
     return (
         f'<div class="tiles" data-order="{json.dumps(list(sheet.order))}" data-chosen="{chosen}" '
-        f'data-columns="{sheet.columns}" data-rows="{sheet.rows}" data-kind="{escape(kind)}">'
+        f'data-columns="{sheet.columns}" data-rows="{sheet.rows}" data-kind="{escape(kind)}" '
+        f'data-close="{escape(close)}">'
         f'<div class="tiles-scroll"><div class="tiles-sheet" tabindex="0" role="application" '
         f'aria-label="{label}" style="max-width:{max(width, min(2 * width, 720))}px">'
         f'<img alt="{escape(alt)}" width="{width}" height="{height}" '
         f'src="{html.data_url(picture, "jpeg")}"><span class="tiles-mark" hidden></span>'
         f'<span class="tiles-point" hidden></span></div></div>'
-        f'<div class="tiles-foot">{legend(sheet.signed)}<span class="tiles-tip" aria-live="polite">'
+        f'<div class="tiles-foot">{legend(sheet)}<span class="tiles-tip" aria-live="polite">'
         f"</span>{foot}</div></div>"
     )
 
 
-def legend(signed: bool) -> str:
+def legend(sheet: Mosaic) -> str:
     """What the colours of the tiles mean."""
+    if sheet.values.ndim == 3:
+        return "<span>Each filter in its own colours; grey is zero.</span>"
+    signed = sheet.signed
     ramp = ", ".join(render.tone_stops(signed))
     low, high = ("negative", "positive") if signed else ("nothing", "strongest")
     words = f"Colours from {low} to {high}" + (", black being zero" if signed else "")

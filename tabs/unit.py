@@ -1,4 +1,4 @@
-"""One channel on the page: over the photo, its field, its pixels, its classes, its best examples."""
+"""One channel on the page: over the photo, its field, pixels, classes and best examples."""
 
 from __future__ import annotations
 
@@ -61,17 +61,19 @@ def card(question: Question, seen: Photo, found: Unit) -> str:
         "It does not fire on this photo." if silent else f"Fires most at the {where}.",
         "" if silent else outline(found.field, "field") + outline(found.core, "core"),
     )
-    covers = (found.field[2] - found.field[0]) * (found.field[3] - found.field[1])
-    whole = covers > NEARLY_ALL
-    box = found.core if whole else found.field
     width, height = found.field_pixels
-    words = f"Its receptive field: {width} × {height} pixels of the network’s input."
-    if whole:
-        words = (
-            f"Its receptive field, {width} × {height} input pixels, spans (nearly) all of the "
-            "photo; this is the part that most of its gradient comes from."
-        )
-    crop = figure(render.crop(seen, box, 300), f"The {where} of the photo", "What it sees", words)
+    covers = (found.field[2] - found.field[0]) * (found.field[3] - found.field[1])
+    words = f"All it can see there: {width} × {height} pixels of the network’s input"
+    words += ", (nearly) the whole photo." if covers > NEARLY_ALL else "."
+    crop = figure(
+        render.crop(seen, found.field, 300), f"The {where} of the photo", "Receptive field", words
+    )
+    closer = figure(
+        render.crop(seen, found.core, 300),
+        f"The part of the {where} that counts most",
+        "What counts",
+        "The part of it that most of the gradient comes from (dashed above).",
+    )
     kind = "Guided backprop" if found.guided else "Gradient"
     how = "The pixels that make its strongest place fire."
     pixels = figure(
@@ -84,7 +86,7 @@ def card(question: Question, seen: Photo, found: Unit) -> str:
         f'<dl class="unit-numbers"><div><dt>Mean</dt><dd>{found.mean:.3g}</dd></div>'
         f"<div><dt>Maximum</dt><dd>{found.peak:.3g}</dd></div></dl>"
     )
-    return f'<div class="unit-grid">{large}{crop}{pixels}</div>{numbers}'
+    return f'<div class="unit-grid">{large}{crop}{closer}{pixels}</div>{numbers}'
 
 
 def classes(question: Question, channel: int) -> str:
@@ -149,9 +151,10 @@ def strongest_units(
     """A fully connected layer's strongest units as bars that can be clicked."""
     shown = list(ranked)[:24]
     top = max(max(abs(values[each]) for each in shown), 1e-9)
-    final = len(values) == len(question.network.labels) and question.layer in list(
-        question.network.flat
-    )[-1:]
+    final = (
+        len(values) == len(question.network.labels)
+        and question.layer in list(question.network.flat)[-1:]
+    )
     items = "".join(
         f'<li><button type="button" data-channel="{each}" aria-pressed="'
         f'{str(each == chosen).lower()}"><span class="bar" style="width:'

@@ -1,0 +1,290 @@
+"""Which maps name the pixels that the network needs? Mean scores of every method over photos.
+
+    python benchmarks/faithfulness.py --data DIR [--photos 50] [--methods ...] [--slow] [--steps 24]
+                                      [--model lite0] [--baseline blur|mean] [--threads N]
+
+DIR is a folder in COCO's form: instances.json and images/. Each photo's target is the network's
+first guess, since COCO has no ImageNet labels; `pointing` counts only photos whose first guess
+means one of their boxes, by the table below. Beside ours: ROAD (Rong et al. 2022) as
+pytorch-grad-cam computes it, least minus most relevant first, halved, of the same maps; and
+torchcam's deletion and insertion of the same maps. The network sees each photo's centre square.
+Ends with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+import torch
+from pytorch_grad_cam.metrics.road import ROADCombined
+from torchcam.metrics import DeletionInsertionMetric
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from explainers import METHODS, ExplainError, Network, Photo, Question, load, read  # noqa: E402
+from explainers import faithfulness as ours  # noqa: E402
+from explainers.api import question  # noqa: E402
+from explainers.baselines import baseline as baseline_image  # noqa: E402
+from explainers.comparison import Comparison, applicable  # noqa: E402
+from explainers.network import Frame  # noqa: E402
+
+# COCO category -> words that the ImageNet label must end in (before its first comma). Both sides
+# mean the same kind of thing; categories without a clear counterpart are left out.
+SAME = {
+    "airplane": "airliner, warplane",
+    "banana": "banana",
+    "bear": "brown bear, American black bear, ice bear, sloth bear",
+    "bicycle": "mountain bike, bicycle-built-for-two",
+    "bird": "robin, jay, magpie, goldfinch, house finch, junco, indigo bunting, bald eagle, kite, "
+    "vulture, peacock, ostrich, hen, cock, drake, goose, black swan, pelican, king penguin, "
+    "flamingo, macaw, lorikeet, hornbill, hummingbird, toucan, white stork, black stork, "
+    "little blue heron, American egret, albatross, redshank, ruddy turnstone, oystercatcher",
+    "boat": "speedboat, lifeboat, canoe, catamaran, trimaran, gondola, fireboat, yawl",
+    "broccoli": "broccoli",
+    "bus": "school bus, trolleybus, minibus",
+    "car": "sports car, convertible, cab, limousine, beach wagon, racer, minivan, jeep, Model T",
+    "cat": "tabby, tiger cat, Persian cat, Siamese cat, Egyptian cat",
+    "cell phone": "cellular telephone",
+    "clock": "analog clock, digital clock, wall clock",
+    "cow": "ox",
+    "cup": "cup, coffee mug, espresso",
+    "dining table": "dining table",
+    "elephant": "African elephant, Indian elephant, tusker",
+    "hot dog": "hotdog",
+    "keyboard": "computer keyboard",
+    "laptop": "laptop, notebook",
+    "microwave": "microwave",
+    "motorcycle": "moped, motor scooter",
+    "mouse": "mouse",
+    "orange": "orange",
+    "parking meter": "parking meter",
+    "pizza": "pizza",
+    "refrigerator": "refrigerator",
+    "remote": "remote control",
+    "sheep": "ram, bighorn",
+    "sports ball": "soccer ball, basketball, tennis ball, baseball, volleyball, rugby ball",
+    "stop sign": "street sign",
+    "teddy bear": "teddy",
+    "tennis racket": "racket",
+    "tie": "Windsor tie, bow tie",
+    "toaster": "toaster",
+    "toilet": "toilet seat",
+    "traffic light": "traffic light",
+    "train": "bullet train, electric locomotive, steam locomotive, passenger car",
+    "tv": "television, screen, monitor",
+    "umbrella": "umbrella",
+    "vase": "vase",
+    "zebra": "zebra",
+}
+DOGS = range(151, 269)  # ImageNet's classes of dogs
+HORSES = ("sorrel", "horse cart")
+
+
+def meaning() -> dict[str, str]:
+    """ImageNet label, up to its first comma -> COCO category."""
+    pairs = [(name.strip(), coco) for coco, names in SAME.items() for name in names.split(",")]
+    return dict(pairs) | dict.fromkeys(HORSES, "horse")
+
+
+class Coco:
+    """Photos of a folder in COCO's form, and their boxes as fractions."""
+
+    def __init__(self, folder: Path) -> None:
+        told = json.loads((folder / "instances.json").read_text("utf-8"))
+        self.folder, self.images = folder, told["images"]
+        self.names = {each["id"]: each["name"] for each in told["categories"]}
+        self.boxes: dict[int, list[tuple[str, Frame]]] = defaultdict(list)
+        sizes = {each["id"]: (each["width"], each["height"]) for each in self.images}
+        for each in told["annotations"]:
+            (x, y, w, h), (width, height) = each["bbox"], sizes[each["image_id"]]
+            box = (x / width, y / height, (x + w) / width, (y + h) / height)
+            self.boxes[each["image_id"]].append((self.names[each["category_id"]], box))
+
+    def photos(self, count: int) -> Iterator[tuple[Photo, list[tuple[str, Frame]]]]:
+        """`count` photos spread evenly over the set, those with every category annotated first."""
+        full = [each for each in self.images if each.get("labels", "full") == "full"]
+        chosen = full if len(full) >= count else self.images
+        for at in np.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().astype(int):
+            image = chosen[at]
+            yield read(self.folder / "images" / image["file_name"]), self.boxes[image["id"]]
+
+
+class Given:
+    """A map that exists already, in the form that torchcam's metric asks its maps in."""
+
+    def __init__(self, network: Network, strengths: torch.Tensor) -> None:
+        self.model, self.strengths = network.module, strengths
+
+    def __call__(self, *_args, **_more) -> list[torch.Tensor]:
+        return [self.strengths[None]]
+
+    def fuse_cams(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        return maps[0]
+
+    def _hooks_off(self):
+        return torch.no_grad()
+
+
+def torchcam_areas(asked: Question, strengths: torch.Tensor, kind: str, steps: int) -> np.ndarray:
+    """Deletion and insertion as torchcam computes them; softmax networks only."""
+    x = asked.view.tensor
+    metric = DeletionInsertionMetric(
+        Given(asked.network, strengths),
+        partial(torch.softmax, dim=-1),
+        steps=steps,
+        baseline=baseline_image(asked.network, x, kind),
+        batch_size=ours.BATCH,
+    )
+    metric.update(x, asked.targets[0])
+    found = metric.summary()
+    return np.array([found["deletion_auc"], found["insertion_auc"]])
+
+
+def road(asked: Question, strengths: torch.Tensor) -> float:
+    """pytorch-grad-cam's combined ROAD in probability, removing 10 and 30 per cent.
+
+    Its least relevant first is `1 - map`, so the map is scaled to 0..1. It solves a linear system
+    over the pixels removed: taking more of them out costs minutes a photo.
+    """
+    scaled = (strengths - strengths.min()) / (strengths.max() - strengths.min()).clamp(min=1e-12)
+    target = asked.targets[0]
+    scores = ROADCombined(percentiles=[90, 70])(
+        asked.view.tensor,
+        scaled[None].numpy(),
+        [lambda logits: asked.network.probabilities(logits)[target]],
+        asked.network.module,
+    )
+    return float(scores[0])
+
+
+def bare_ratio(asked: Question, strengths: torch.Tensor, steps: int, rounds: int = 3) -> float:
+    """Processor time of both curves of one map, in units of their forward passes alone."""
+    network, x = asked.network, asked.view.tensor
+    fill = baseline_image(network, x, "blur")
+    inner = 2 * (len(ours.counts(strengths.numel(), steps)) - 2)
+    sizes = [2, *([ours.BATCH] * (inner // ours.BATCH)), inner % ours.BATCH]
+    ready = {
+        n: x.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        for n in set(sizes) - {0}
+    }
+    ratios = []
+    for round_ in range(rounds + 1):
+        start = time.process_time()
+        for size in sizes:
+            if size:
+                network.logits(ready[size])
+        middle = time.process_time()
+        ours.curves(network, x, fill, ours.ranks(strengths), asked.targets[0], steps=steps)
+        if round_:  # the first only warms up
+            ratios.append((time.process_time() - middle) / (middle - start))
+    return median(ratios)
+
+
+def same_thing(network: Network, target: int, boxes: list[tuple[str, Frame]]) -> list[Frame]:
+    """The boxes that mean what the network guessed."""
+    label = network.labels[target].split(",")[0].strip()
+    wanted = "dog" if target in DOGS else meaning().get(label)
+    return [box for name, box in boxes if name == wanted]
+
+
+def main() -> None:
+    """Measure, print the table, print the JSON."""
+    chosen = _options()
+    torch.set_num_threads(chosen.threads)
+    warnings.filterwarnings("ignore")
+    network = load(chosen.model)
+    methods = chosen.methods or applicable(chosen.slow)
+    methods = [name for name in methods if not METHODS[name].why_not(network)]
+    sums: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in methods}
+    floors: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    apart, ratio, pointed = 0.0, None, 0
+    for number, (photo, boxes) in enumerate(Coco(chosen.data).photos(chosen.photos), 1):
+        try:
+            found = Comparison(
+                question(network, photo, framing="crop"), methods, chosen.baseline, chosen.steps
+            )
+        except ExplainError as error:
+            print(f"photo {number} left out: {error}", file=sys.stderr)
+            continue
+        for work in (found.draw(), found.measure()):
+            for _ in work:
+                pass
+        around = same_thing(network, found.target, boxes)
+        pointed += bool(around)
+        for each in found.finished():
+            figures, kept = found.figures(each.method), sums[each.method]
+            strengths = ours.strength(each, 0, found.size)
+            for name in ("deletion", "insertion", "gain", "seconds"):
+                kept[name].append(figures[name])
+            if around:
+                kept["pointing"].append(any(ours.pointing(each, box) for box in around))
+            if not chosen.no_road:
+                kept["road"].append(road(found.question, strengths))
+            theirs = torchcam_areas(found.question, strengths, chosen.baseline, chosen.steps)
+            mine = np.array([figures["deletion"], figures["insertion"]])
+            apart = max(apart, float(np.abs(theirs - mine).max()))
+            if ratio is None:
+                ratio = bare_ratio(found.question, strengths, chosen.steps)
+        for pixels, scores in found.floors.items():
+            floors[pixels].append((scores.deletion.area, scores.insertion.area))
+        print(f"{number} of {chosen.photos}", file=sys.stderr, flush=True)
+    report(network, sums, floors, pointed, apart, chosen)
+    figures = {name: _figures(kept) for name, kept in sums.items()}
+    print(json.dumps({**figures, "scores_vs_bare_forward": round(ratio, 3)}))
+
+
+def _options() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--data", type=Path, required=True)
+    options.add_argument("--photos", type=int, default=50)
+    options.add_argument("--methods", nargs="+", choices=list(METHODS))
+    options.add_argument("--slow", action="store_true", help="occlusion, RISE and their kin too")
+    options.add_argument("--no-road", action="store_true", help="leave ROAD out: half of the time")
+    options.add_argument("--steps", type=int, default=ours.STEPS)
+    options.add_argument("--model", default="lite0")
+    options.add_argument("--baseline", default="blur", choices=list(ours.BASELINES))
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return options.parse_args()
+
+
+def _figures(kept: dict[str, list[float]]) -> dict[str, float | None]:
+    names = ("deletion", "insertion", "road", "pointing", "seconds")
+    return {name: round(mean(kept[name]), 4) if kept[name] else None for name in names}
+
+
+def report(network, sums, floors, pointed, apart, chosen) -> None:
+    """The table in Markdown, the best gain first."""
+    count = max((len(kept["deletion"]) for kept in sums.values()), default=0)
+    print(f"\n{network.title}, {count} photos, baseline {chosen.baseline}, {chosen.steps} steps, ")
+    print(f"{chosen.threads} threads, torch {torch.__version__}; pointing over {pointed} photos\n")
+    print(
+        "| method | deletion ↓ | insertion ↑ | gain over random ↑ | ROAD ↑ | pointing | seconds |"
+    )
+    print("|-|-:|-:|-:|-:|-:|-:|")
+    for name, kept in sorted(sums.items(), key=lambda pair: -mean(pair[1]["gain"] or [-9])):
+        values = _figures(kept)
+        gain = mean(kept["gain"]) if kept["gain"] else float("nan")
+        shown = ["–" if values[k] is None else f"{values[k]:.3f}" for k in list(values)]
+        cells = " | ".join([*shown[:2], f"{gain:+.3f}", *shown[2:]])
+        print(f"| {METHODS[name].title} | {cells} |")
+    for pixels, areas in floors.items():
+        if areas:
+            deletion, insertion = np.mean(areas, axis=0)
+            grain = "pixels" if pixels else "cells"
+            print(f"| random order of {grain} | {deletion:.3f} | {insertion:.3f} | | | | |")
+    print(f"\nLargest difference of an area from torchcam’s: {apart:.1e}.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""How many camera frames a second the page shows: Chromium with a fake camera, end to end.
+
+Server and browser share this machine. A frame counts when its mosaic, the pinned channel and the
+top five are decoded and on the page. Run: python benchmarks/live.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from statistics import median, quantiles
+
+import cv2
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+WIDTH, HEIGHT, RATE = 320, 240, 30
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream "
+    "--use-fake-ui-for-media-stream"
+).split()
+
+
+def camera(path: Path, photo: Path, frames: int = 90) -> None:
+    """A film for the fake camera: a window that wanders over a photo."""
+    pixels = cv2.imread(str(photo))
+    factor = 1.5 * max(WIDTH / pixels.shape[1], HEIGHT / pixels.shape[0])
+    pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    room = pixels.shape[0] - HEIGHT, pixels.shape[1] - WIDTH
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
+        for index in range(frames):
+            turn = 2 * np.pi * index / frames
+            y, x = (
+                int(r * (0.5 + 0.5 * f(turn))) for r, f in zip(room, (np.sin, np.cos), strict=True)
+            )
+            window = np.ascontiguousarray(pixels[y : y + HEIGHT, x : x + WIDTH])
+            file.write(b"FRAME\n" + cv2.cvtColor(window, cv2.COLOR_BGR2YUV_I420).tobytes())
+
+
+def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the page, with the bundled network alone, and wait until it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "SEEING_WHY_STARTUP": "",
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+    }
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log
+        )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return process, url
+        except OSError:
+            time.sleep(0.2)
+    process.kill()
+    raise SystemExit("The page did not start.")
+
+
+def watch(page: Page, url: str, seconds: float, layer: str | None) -> dict:
+    """Pin a channel, start the camera, let it run, and read what the page measured."""
+    page.goto(url)
+    page.wait_for_selector("#examples button")
+    page.wait_for_timeout(2000)
+    page.click("#examples button")
+    page.wait_for_selector(".chip-name")
+    page.get_by_role("tab", name="Activations").click()
+    page.wait_for_selector("#mosaic img", timeout=120_000)
+    page.wait_for_selector(".unit-examples", timeout=120_000)
+    if layer:
+        page.locator("#unit-layer input").click()
+        page.get_by_role("option", name=layer).first.click()
+        page.wait_for_timeout(4000)
+    page.click("#pin")
+    page.wait_for_selector(".pin")
+    page.get_by_text("Camera: the channels live").click()
+    page.click(".live-start")
+    page.wait_for_function(
+        "+document.querySelector('#live [data-frames],#live[data-frames]')?.dataset.frames > 5",
+        timeout=120_000,
+    )
+    page.wait_for_timeout(3000)
+    found = page.locator("#live[data-frames], #live [data-frames]").first
+    rates, start, before = [], time.monotonic(), int(found.get_attribute("data-frames"))
+    while time.monotonic() - start < seconds:
+        page.wait_for_timeout(1000)
+        rates.append(float(found.get_attribute("data-fps")))
+    passed = time.monotonic() - start
+    frames = int(found.get_attribute("data-frames")) - before
+    waits = json.loads(found.get_attribute("data-waits"))
+    return {
+        "fps": frames / passed,
+        "rates": rates,
+        "waits": waits,
+        "layer": page.locator("#unit-layer input").input_value(),
+        "frames": frames,
+    }
+
+
+def table(found: dict) -> str:
+    """Medians and quartiles, as Markdown."""
+    network = [pair[1] for pair in found["waits"]]
+    rest = [pair[0] - pair[1] for pair in found["waits"]]
+    rows = ["| | median | quartiles |", "|-|-:|-:|"]
+    for name, values in (
+        ("frames a second", found["rates"]),
+        ("network alone, ms", network),
+        ("everything else (camera, both encodings, transfer, drawing), ms", rest),
+    ):
+        low, middle, high = quantiles(values, n=4)
+        rows.append(f"| {name} | {middle:.1f} | {low:.1f}–{high:.1f} |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Measure, print the table, print the JSON."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=float, default=20)
+    options.add_argument("--layer", help="part of a layer's title; default: the page's own")
+    options.add_argument("--photo", type=Path, help="default: the first of the examples")
+    chosen = options.parse_args()
+    photo = chosen.photo or sorted((ROOT / "assets" / "examples").glob("*.jpg"))[0]
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))))
+    with tempfile.TemporaryDirectory() as name:
+        film = Path(name) / "camera.y4m"
+        camera(film, photo)
+        process, url = serve(Path(name))
+        try:
+            with sync_playwright() as playwright:
+                flags = [*FLAGS, f"--use-file-for-fake-video-capture={film}"]
+                browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                found = watch(page, url, chosen.seconds, chosen.layer)
+                browser.close()
+        finally:
+            process.terminate()
+            process.wait(20)
+    load = os.getloadavg()[0]
+    print(
+        f"\nEfficientNet-Lite0, {found['layer']}, one pinned channel, {WIDTH} × {HEIGHT}, ", end=""
+    )
+    print(f"{found['frames']} frames, {os.cpu_count()} cores, load {load:.1f}\n")
+    print(table(found))
+    network = median(pair[1] for pair in found["waits"])
+    rest = median(pair[0] - pair[1] for pair in found["waits"])
+    figures = {"fps": found["fps"], "network_ms": network, "page_ms": rest}
+    print("\n" + json.dumps({key: round(value, 1) for key, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
+
+Writes one ZIP for each photo (the page, pictures, raw maps and scores of `explainers.report`) and
+summary.json. Run it again after an interruption: what is there already, made from the same photo
+with the same settings, is not made again. A photo that can't be read is named at the end and stops
+nothing. Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import report
+from .api import find, question
+from .comparison import Comparison, applicable
+from .errors import ExplainError, OptionError
+from .faithfulness import BASELINES, STEPS, counts
+from .network import Network
+from .photo import read
+from .registry import METHODS
+from .zoo import load
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+UNEXPECTED = "The photo could not be explained: something unexpected went wrong."
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its report goes."""
+
+    photo: Path
+    name: str
+    out: Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        methods = [find(method).key for method in chosen.methods or applicable()]
+        counts(10**6, chosen.steps)
+        network = load(chosen.model)
+        for target in (chosen.target, chosen.against):
+            if target is not None:
+                network.resolve(target)
+        jobs = _jobs(chosen.photos, chosen.out, _settings(chosen, methods))
+        chosen.out.mkdir(parents=True, exist_ok=True)
+    except ExplainError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError:
+        print("The folder for the reports can't be made: choose another one.", file=sys.stderr)
+        return 2
+    results = _run(jobs, network, methods, chosen)
+    _write(chosen.out / "summary.json", json.dumps(results, indent=1).encode())
+    failed = [each for each in results if each["state"] == "failed"]
+    made = sum(each["state"] == "made" for each in results)
+    kept = len(results) - made - len(failed)
+    print(f"{made} made, {kept} were there already, {len(failed)} failed.", file=sys.stderr)
+    for each in failed:
+        print(f"  {each['photo']}: {each['message']}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    head, _, rest = __doc__.partition("\n\n")
+    options = argparse.ArgumentParser("python -m explainers", description=head, epilog=rest)
+    options.add_argument("photos", nargs="+", type=Path, help="files or folders")
+    options.add_argument("--methods", nargs="+", metavar="METHOD", help=f"of {', '.join(METHODS)}")
+    options.add_argument("--out", type=Path, required=True, help="folder for the reports")
+    options.add_argument("--model", default="lite0", help="key of a network, or its Hub id")
+    options.add_argument("--target", type=_target, help="class name or index; default: first guess")
+    options.add_argument(
+        "--against", type=_target, help="a second class: why the target and not it"
+    )
+    options.add_argument("--layer", help="default: the last convolution")
+    options.add_argument("--framing", default="whole", choices=["whole", "crop"])
+    options.add_argument("--baseline", default="blur", choices=list(BASELINES))
+    options.add_argument("--steps", type=int, default=STEPS, help="points of a curve")
+    options.add_argument("--seed", type=int, default=0, help="of the random orders")
+    options.add_argument("--no-scores", action="store_true", help="maps only, quicker")
+    return options
+
+
+def _target(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _settings(chosen: argparse.Namespace, methods: list[str]) -> str:
+    """Reports made with equal settings are the same."""
+    left_out = ("photos", "out", "methods")
+    rest = {name: value for name, value in vars(chosen).items() if name not in left_out}
+    return json.dumps([methods, rest], sort_keys=True)
+
+
+def _jobs(sources: Sequence[Path], out: Path, settings: str) -> list[Job]:
+    """Each photo once, folders with all below them; the report's name follows from content too."""
+    found: dict[Path, str] = {}
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found |= {path: path.relative_to(source).as_posix() for path in inside}
+        else:
+            found[source] = source.name
+    if not found:
+        raise OptionError("There are no photos there: name files, or a folder that holds some.")
+    jobs = []
+    for path, name in found.items():
+        try:
+            content = hashlib.sha256(path.read_bytes())
+        except OSError:
+            content = hashlib.sha256(name.encode())
+        content.update(settings.encode())
+        stem = name.rpartition(".")[0].replace("/", "-") or name
+        jobs.append(Job(path, name, out / f"{stem}.{content.hexdigest()[:10]}.zip"))
+    return jobs
+
+
+def _run(jobs: list[Job], network: Network, methods: list[str], chosen: Any) -> list[dict]:
+    results, start, made = [], time.monotonic(), 0
+    for done, job in enumerate(jobs):
+        _bar(done, len(jobs), job.name, (time.monotonic() - start) / made if made else None)
+        result: dict[str, Any] = {"photo": job.name, "report": job.out.name, "state": "kept"}
+        if not job.out.exists():
+            made += 1
+            result |= _attempt(job, network, methods, chosen)
+        results.append(result)
+    _bar(len(jobs), len(jobs), "", None)
+    return results
+
+
+def _attempt(job: Job, network: Network, methods: list[str], chosen: Any) -> dict[str, Any]:
+    try:
+        _write(job.out, _report(job.photo, network, methods, chosen))
+        return {"state": "made"}
+    except ExplainError as error:
+        message = str(error)
+    except OSError:
+        message = "The report can't be written: is there room for it?"
+    except Exception:  # one bad photo never stops the rest
+        message = UNEXPECTED
+    return {"state": "failed", "report": None, "message": message}
+
+
+def _report(path: Path, network: Network, methods: list[str], chosen: Any) -> bytes:
+    photo = read(path)
+    asked = question(
+        network,
+        photo,
+        chosen.target,
+        layer=chosen.layer,
+        against=chosen.against,
+        framing=chosen.framing,
+    )
+    found = Comparison(asked, methods, chosen.baseline, chosen.steps, seed=chosen.seed)
+    for _ in found.draw():
+        pass
+    if not chosen.no_scores:
+        for _ in found.measure():
+            pass
+    return report.build(photo, found)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All or nothing: an interruption leaves no half report behind under its name."""
+    half = path.with_name(f".{path.name}.part")
+    try:
+        half.write_bytes(data)
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _bar(done: int, total: int, name: str, each: float | None) -> None:
+    """On a terminal one line that is drawn anew; else a line for each photo."""
+    filled = "█" * round(24 * done / total) + "·" * (24 - round(24 * done / total))
+    rest = "" if each is None else f" · about {each * (total - done):.0f} s left"
+    line = f"{filled} {done}/{total} {name[:40]}{rest}"
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="" if done < total else "\n", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Every method on one photo and target, with its scores: what the page, the report and the command
+line all show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .api import ask, find
+from .errors import ExplainError
+from .explanation import Explanation, Question
+from .faithfulness import (
+    DRAWS,
+    SEED,
+    STEPS,
+    Scores,
+    agreement,
+    energy_inside,
+    floor,
+    pointing,
+    score,
+)
+from .network import Frame
+from .registry import METHODS, Method
+
+#: name -> (title, is small good?): what methods can be sorted by.
+SORTS: dict[str, tuple[str, bool]] = {
+    "gain": ("Gain", False),
+    "deletion": ("Deletion", True),
+    "insertion": ("Insertion", False),
+    "pointing": ("Pointing", False),
+    "energy_inside": ("Energy inside", False),
+    "seconds": ("Time", True),
+}
+
+
+def applicable(slow: bool = False) -> list[str]:
+    """Keys of all methods; those that take hundreds of passes only if `slow`."""
+    return [key for key, each in METHODS.items() if slow or each.family != "perturbation"]
+
+
+@dataclass
+class Comparison:
+    """One question put to several methods, as the answers come in.
+
+    maps, absent: method -> its map so far, or why it has none. scores: method -> its curves.
+    floors: by grain (False: the layer's cells, True: pixels) what random orders score. box: round
+    the object, as fractions of the photo, or None. row: which of the question's targets.
+    """
+
+    question: Question
+    methods: Sequence[str]
+    baseline: str = "blur"
+    steps: int = STEPS
+    box: Frame | None = None
+    row: int = 0
+    seed: int = SEED
+    maps: dict[str, Explanation] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
+    floors: dict[bool, Scores] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            if reason := find(method).why_not(self.question.network):
+                self.absent[method] = reason
+
+    @property
+    def target(self) -> int:
+        """The class that is followed."""
+        return self.question.targets[self.row]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the network's input."""
+        return tuple(self.question.view.tensor.shape[2:])
+
+    def finished(self) -> list[Explanation]:
+        """The maps that are done, in the registry's order."""
+        return [each for each in self._found() if each.done >= 1]
+
+    def _found(self) -> list[Explanation]:
+        return [self.maps[method] for method in METHODS if method in self.maps]
+
+    def draw(self, waits: Sequence[int] = (0, 1, 2)) -> Iterator[str]:
+        """Ask the methods, quick ones first; yields the method whose map is new or has grown.
+
+        waits: which to ask: 0 those of one pass, 1 those of some dozens, 2 those of hundreds.
+        """
+        todo = [METHODS[m] for m in METHODS if m in self.methods and m not in self.absent]
+        for method in sorted(todo, key=wait):
+            if wait(method) in waits:
+                yield from self._draw(method)
+
+    def _draw(self, method: Method) -> Iterator[str]:
+        try:
+            for explanation in ask(self.question, method.key):
+                self.maps[method.key] = explanation
+                yield method.key
+        except ExplainError as error:
+            self.maps.pop(method.key, None)
+            self.absent[method.key] = str(error)
+            yield method.key
+
+    def measure(self) -> Iterator[str]:
+        """Both curves of every finished map and of the floors; yields the method just measured."""
+        for each in self.finished():
+            if each.method not in self.scores:
+                self.scores[each.method] = score(
+                    self.question, each, self.row, baseline=self.baseline, steps=self.steps
+                )
+                yield each.method
+            if each.per_pixel not in self.floors:
+                self.floors[each.per_pixel] = floor(
+                    self.question,
+                    self.target,
+                    pixels=each.per_pixel,
+                    baseline=self.baseline,
+                    steps=self.steps,
+                    seed=self.seed,
+                )
+                yield each.method
+
+    def floor_of(self, method: str) -> Scores | None:
+        """The floor of that map's grain, if it is known."""
+        return self.floors.get(self.maps[method].per_pixel) if method in self.maps else None
+
+    def figures(self, method: str) -> dict[str, Any]:
+        """All numbers of one map; None where there is none (yet)."""
+        found, scores, base = self.maps[method], self.scores.get(method), self.floor_of(method)
+        box = self.box
+        gain = scores and base and scores.gain - base.gain
+        return {
+            "gain": gain,
+            "deletion": scores and scores.deletion.area,
+            "insertion": scores and scores.insertion.area,
+            "deletion_floor": base and base.deletion.area,
+            "insertion_floor": base and base.insertion.area,
+            "pointing": None if box is None else pointing(found, box, self.row),
+            "energy_inside": box and energy_inside(found, box, self.size, self.row),
+            "seconds": found.seconds,
+        }
+
+    def sorted(self, by: str | None = None) -> list[str]:
+        """Methods, the best first; those without that number last; None keeps the registry's."""
+        keys = [method for method in METHODS if method in self.methods]
+        if by not in SORTS:
+            return keys
+        values = {key: self.figures(key)[by] for key in keys if key in self.maps}
+        sign = 1 if SORTS[by][1] else -1
+        known = sorted(
+            (k for k in keys if values.get(k) is not None), key=lambda k: sign * values[k]
+        )
+        return [*known, *(key for key in keys if key not in known)]
+
+    def agreement(self) -> tuple[list[str], list[list[float]]]:
+        """Methods that are done, and the rank correlation of each with each."""
+        done = self.finished()
+        return [each.method for each in done], agreement(done, self.size, self.row)
+
+    def settings(self) -> dict[str, Any]:
+        """All that it takes to compute this again, JSON-ready; nothing about the photo's file."""
+        asked, network = self.question, self.question.network
+        against = asked.against
+        return {
+            "network": {"key": network.key, "title": network.title, "licence": network.licence},
+            "target": {"index": self.target, "name": network.labels[self.target]},
+            "against": None
+            if against is None
+            else {"index": against, "name": network.labels[against]},
+            "layer": asked.layer,
+            "frame": list(asked.view.frame),
+            "input": list(self.size),
+            "baseline": self.baseline,
+            "steps": self.steps,
+            "box": None if self.box is None else list(self.box),
+            "seed": self.seed,
+            "random_orders": DRAWS,
+        }
+
+
+def wait(method: Method) -> int:
+    """0, 1 or 2: a method of one pass, of some dozens, of hundreds."""
+    return 2 if method.family == "perturbation" else int(method.slow)

@@ -1,0 +1,168 @@
+"""Receptive fields: which pixels a place in a layer can see at all.
+
+Followed through the network operation by operation, as in Araujo et al. 2019, *Computing receptive
+fields of convolutional neural networks*, so that branches, dense connections and paddings that
+depend on the input's size need no special case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .network import Frame, Network
+from .recent import Recent
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Cell i sees the pixels start + i * jump up to start + i * jump + size - 1."""
+
+    start: int = 0
+    size: int = 1
+    jump: int = 1
+
+    def slide(self, kernel: int, stride: int, padding: int, dilation: int = 1) -> Axis:
+        """What a cell sees behind a window that slides over this axis."""
+        return Axis(
+            self.start - padding * self.jump,
+            self.size + (kernel - 1) * dilation * self.jump,
+            self.jump * stride,
+        )
+
+    def join(self, other: Axis) -> Axis:
+        """What a cell sees that reads both, as behind a sum or a concatenation."""
+        start = min(self.start, other.start)
+        end = max(self.start + self.size, other.start + other.size)
+        return Axis(start, end - start, max(self.jump, other.jump))
+
+    def span(self, cell: int, length: int) -> tuple[int, int]:
+        """First pixel and the one behind the last that `cell` sees of `length` pixels."""
+        first = self.start + cell * self.jump
+        return min(max(first, 0), length - 1), max(min(first + self.size, length), 1)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive fields of a layer's cells for an input of height x width pixels."""
+
+    y: Axis
+    x: Axis
+    height: int
+    width: int
+
+    def box(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) in pixels of the input, cut at its border."""
+        top, bottom = self.y.span(row, self.height)
+        left, right = self.x.span(column, self.width)
+        return left, top, right, bottom
+
+
+def on_photo(box: Sequence[float], size: tuple[int, int], frame: Frame) -> Frame:
+    """A box in pixels of the input of that (width, height), as fractions of the whole photo."""
+    left, top, right, bottom = frame
+    width, height = size
+    return (
+        left + box[0] / width * (right - left),
+        top + box[1] / height * (bottom - top),
+        left + box[2] / width * (right - left),
+        top + box[3] / height * (bottom - top),
+    )
+
+
+Axes = tuple[Axis, Axis]
+
+_WINDOWS = {  # where each operation keeps kernel, stride, padding and dilation; None: all ones
+    "max_pool2d_with_indices": (1, 2, 3, 4),
+    "max_pool2d": (1, 2, 3, 4),
+    "avg_pool2d": (1, 2, 3, None),
+}
+
+
+def _pair(value: Any, default: Sequence[int]) -> list[int]:
+    if value is None or (isinstance(value, list | tuple) and not value):
+        return list(default)
+    pair = [value] if isinstance(value, int) else list(value)
+    return pair * 2 if len(pair) == 1 else pair
+
+
+class _Follow(TorchDispatchMode):
+    """Notes the receptive field of every tensor that stems from the input."""
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.axes: Any = WeakTensorKeyDictionary()
+        self.axes[x] = (Axis(), Axis())
+        self.whole: Axes = (Axis(0, x.shape[2], 0), Axis(0, x.shape[3], 0))
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sources = [tensor for tensor in _tensors(args) if tensor in self.axes]
+        if sources:
+            seen = self._behind(func.overloadpacket.__name__, args, sources)
+            for tensor in _tensors(out if isinstance(out, tuple | list) else (out,)):
+                self.axes[tensor] = seen
+        return out
+
+    def _behind(self, name: str, args: tuple, sources: list[Tensor]) -> Axes:
+        before = self.axes[sources[0]]
+        for other in sources[1:]:
+            pairs = zip(before, self.axes[other], strict=True)
+            before = tuple(a.join(b) for a, b in pairs)
+        if name == "convolution":
+            kernel, stride, padding, dilation = list(args[1].shape[2:]), *args[3:6]
+        elif name in _WINDOWS:
+            places = _WINDOWS[name]
+            got = [args[p] if p is not None and p < len(args) else None for p in places]
+            kernel = _pair(got[0], (1, 1))
+            stride, padding = _pair(got[1], kernel), _pair(got[2], (0, 0))
+            dilation = _pair(got[3], (1, 1))
+        elif name == "constant_pad_nd":
+            left, _, top, *_ = [*args[1], 0, 0, 0, 0]
+            kernel, stride, padding, dilation = (1, 1), (1, 1), (top, left), (1, 1)
+        elif name in ("mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "sum", "mm", "addmm"):
+            return self.whole
+        else:
+            return before
+        windows = zip(before, kernel, stride, padding, dilation, strict=True)
+        return tuple(axis.slide(k, s, p, d) for axis, k, s, p, d in windows)
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+_recent: Recent[tuple[Any, ...], dict[str, Field]] = Recent(64)
+
+
+def fields(network: Network, height: int, width: int) -> dict[str, Field]:
+    """The receptive field of every layer in `network.maps`, for inputs of that size in pixels.
+
+    One pass of zeros through the network, remembered. A gate that sees the whole photo, as in
+    squeeze-and-excitation, makes it the receptive field of all that follows.
+    """
+    key = (network.serial, height, width)
+    found = _recent.get(key)
+    if found is None:
+        x = torch.zeros(1, 3, height, width, device=network.device)
+        with torch.no_grad(), _Follow(x) as follow:
+            tapped = network.record(x, tuple(network.maps), gradients=False).activations
+            pairs = {name: follow.axes[value] for name, value in tapped.items()}
+        found = {name: Field(y, x, height, width) for name, (y, x) in pairs.items()}
+        _recent[key] = found
+    return found
+
+
+def field(network: Network, layer: str, height: int, width: int) -> Field:
+    """The receptive field of one layer of `network`."""
+    return fields(network, height, width)[layer]

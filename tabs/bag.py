@@ -1,0 +1,276 @@
+"""A bag of patches on the page: lit pictures to point at, the top patches, what removing them does.
+
+Pointing is answered in the browser, from numbers that came with the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from explainers import render
+from explainers.patches import Grid
+
+from . import html
+from .curve import curve
+
+LONGEST = 640  # pixels of a picture's longer side
+TOP = 8  # patches in the row
+THUMB = 96
+
+JS = """
+let bag = null, at = -1, pinned = -1, without = 0, known = '';
+const find = (selector) => element.querySelector(selector);
+const percent = (p) => p < 0.0005 ? '<0.1 %' : p >= 0.9995 && p < 1 ? '>99.9 %'
+  : (p * 100).toFixed(1) + ' %';
+const nearest = (event) => {
+  const box = event.target.closest('.bag-picture').getBoundingClientRect();
+  const x = (event.clientX - box.left) / box.width * bag.size[0];
+  const y = (event.clientY - box.top) / box.height * bag.size[1];
+  let best = -1, least = Infinity;
+  bag.boxes.forEach(([x0, y0, x1, y1], i) => {
+    const far = ((x0 + x1) / 2 - x) ** 2 + ((y0 + y1) / 2 - y) ** 2;
+    if (far < least) [best, least] = [i, far];
+  });
+  return best;
+};
+const rank = (values, i) => values.filter((value) => value > values[i]).length + 1;
+const marks = () => element.querySelectorAll('.bag-marks').forEach((canvas) => {
+  const scale = devicePixelRatio || 1, {clientWidth: w, clientHeight: h} = canvas;
+  canvas.width = w * scale; canvas.height = h * scale;
+  const pen = canvas.getContext('2d');
+  pen.scale(scale * w / bag.size[0], scale * h / bag.size[1]);
+  const one = bag.size[0] / Math.max(w, 1);
+  if (canvas.dataset.removes) for (const i of bag.order.slice(0, without)) {
+    const [x0, y0, x1, y1] = bag.boxes[i];
+    pen.fillStyle = 'rgba(0, 0, 0, .8)';
+    pen.fillRect(x0, y0, x1 - x0, y1 - y0);
+    pen.strokeStyle = 'rgba(255, 255, 255, .7)'; pen.lineWidth = one;
+    pen.beginPath();
+    pen.moveTo(x0, y0); pen.lineTo(x1, y1); pen.moveTo(x1, y0); pen.lineTo(x0, y1);
+    pen.stroke();
+  }
+  if (at < 0) return;
+  const [x0, y0, x1, y1] = bag.boxes[at];
+  for (const [ink, wide] of [['#000', 4], ['#fff', 2]]) {
+    pen.strokeStyle = ink; pen.lineWidth = wide * one;
+    pen.strokeRect(x0 + one, y0 + one, x1 - x0 - 2 * one, y1 - y0 - 2 * one);
+  }
+});
+const card = () => {
+  const [words, canvas] = [find('.bag-words'), find('.bag-patch')];
+  if (!words) return;
+  find('.bag-card').classList.toggle('empty', at < 0);
+  if (at < 0) return;
+  const [x0, y0, x1, y1] = bag.boxes[at], photo = find('.bag-photo');
+  const k = photo.naturalWidth / bag.size[0];
+  canvas.height = Math.round(canvas.width * (y1 - y0) / (x1 - x0));
+  canvas.getContext('2d').drawImage(photo, x0 * k, y0 * k, (x1 - x0) * k, (y1 - y0) * k,
+    0, 0, canvas.width, canvas.height);
+  words.replaceChildren();
+  const head = document.createElement('b');
+  head.textContent = `Patch ${at + 1} of ${bag.boxes.length}`;
+  words.append(head);
+  for (const [name, values] of bag.facts) {
+    const line = document.createElement('span');
+    line.textContent = `${name} ${percent(values[at])}, rank ${rank(values, at)}`;
+    words.append(line);
+  }
+};
+const show = (i) => { if (i === at) return; at = i; marks(); card(); };
+const remove = (count) => {
+  const range = find('.bag-range');
+  if (!range) return;
+  without = Math.min(count, +range.max);
+  range.value = without;
+  const plot = find('.bag-curve .plot'), dot = plot.querySelector('circle');
+  const [left, top, wide, high] = plot.dataset.box.split(' ').map(Number);
+  dot.setAttribute('cx', left + wide * without / Math.max(+range.max, 1));
+  dot.setAttribute('cy', top + high * (1 - bag.curve[without]));
+  const whole = without ? `Without its top ${without === 1 ? 'patch' : without + ' patches'}: `
+    : 'With all patches: ';
+  find('.bag-without').textContent = whole + percent(bag.curve[without]);
+  range.setAttribute('aria-valuetext', find('.bag-without').textContent);
+  marks();
+};
+const load = () => {
+  const root = find('.bag');
+  bag = root && JSON.parse(root.dataset.bag);
+  if (!bag) return;
+  if (bag.key !== known) [known, at, pinned, without] = [bag.key, -1, -1, 0];
+  marks(); card(); remove(without);
+  const photo = find('.bag-photo');
+  if (!photo.complete) photo.addEventListener('load', card, {once: true});
+};
+element.addEventListener('pointermove', (event) => {
+  if (bag && event.target.closest('.bag-picture')) show(nearest(event));
+});
+element.addEventListener('pointerout', (event) => {
+  if (bag && event.target.closest('.bag-picture')) show(pinned);
+});
+element.addEventListener('click', (event) => {
+  if (!bag) return;
+  const button = event.target.closest('button[data-patch]');
+  if (button) show(pinned = +button.dataset.patch);
+  else if (event.target.closest('.bag-picture')) {
+    const i = nearest(event);
+    pinned = pinned === i ? -1 : i;
+    show(i);
+  }
+});
+element.addEventListener('keydown', (event) => {
+  if (!bag || !event.target.closest('.bag-picture')) return;
+  const step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -bag.columns, ArrowDown: bag.columns};
+  if (event.key === 'Escape') show(pinned = -1);
+  else if (event.key in step) {
+    const next = at < 0 ? bag.order[0] : at + step[event.key];
+    if (next >= 0 && next < bag.boxes.length) show(pinned = next);
+  } else if (event.key === 'Enter' || event.key === ' ') show(pinned = bag.order[0]);
+  else return;
+  event.preventDefault();
+});
+element.addEventListener('input', (event) => {
+  if (bag && event.target.matches('.bag-range')) remove(+event.target.value);
+});
+watch('value', load);
+new ResizeObserver(() => bag && marks()).observe(element);
+load();
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the bag. removes: it shows which patches were taken away."""
+
+    picture: np.ndarray
+    title: str
+    caption: str
+    alt: str
+    removes: bool = False
+
+
+@dataclass(frozen=True)
+class Bag:
+    """What there is to show. facts: name and (n,) values of the patches read; order: their numbers,
+    best first; removal: (k + 1,) the answer without the best 0..k; answer: HTML made here."""
+
+    key: str
+    grid: Grid
+    facts: Sequence[tuple[str, np.ndarray]]
+    order: np.ndarray
+    removal: np.ndarray
+    answer: str
+    figures: Sequence[Figure]
+    legend: str
+    top_words: str
+    removal_words: str
+    threshold: bool = False
+
+    def html(self, progress: str = "") -> str:
+        """The whole panel."""
+        width, height = self.grid.size
+        figures = "".join(self._figure(each, n) for n, each in enumerate(self.figures))
+        rows = " rows" if len(self.figures) > 4 else ""  # a class each
+        return (
+            f'<div class="bag" data-bag="{escape(self._data())}" style="--shape:{width}/{height}">'
+            f'<div class="bag-answer" role="status">{self.answer}</div>{progress}'
+            f'<div class="cells bag-cells{rows}">{figures}</div>'
+            f'<div class="maps-foot">{self.legend}<span>Point at a picture, or tab to it and walk '
+            "with the arrow keys; Enter finds the top patch.</span></div>"
+            f'<div class="bag-more">{self._card()}{self._top()}{self._removal()}</div></div>'
+        )
+
+    def _data(self) -> str:
+        return json.dumps(
+            {
+                "key": self.key,
+                "size": self.grid.size,
+                "columns": self.grid.columns,
+                "boxes": self.grid.boxes[: len(self.order)].tolist(),
+                "order": self.order.tolist(),
+                "facts": [(name, _short(values)) for name, values in self.facts],
+                "curve": _short(self.removal),
+            },
+            separators=(",", ":"),
+        )
+
+    @staticmethod
+    def _figure(figure: Figure, number: int) -> str:
+        url = html.data_url(render.jpeg(figure.picture, 85), "jpeg")
+        walk = 'tabindex="0" role="application"' if number == 1 else 'role="group"'
+        kind = "bag-photo" if number == 0 else ""
+        removes = 'data-removes="1"' if figure.removes else ""
+        return (
+            f'<figure class="cell"><div class="bag-picture" {walk} aria-label="'
+            f'{escape(figure.title)}: its patches"><img class="{kind}" alt="{escape(figure.alt)}" '
+            f'src="{url}"><canvas class="bag-marks" {removes} aria-hidden="true"></canvas></div>'
+            f"<figcaption><b>{escape(figure.title)}</b><p>{escape(figure.caption)}</p></figcaption>"
+            "</figure>"
+        )
+
+    @staticmethod
+    def _card() -> str:
+        return (
+            '<section class="bag-card empty"><h4>One patch</h4><p class="bag-hint">Point at a '
+            'patch to see it here with its numbers; click to keep it.</p><div class="bag-one">'
+            '<canvas class="bag-patch" width="168" height="168" aria-hidden="true"></canvas>'
+            '<p class="bag-words" aria-live="polite"></p></div></section>'
+        )
+
+    def _top(self) -> str:
+        values = self.facts[0][1]
+        items = []
+        for place, patch in enumerate(self.order[:TOP].tolist(), 1):
+            data = render.jpeg(render.fit(self.grid.patches[patch], THUMB), 85)
+            share = html.percent(float(values[patch]))
+            items.append(
+                f'<li><button type="button" data-patch="{patch}" title="Show where it is">'
+                f'<img alt="Patch {patch + 1}" src="{html.data_url(data, "jpeg")}">'
+                f"<span>{place} · {share}</span></button></li>"
+            )
+        return (
+            f"<section><h4>Top patches</h4><p>{escape(self.top_words)}</p>"
+            f'<ol class="bag-top">{"".join(items)}</ol></section>'
+        )
+
+    def _removal(self) -> str:
+        most = len(self.removal) - 1
+        if not most:
+            return ""
+        drawn = curve(
+            range(most + 1),
+            self.removal.tolist(),
+            label=f"The probability falls from {html.percent(self.removal[0])} to "
+            f"{html.percent(self.removal[-1])} as all top patches but one are removed",
+            below="top patches removed",
+            most_x=most,
+            guide=(0.5, "") if self.threshold else None,
+            mark=True,
+        )
+        return (
+            f'<section class="bag-curve"><h4>Remove the top patches</h4><p>'
+            f'{escape(self.removal_words)}</p>{drawn}<input class="bag-range" type="range" min="0" '
+            f'max="{most}" value="0" step="1" aria-label="Top patches removed">'
+            '<p class="bag-without" aria-live="polite"></p></section>'
+        )
+
+
+def _short(values: np.ndarray) -> list[float]:
+    """Few digits, for the page; what is less than 1 stays so."""
+    return [min(float(f"{value:.5g}"), 0.99999 if value < 1 else 1) for value in values.tolist()]
+
+
+def light_legend(rule: str, floor: float, full: str) -> str:
+    """What brightness means; full: what full light stands for."""
+    dark, bright = render.light_stops(0 if rule == "author" else floor)
+    return (
+        '<span class="legend"><span>Light: low</span><span class="ramp" role="img" '
+        'aria-label="Light from dim to full" style="background:linear-gradient(to right,'
+        f'{dark},{bright})"></span><span>'
+        f"{escape(full)}</span></span><span class='bag-heat'>Grad-CAM: "
+        f"{html.legend(render.DEFAULT, False)}</span>"
+    )

@@ -1,0 +1,364 @@
+"""Mosaics, units and receptive fields against the network's own numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
+from explainers import activations as acts
+from explainers.catalogue import CATALOGUE
+from explainers.glance import decode, glance
+from explainers.mosaic import mosaic, strengths
+from explainers.receptive import field, fields
+from explainers.strongest import peaks
+from tests import nets
+from tests.test_cam import RED_GREEN_BLUE, Paper
+
+LAYERS = {"lite0": ["blocks.4.2.se", "blocks.3", "bn2"], "resnet18": ["layer2", "layer4"]}
+
+
+def ask(network: Network, x: Tensor, layer: str, target: int = 0) -> Question:
+    return Question(network, network.view(x), (target,), layer)
+
+
+def by_hook(network: Network, x: Tensor, layer: str) -> Tensor:
+    """The layer's activation from a copy of the module that nothing of ours is attached to."""
+    plain, found = nets.plain(network), []
+    plain.get_submodule(layer).register_forward_hook(lambda *all: found.append(all[2].clone()))
+    with torch.no_grad():
+        plain(x)
+    return found[-1][0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_mosaics_tiles_are_the_layers_activations(name, request):
+    network = request.getfixturevalue(name)
+    x = nets.noise(1, 3, 64, 96, seed=11)
+    for layer in LAYERS[name]:
+        asked = ask(network, x, layer)
+        expected = by_hook(network, x, layer).numpy()
+        order = acts.order(asked, "mean")
+        sheet = mosaic(acts.activation(asked).numpy(), order, 600, per="channel")
+        means = expected.mean((1, 2))[list(sheet.order)]
+        assert (np.diff(means) <= 1e-5).all()
+        assert sheet.signed == bool((expected < 0).any())
+        height, width = expected.shape[1:]
+        for place in (0, 1, len(order) // 2, len(order) - 1):
+            top, left = sheet.corner(place)
+            tile = sheet.values[top : top + sheet.tile[0], left : left + sheet.tile[1]]
+            cells = tile[:: sheet.tile[0] // height, :: sheet.tile[1] // width]
+            channel = expected[sheet.order[place]]
+            scale = max(np.abs(channel).max(), 1e-12)
+            np.testing.assert_allclose(cells, channel / scale, atol=1e-4)
+
+
+def test_a_layer_has_one_scale_and_a_channel_its_own():
+    values = np.zeros((3, 10, 10), np.float32)
+    values[0, 0, 0], values[1, 2, 2], values[2, 5, 5] = 4, 2, -1
+    one = strengths(values, "layer")
+    assert one[0, 0, 0] == 1
+    assert one[1, 2, 2] == pytest.approx(0.5, abs=0.01)
+    assert one[2, 5, 5] == pytest.approx(-0.25, abs=0.01)
+    each = strengths(values, "channel")
+    assert [each[0, 0, 0], each[1, 2, 2], each[2, 5, 5]] == [1, 1, -1]
+    bright = strengths(values, "layer", gain=2, gamma=0.5)
+    assert bright[2, 5, 5] == pytest.approx(-np.sqrt(0.5), abs=0.01)
+    for wrong in ({"per": "photo"}, {"gain": 0}, {"gamma": 99}, {"gain": float("nan")}):
+        with pytest.raises(OptionError):
+            strengths(values, **wrong)
+
+
+def test_colours_of_a_mosaic_tell_sign_strength_and_border():
+    shown = render.tones(np.array([0, 0.5, 1, -1, np.nan]), signed=True).astype(int)
+    nothing, half, most, against, crack = shown
+    assert nothing.max() < 8
+    assert nothing.sum() < half.sum() < most.sum()
+    assert most[0] > most[2]
+    assert against[2] > against[0]
+    assert not (crack == nothing).all()
+
+
+def test_contributions_add_up_to_the_logit(resnet18):
+    x, target = nets.noise(1, 3, 64, 64, seed=12), 7
+    asked = ask(resnet18, x, resnet18.last, target)
+    shares = acts.contributions(asked)
+    head = resnet18.module.get_classifier()
+    logit = float(resnet18.logits(x)[0, target])
+    assert float(shares.sum()) == pytest.approx(logit - float(head.bias[target]), abs=1e-4)
+    pooled = acts.activation(asked).mean((1, 2))
+    by_hand = (pooled * head.weight[target]).argsort(descending=True).tolist()
+    assert acts.order(asked, "contribution")[:20] == by_hand[:20]
+    with pytest.raises(OptionError, match="sorted by"):
+        acts.order(asked, "size")
+
+
+def test_the_box_finds_the_unit_that_was_planted():
+    a = torch.full((5, 4, 8), 0.5)
+    a[3, 0, 2:4] = 3.0  # x from 1/4 to 1/2, the top quarter
+    a[1] = 4.0  # strong, but everywhere
+    scores = acts.inside_out(a, (0.25, 0.0, 0.5, 0.25), (0, 0, 1, 1))
+    assert int(scores.argmax()) == 3
+    assert float(scores[3]) == pytest.approx(2.5)
+    assert float(scores[1]) == pytest.approx(0, abs=1e-6)
+    # the same place where the network saw the left half of the photo only
+    half = acts.inside_out(a, (0.125, 0.0, 0.25, 0.25), (0, 0, 0.5, 1))
+    torch.testing.assert_close(half, scores)
+    # half a cell counts half
+    part = acts.inside_out(a, (0.375, 0.0, 0.5625, 0.25), (0, 0, 1, 1))
+    assert float(part[3]) == pytest.approx((3 + 0.5 * 0.5) / 1.5 - (3 + 29.5 * 0.5) / 30.5)
+    for box in ((0.2, 0.2, 0.2, 0.9), (0.9, 0, 0.1, 1), (0, 0, 1, 1)):
+        with pytest.raises(OptionError):
+            acts.inside_out(a, box, (0, 0, 1, 1))
+
+
+def test_the_face_unit_of_the_bundled_network(lite0, astronaut):
+    view = lite0.prepare(astronaut)
+    asked = Question(lite0, view, (0,), acts.default_layer(lite0))
+    face = (0.36, 0.08, 0.56, 0.42)
+    (channel, score), *rest = acts.inside(asked, face, 5)
+    assert score > rest[0][1]
+    x, y = acts.unit(asked, channel).place
+    assert face[0] < x < face[2]
+    assert face[1] < y < face[3]
+
+
+def test_classes_a_channel_feeds(resnet18):
+    x = nets.noise(1, 3, 64, 64, seed=13)
+    head = resnet18.module.get_classifier().weight[:, 9]
+    found = acts.feeds(ask(resnet18, x, resnet18.last), 9, 20)
+    assert found.exact
+    np.testing.assert_allclose(found.values, head[list(found.classes)], rtol=1e-6)
+    assert list(found.values) == sorted(found.values, reverse=True)
+    # elsewhere: what the scores lose when the channel is switched off
+    plain = nets.plain(resnet18)
+    layer = plain.get_submodule("layer2")
+    layer.register_forward_hook(lambda _m, _i, out: out.index_fill(1, torch.tensor([5]), 0))
+    with torch.no_grad():
+        loss = (resnet18.logits(x) - plain(x))[0]
+    found = acts.feeds(ask(resnet18, x, "layer2"), 5, 20)
+    assert not found.exact
+    np.testing.assert_allclose(found.values, loss[list(found.classes)], atol=1e-4)
+
+
+def test_guided_backprop_of_a_unit_by_hand():
+    network = nets.wrap(Paper(), classes=2, size=2)
+    # its second map is max(a - 2 b, 0) with a, b as in test_cam: [[0, 0], [0, 2]]
+    asked = ask(network, torch.tensor(RED_GREEN_BLUE), "second")
+    asked = dataclasses.replace(asked, layer=network.last)
+    found = acts.unit(asked, 1)
+    assert found.guided
+    assert (found.peak, found.mean, found.cell) == (2.0, 0.5, (1, 1))
+    # there a = x0 - x1 is active and b = x1 - x2 is not; one map feeds it with +1
+    expected = torch.zeros(1, 3, 2, 2)
+    expected[0, 0, 1, 1], expected[0, 1, 1, 1] = 1, -1
+    torch.testing.assert_close(found.pixels, expected)
+    assert found.field == (0.5, 0.5, 1, 1)
+
+
+class Ceiling(nn.Module):
+    """A blob detector under a ReLU6, which a bright blob saturates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.ReLU6()
+        self.head = nn.Linear(2, 2)
+        with torch.no_grad():
+            self.conv.weight.fill_(1)
+            self.conv.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.conv(x)).mean((2, 3)))
+
+
+def test_a_saturated_unit_still_shows_its_place_and_pixels():
+    network = nets.wrap(Ceiling(), classes=2, size=32, mean=(0,) * 3, std=(1,) * 3)
+    x = torch.zeros(1, 3, 32, 32)
+    x[..., 8:14, 20:26] = 9
+    found = acts.unit(ask(network, x, network.last), 0)
+    assert found.peak == 6
+    assert 20 / 32 < found.place[0] < 26 / 32
+    assert 8 / 32 < found.place[1] < 14 / 32
+    row, column = found.cell
+    near = torch.zeros(32, 32, dtype=torch.bool)
+    near[2 * row - 1 : 2 * row + 2, 2 * column - 1 : 2 * column + 2] = True
+    assert ((found.pixels[0, 0] != 0) == near).all()
+    assert found.core == pytest.approx(found.field)
+
+
+def test_a_layer_without_geometry_says_so(vgg16):
+    x = nets.noise(1, 3, 64, 64, seed=14)
+    titles = [layer.title for layer in vgg16.flat.values()]
+    assert titles == [
+        "Fully connected 1 · 128 units",
+        "Fully connected 2 · 4096 units",
+        "Class scores · 20 units",
+    ]
+    first, second, scores = vgg16.flat
+    asked = ask(vgg16, x, second, 3)
+    values = acts.activation(asked)
+    assert values.shape == (4096, 1, 1)
+    best = acts.order(asked, "mean")
+    assert values[best[0]] == values.max()
+    logits = acts.activation(ask(vgg16, x, scores))[:, 0, 0]
+    torch.testing.assert_close(logits, vgg16.logits(x)[0])
+    for layer in (first, second, scores):
+        with pytest.raises(OptionError, match="no places"):
+            acts.unit(ask(vgg16, x, layer), 0)
+    with pytest.raises(OptionError, match="no places"):
+        acts.inside_out(values, (0, 0, 0.5, 0.5), (0, 0, 1, 1))
+    assert not acts.feeds(asked, best[0]).exact
+
+
+@pytest.mark.parametrize("channel", [-1, 512, 2.5, "3", None, True, float("nan")])
+def test_no_such_channel(resnet18, channel):
+    with pytest.raises(OptionError, match="0 to 511"):
+        acts.unit(ask(resnet18, nets.noise(1, 3, 64, 64), resnet18.last), channel)
+
+
+# --- receptive fields
+
+
+def transparent(module: nn.Module) -> nn.Module:
+    """A copy of the wiring in which every weight is the same positive number and nothing is cut
+    off, so that a gradient of ones arrives exactly where a cell can see."""
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                part.weight.fill_(1 / part.weight[0].numel())
+            if isinstance(part, nn.BatchNorm2d):
+                part.running_mean.zero_()
+                part.running_var.fill_(1)
+                part.weight.fill_(1)
+            if getattr(part, "bias", None) is not None:
+                part.bias.zero_()
+    _open(module)
+    return module.double().eval()
+
+
+def _open(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU | nn.ReLU6):
+            setattr(module, name, nn.Identity())
+        elif isinstance(child, nn.MaxPool2d):
+            setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
+        else:
+            _open(child)
+
+
+def backpropagated(module: nn.Module, layers: list[str], x: Tensor) -> dict[tuple, tuple]:
+    """(layer, row, column) -> the box of pixels that a one at that cell comes back to."""
+    found, boxes = {}, {}
+    hooks = [
+        module.get_submodule(name).register_forward_hook(
+            lambda _m, _i, out, name=name: found.__setitem__(name, out)
+        )
+        for name in layers
+    ]
+    x = x.requires_grad_()
+    module(x)
+    for hook in hooks:
+        hook.remove()
+    for name, value in found.items():
+        height, width = value.shape[2:]
+        for row, column in ((0, 0), (height // 2, width // 2), (height - 1, width - 1)):
+            one = torch.zeros_like(value)
+            one[0, :, row, column] = 1
+            (gradient,) = torch.autograd.grad(value, x, one, retain_graph=True)
+            seen = gradient[0].abs().sum(0) > 0
+            rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+            boxes[name, row, column] = (
+                int(columns[0]),
+                int(rows[0]),
+                int(columns[-1]) + 1,
+                int(rows[-1]) + 1,
+            )
+    return boxes
+
+
+# Long and low, so that even fields of two thousand pixels end inside at little cost. Fields of a
+# network are equally wide and high, so its columns say it all; heights are checked on the way.
+LENGTH = {"densenet121": 2240, "tf_efficientnet_lite0": 1000}
+
+
+@pytest.mark.parametrize("arch", [entry.arch for entry in CATALOGUE])
+def test_receptive_fields_are_those_that_ones_come_back_to(arch):
+    network = nets.seeded(arch, classes=4)
+    size = (32, LENGTH.get(arch, 512))
+    module = transparent(nets.module(arch, num_classes=4))
+    layers = list(network.maps)
+    boxes = backpropagated(module, layers, torch.ones(1, 3, *size, dtype=torch.float64))
+    assert len(boxes) >= 3 * len(layers) - 3
+    for (layer, row, column), box in boxes.items():
+        assert field(network, layer, *size).box(row, column) == box, layer
+    last = fields(network, *size)[network.last].x
+    middle = field(network, network.last, *size).box(0, size[1] // last.jump // 2)
+    assert middle[0] > 0 or middle[2] < size[1]  # it does end inside
+
+
+# --- examples, camera
+
+
+def test_the_examples_on_which_a_unit_fires_most(resnet18):
+    photos = [
+        read(np.random.default_rng(seed).integers(0, 255, (80, 100, 3), np.uint8))
+        for seed in range(3)
+    ]
+    found = peaks(resnet18, photos)["layer3"]
+    maps = [by_hook(resnet18, resnet18.prepare(photo).tensor, "layer3") for photo in photos]
+    for channel in (0, 100):
+        strongest = [float(a[channel].max()) for a in maps]
+        row, value, (y, x) = found.best(channel, 2)[0]
+        assert row == int(np.argmax(strongest))
+        assert value == pytest.approx(max(strongest), rel=1e-4)
+        assert maps[row][channel, y, x] == pytest.approx(value, rel=1e-4)
+
+
+def test_a_glance_is_the_networks_own_answer(resnet18, photo):
+    data = render.jpeg(render.shrink(photo, 320), 95)
+    seen = decode(data)
+    found = glance(resnet18, seen, "layer3", [("layer4", 7), ("layer3", 2)], per="channel")
+    x = resnet18.prepare(seen).tensor
+    assert found.classes[0][0] == int(resnet18.logits(x).argmax())
+    np.testing.assert_allclose(found.pins[0], by_hook(resnet18, x, "layer4")[7], atol=1e-4)
+    np.testing.assert_allclose(found.pins[1], by_hook(resnet18, x, "layer3")[2], atol=1e-4)
+    assert found.mosaic.order == tuple(range(256))
+    for wrong in (b"", b"GIF89a", render.png(photo.pixels), data[:200], b"x" * 500_000):
+        with pytest.raises(ExplainError, match="start it again"):
+            decode(wrong)
+    with pytest.raises(OptionError):
+        glance(resnet18, seen, "layer3", [("layer3", 4096)])
+
+
+def test_looking_leaves_no_trace_on_the_network(resnet18, photo):
+    before = {name: value.clone() for name, value in resnet18.module.state_dict().items()}
+    asked = Question(resnet18, resnet18.prepare(photo), (1,), "layer2")
+    first = acts.activation(asked).clone()
+    acts.unit(asked, 3)
+    acts.feeds(asked, 3)
+    fields(resnet18, 64, 64)
+    again = resnet18.record(asked.view.tensor, ("layer2",), gradients=False)
+    assert not again.activations["layer2"].requires_grad
+    torch.testing.assert_close(again.activations["layer2"][0], first)
+    assert all(torch.equal(before[name], v) for name, v in resnet18.module.state_dict().items())
+    assert not any(p.requires_grad for p in resnet18.module.parameters())
+
+
+def test_a_crop_is_where_its_box_says():
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[20:40, 120:160] = 255
+    shown = render.crop(read(pixels), (0.6, 0.2, 0.8, 0.4), 80)
+    assert shown.shape == (40, 80, 3)
+    assert shown.min() > 240
+    assert render.crop(read(pixels), (0.2, 0.2, 0.2, 0.2), 10).size  # a point is a pixel
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Photo:
+    from skimage import data
+
+    return read(data.astronaut())

@@ -1,0 +1,240 @@
+"""Scores of maps against cases worked out by hand, planted evidence, torchcam and scipy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from explainers import METHODS, OptionError, View, ask, sanity
+from explainers import faithfulness as f
+from explainers.api import question
+from explainers.comparison import Comparison, applicable
+from explainers.explanation import Question
+from explainers.registry import register
+from tests import nets
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+
+class Planted(nn.Module):
+    """Two classes; the logit of class 0 grows with the brightness of the upper left quarter."""
+
+    def __init__(self, size: int = 16, gain: float = 8.0) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 4, 1)
+        self.size, self.gain = size, gain
+
+    def forward(self, x):
+        maps = self.features(x) * 0 + x.mean(1, keepdim=True)
+        half = self.size // 2
+        seen = maps[:, 0, :half, :half].mean((1, 2))
+        return torch.stack([self.gain * (2 * seen - 1), torch.zeros_like(seen)], 1)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return nets.wrap(
+        Planted(), classes=2, size=16, mean=(0.0,) * 3, std=(1.0,) * 3, layers={"features": "Maps"}
+    )
+
+
+def ones(size: int = 16):
+    return torch.ones(1, 3, size, size)
+
+
+def test_areas_are_those_worked_out_by_hand(planted) -> None:
+    """Four steps over a quarter of evidence: by hand p falls from p1 to p0 in the first step."""
+    order = torch.zeros(16, 16)
+    order[:8, :8] = 1
+    scores = f.curves(planted, ones(), torch.zeros(1, 3, 16, 16), f.ranks(order), 0, steps=4)
+    high, low = torch.tensor([8.0, -8.0]).sigmoid().tolist()
+    assert scores.deletion.fractions == (0, 0.25, 0.5, 0.75, 1)
+    assert scores.deletion.chances == pytest.approx((high, low, low, low, low), abs=1e-6)
+    assert scores.deletion.area == pytest.approx((high + low) / 2 * 0.25 + low * 0.75, abs=1e-6)
+    assert scores.insertion.area == pytest.approx((high + low) / 2 * 0.25 + high * 0.75, abs=1e-6)
+
+
+def test_a_perfect_map_scores_at_one_bound_and_its_inverse_at_the_other(planted) -> None:
+    x, blank = ones(), torch.zeros(1, 3, 16, 16)
+    order = torch.zeros(16, 16)
+    order[:8, :8] = torch.rand(8, 8, generator=torch.Generator().manual_seed(1)) + 1
+    perfect = f.curves(planted, x, blank, f.ranks(order), 0, steps=16)
+    inverse = f.curves(planted, x, blank, f.ranks(-order), 0, steps=16)
+    seen = [
+        f.curves(planted, x, blank, f.ranks(nets.noise(16, 16, seed=s)), 0, steps=16)
+        for s in range(20)
+    ]
+    for other in (*seen, inverse):
+        assert perfect.deletion.area <= other.deletion.area + 1e-6
+        assert perfect.insertion.area >= other.insertion.area - 1e-6
+    for other in seen:
+        assert inverse.deletion.area >= other.deletion.area - 1e-6
+        assert inverse.insertion.area <= other.insertion.area + 1e-6
+    # deleting in reverse order is inserting, read backwards
+    assert inverse.deletion.area == pytest.approx(perfect.insertion.area, abs=1e-6)
+
+
+def test_equals_leave_from_the_upper_left_and_steps_that_do_not_divide_end_at_all() -> None:
+    assert f.ranks(torch.zeros(2, 3)).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert f.counts(10, 4) == [0, 3, 6, 9, 10]
+    with pytest.raises(OptionError, match="from 2 to 200"):
+        f.counts(10, 1)
+
+
+def test_areas_agree_with_torchcam(resnet18, photo) -> None:
+    from faithfulness import torchcam_areas  # the benchmark's own comparison
+
+    asked = question(resnet18, photo)
+    for method in ("gradcam", "guided"):
+        *_, found = ask(asked, method)
+        for kind in f.BASELINES:
+            scores = f.score(asked, found, baseline=kind, steps=10)
+            strengths = f.strength(found, 0, tuple(asked.view.tensor.shape[2:]))
+            theirs = torchcam_areas(asked, strengths, kind, 10)
+            assert theirs == pytest.approx((scores.deletion.area, scores.insertion.area), abs=1e-5)
+
+
+def test_ends_are_the_whole_photo_and_the_baseline_alone_and_are_shared(resnet18, photo) -> None:
+    asked = question(resnet18, photo, 3)
+    *_, found = ask(asked, "gradcam")
+    scores = f.score(asked, found, steps=5)
+    assert scores.deletion.chances[0] == scores.insertion.chances[-1]
+    assert scores.deletion.chances[0] == pytest.approx(float(found.probabilities[3]), abs=1e-5)
+    other = f.floor(asked, 3, steps=5)
+    assert other.deletion.chances[-1] == scores.deletion.chances[-1]
+    assert f.floor(asked, 3, steps=5) == other
+    with pytest.raises(OptionError, match="blur or mean"):
+        f.score(asked, found, baseline="black")
+
+
+def test_what_was_scored_is_not_scored_again(resnet18, photo, monkeypatch) -> None:
+    asked = question(resnet18, photo, 5)
+    *_, found = ask(asked, "layercam")
+    first = f.score(asked, found, steps=4)
+    monkeypatch.setattr(f, "_measure", lambda *_: pytest.fail("computed again"))
+    assert f.score(asked, found, steps=4) is first
+
+
+def at(values: torch.Tensor, network, **more):
+    view = View(torch.zeros(1, 3, 8, 8), (0.0, 0.0, 1.0, 1.0), "by hand")
+    asked = Question(network, view, (0,), network.last)
+    return asked.answer("gradcam", values, torch.zeros(1, 2), 0.0, **more)
+
+
+def test_pointing_and_energy_on_a_map_of_four_cells(planted) -> None:
+    found = at(torch.tensor([[[3.0, -5.0], [0.0, 1.0]]]), planted)
+    left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
+    assert f.pointing(found, left)
+    assert not f.pointing(found, right)
+    # at the map's own size: 3 of the 4 of what is positive lies in the left half
+    assert f.energy_inside(found, left, (2, 2)) == pytest.approx(0.75)
+    assert f.energy_inside(found, right, (2, 2)) == pytest.approx(0.25)
+    assert f.energy_inside(at(-torch.ones(1, 2, 2), planted), left, (2, 2)) is None
+
+
+def test_a_box_counts_where_the_network_s_view_really_is(planted) -> None:
+    import dataclasses
+
+    found = at(torch.tensor([[[3.0, 1.0]]]), planted)
+    cropped = dataclasses.replace(found, frame=(0.5, 0.0, 1.0, 1.0))
+    assert f.pointing(cropped, (0.5, 0.0, 0.75, 1.0))
+    assert f.energy_inside(cropped, (0.0, 0.0, 0.75, 1.0), (1, 2)) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    "bad", [None, "0011", [0, 0, 1], [0, 0, float("nan"), 1], [0.5, 0, 0.5, 1]]
+)
+def test_a_box_that_is_none_is_refused(bad) -> None:
+    with pytest.raises(OptionError, match="box"):
+        f.checked_box(bad)
+
+
+def test_a_box_is_put_in_order_and_kept_on_the_photo() -> None:
+    assert f.checked_box([0.9, 2, -1, 0.25]) == (0.0, 0.25, 0.9, 1.0)
+
+
+def test_rank_correlation_is_spearman_s_with_ties() -> None:
+    a = torch.tensor([1.0, 2, 2, 3, 0, 0, 5])
+    b = torch.tensor([0.0, 4, 1, 3, 0, 1, 1])
+    assert f.rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert f.rank_correlation(a, torch.ones(7)) == 0
+
+
+def test_a_method_of_tomorrow_is_compared_today(resnet18, photo) -> None:
+    @register("tomorrow", title="Tomorrow’s", family="cam", caption="New.", paper="2030")
+    def tomorrow(asked):
+        values = torch.rand(1, 2, 2, generator=torch.Generator().manual_seed(0))
+        yield asked.answer("tomorrow", values, resnet18.logits(asked.view.tensor), 0.0)
+
+    try:
+        assert "tomorrow" in applicable()
+        found = Comparison(question(resnet18, photo), ["gradcam", "tomorrow"], steps=4)
+        assert list(found.draw()) == ["gradcam", "tomorrow"]
+        assert set(found.measure()) == {"gradcam", "tomorrow"}
+        assert set(found.sorted("insertion")) == {"gradcam", "tomorrow"}
+        assert found.agreement()[1][1][1] == pytest.approx(1)
+    finally:
+        del METHODS["tomorrow"]
+
+
+def test_sorting_puts_the_best_first_and_the_unmeasured_last(resnet18, vgg16, photo) -> None:
+    found = Comparison(question(vgg16, photo), ["cam", "gradcam", "guided"], steps=4)
+    assert "cam" in found.absent  # not defined for this network
+    for work in (found.draw(), found.measure()):
+        list(work)
+    by = found.sorted("deletion")
+    areas = [found.scores[name].deletion.area for name in by[:2]]
+    assert areas == sorted(areas)
+    assert by[-1] == "cam"
+    assert found.figures("gradcam")["pointing"] is None
+
+
+def test_forgetting_happens_to_a_copy_and_is_seeded(resnet18, photo) -> None:
+    asked = question(resnet18, photo, 2)
+    before = {k: v.clone() for k, v in resnet18.module.state_dict().items()}
+    originals = [list(ask(asked, name))[-1] for name in ("cam", "gradcam", "guided")]
+    first = list(sanity.check(asked, originals))
+    again = list(sanity.check(asked, originals))
+    other = list(sanity.check(asked, originals, seed=1))
+    assert first[0].title == "The head"
+    assert len(first) == first[0].count
+    assert all(torch.equal(v, before[k]) for k, v in resnet18.module.state_dict().items())
+    assert [s.similarity for s in first] == [s.similarity for s in again]
+    assert first[-1].similarity != other[-1].similarity
+    # CAM reads the head's weights themselves: it must see the copy's, not the original's
+    assert first[0].similarity["cam"].signed < 0.9
+    assert first[0].maps["cam"].logits.tolist() != originals[0].logits.tolist()
+    *_, now = METHODS["gradcam"].run(asked)
+    assert torch.equal(now.values, originals[1].values)
+
+
+def test_guided_backprop_hardly_notices_a_random_head(lite0, photo) -> None:
+    asked = question(lite0, photo, framing="crop")
+    originals = [list(ask(asked, name))[-1] for name in ("gradcam", "guided")]
+    stages = sanity.check(asked, originals)
+    head = next(stages)
+    stages.close()
+    assert head.similarity["guided"].signed > 0.9
+    assert head.similarity["gradcam"].signed < 0.6
+
+
+def test_every_part_of_the_network_is_forgotten(lite0, photo) -> None:
+    asked = question(lite0, photo)
+    twin = sanity.copy_of(lite0)
+    parts = sanity.stages(twin, asked)
+    found = [id(module) for _, modules in parts for module in modules]
+    holders = [m for m in twin.module.modules() if any(True for _ in m.parameters(False))]
+    assert sorted(found) == sorted(map(id, holders))
+    generator = torch.Generator().manual_seed(0)
+    before = {k: v.clone() for k, v in twin.module.state_dict().items()}
+    for module in holders:
+        sanity.randomise(module, generator)
+    changed = [
+        k for k, v in twin.module.state_dict().items() if v.ndim and not torch.equal(v, before[k])
+    ]
+    assert len(changed) == sum(v.ndim > 0 for v in before.values())
