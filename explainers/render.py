@@ -6,7 +6,6 @@ photo. Everything returns uint8 arrays or encoded bytes; nothing of a photo's me
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,7 +13,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from .errors import OptionError
 from .explanation import Explanation
@@ -34,7 +32,7 @@ COLOURMAPS = {
     "Jet": cv2.COLORMAP_JET,
 }
 _BLUE, _ORANGE = (33, 102, 172), (230, 97, 1)  # against and for: told apart by colour-blind eyes
-_PAPER, _INK, _DIM = (255, 255, 255), (24, 24, 27), (113, 113, 122)
+PAPER, INK, DIM = (255, 255, 255), (24, 24, 27), (113, 113, 122)
 _CRACK = (39, 39, 42)  # between the tiles of a mosaic: apart from black, calm on light and dark
 _STRONG = 99.5  # per cent: a few glaring pixels must not darken all others
 
@@ -43,7 +41,7 @@ _STRONG = 99.5  # per cent: a few glaring pixels must not darken all others
 def colours(name: str, signed: bool = False) -> np.ndarray:
     """(256, 3) RGB: from nothing to the strongest, or from against (blue) to for (orange)."""
     if signed:
-        ends = np.array([_BLUE, _PAPER, _ORANGE], dtype=np.float32)
+        ends = np.array([_BLUE, PAPER, _ORANGE], dtype=np.float32)
         return np.stack(
             [np.interp(np.linspace(0, 2, 256), [0, 1, 2], ends[:, c]) for c in range(3)], 1
         ).astype(np.uint8)
@@ -188,7 +186,7 @@ def glow(
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; what is beyond them shares a grey.
 _LABELS = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178))
-_LABELS += ((204, 121, 167), (230, 159, 0), _DIM)
+_LABELS += ((204, 121, 167), (230, 159, 0), DIM)
 CHANCES = "Viridis"  # of probabilities by position, apart from the heat of the drop
 
 
@@ -347,101 +345,6 @@ def crop(photo: Photo, box: Sequence[float], longest: int) -> np.ndarray:
     size = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(part, size, interpolation=how)
-
-
-def panel(
-    photo: Photo,
-    explanations: Sequence[Explanation],
-    *,
-    titles: Sequence[str] | None = None,
-    opacity: float = 0.75,
-    colourmap: str = DEFAULT,
-    scale: Scale = "each",
-    pixels: Pixels = "colour",
-    cell: int = 320,
-) -> bytes:
-    """All maps side by side with titles and a legend, a row for each target, as PNG."""
-    picture = shrink(photo, cell)
-    height, width = picture.shape[:2]
-    titles = list(titles or [each.method for each in explanations])
-    targets = explanations[0].targets if explanations else ()
-    gap, head, foot = 12, 30, 44
-    sheet = Image.new(
-        "RGB",
-        (
-            (width + gap) * (len(explanations) + 1) + gap,
-            len(targets) * (height + head) + head + foot,
-        ),
-        _PAPER,
-    )
-    draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(["Photo", *titles]):
-        _text(draw, (gap + column * (width + gap), 8), title, width, 15, _INK)
-    for row, target in enumerate(targets):
-        y = head + row * (height + head)
-        for column, each in enumerate([None, *explanations]):
-            x = gap + column * (width + gap)
-            shown = picture
-            if each is not None:
-                over = layer(
-                    each, row, (width, height), colourmap=colourmap, scale=scale, pixels=pixels
-                )
-                shown = blend(picture, over, opacity)
-            sheet.paste(Image.fromarray(shown), (x, y))
-        first = explanations[0]
-        name = first.labels[target] if first.labels else str(target)
-        if first.against is not None and first.labels:
-            name += f", and not {first.labels[first.against]}"
-        about = f"{name}   {float(first.probabilities[target]):.1%}"
-        _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, _DIM)
-    _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
-    file = io.BytesIO()
-    sheet.save(file, "PNG", compress_level=4)
-    return file.getvalue()
-
-
-def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
-    """Pictures of one size side by side, each under its title; even sides, as videos need."""
-    height, width = pictures[0].shape[:2]
-    head, gap = 26, 6
-    full = len(pictures) * (width + gap) - gap
-    sheet = Image.new("RGB", (full + full % 2, height + head + height % 2), _INK)
-    draw = ImageDraw.Draw(sheet)
-    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-        x = column * (width + gap)
-        _text(draw, (x + 6, 5), title, width - 12, 13, _PAPER)
-        sheet.paste(Image.fromarray(picture), (x, head))
-    return np.asarray(sheet)
-
-
-def _text(
-    draw: ImageDraw.ImageDraw,
-    at: tuple[int, int],
-    text: str,
-    width: int,
-    size: int,
-    colour: tuple[int, int, int],
-) -> None:
-    """A line of text, cut with an ellipsis where it would leave its column."""
-    font = ImageFont.load_default(size)
-    if draw.textlength(text, font) > width:
-        while text and draw.textlength(text + "…", font) > width:
-            text = text[:-1]
-        text += "…"
-    draw.text(at, text, colour, font)
-
-
-def _legend(
-    sheet: Image.Image, explanations: Sequence[Explanation], colourmap: str, y: int, x: int
-) -> None:
-    both = any(signed(each) for each in explanations)
-    ramp = Image.fromarray(colours(colourmap, both)[None]).resize((180, 12))
-    draw = ImageDraw.Draw(sheet)
-    low, high = ("against", "for the class") if both else ("none", "strongest")
-    _text(draw, (x, y), low, 120, 13, _DIM)
-    start = x + int(draw.textlength(low, ImageFont.load_default(13))) + 8
-    sheet.paste(ramp, (start, y + 2))
-    _text(draw, (start + 188, y), high, 160, 13, _DIM)
 
 
 def lit(picture: np.ndarray, light: np.ndarray) -> np.ndarray:

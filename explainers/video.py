@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from . import render
+from . import render, sheets
 from .activations import check, layer_of
 from .cam import gradcam
 from .errors import PhotoError
@@ -206,7 +206,7 @@ class _Painter:
             f"Channel {self.look.channel} · {stage}",
             f"Grad-CAM · {network.labels[self.target]} {chance:.0%}",
         )
-        return render.row([small, *glowing], titles)
+        return sheets.row([small, *glowing], titles)
 
 
 class _Writer:

@@ -13,7 +13,17 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from explainers import METHODS, ExplainError, Explanation, Method, Photo, Question, ask, render
+from explainers import (
+    METHODS,
+    ExplainError,
+    Explanation,
+    Method,
+    Photo,
+    Question,
+    ask,
+    render,
+    sheets,
+)
 from explainers import photo as photos
 from explainers.cam import identity_gap
 from explainers.explanation import to_npz
@@ -266,7 +276,7 @@ class Maps:
         else:
             titles = [METHODS[each.method].title for each in found]
             look = Look(sheet.look.colourmap, sheet.look.scale, sheet.look.pixels, opacity)
-            data = render.panel(
+            data = sheets.panel(
                 sheet.photo, found, titles=titles, opacity=look.opacity, **look.colours
             )
         folder = Path(tempfile.mkdtemp(dir=_cache()))

@@ -14,7 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from explainers import Explanation, Network, OptionError, Photo, explain, read, render, to_npz
+from explainers import (
+    Explanation,
+    Network,
+    OptionError,
+    Photo,
+    explain,
+    read,
+    render,
+    sheets,
+    to_npz,
+)
 from tests import nets
 
 CELL = 8  # input pixels per side of a map's cell in the network below
@@ -157,7 +167,7 @@ def test_a_map_of_nothing_is_drawn_without_complaint(shape, photo):
         for pixels in ("colour", "strength"):
             picture = render.overlay(photo, found, pixels=pixels)
             assert picture.shape == (300, 451, 3)
-        render.panel(photo, [found])
+        sheets.panel(photo, [found])
 
 
 def chunks(png: bytes) -> list[str]:
@@ -178,7 +188,7 @@ def test_the_panel_has_a_row_for_each_class_and_no_metadata(lite0, photo):
     with_secret = read(file.getvalue())
     found = [explain(lite0, with_secret, [281, 282], method) for method in ("gradcam", "guided")]
     one = [explain(lite0, with_secret, 281, method) for method in ("gradcam", "guided")]
-    panel, smaller = render.panel(with_secret, found), render.panel(with_secret, one)
+    panel, smaller = sheets.panel(with_secret, found), sheets.panel(with_secret, one)
     assert set(chunks(panel)) == {"IHDR", "IDAT", "IEND"}
     assert b"secret" not in panel
     size, less = (Image.open(io.BytesIO(data)).size for data in (panel, smaller))
