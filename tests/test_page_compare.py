@@ -135,7 +135,7 @@ def test_a_method_opens_in_its_own_tab_and_a_link_brings_it_all_back(visit: Visi
         ["Photo", "Guided backprop"]
     )
     expect(other.locator("#chips .chip-on")).to_have_count(2)
-    expect(other.get_by_label("Its centre square")).to_be_checked()
+    expect(other.locator("#framing input[value=crop]")).to_be_checked()
 
 
 def test_a_link_that_means_nothing_harms_nothing(visit: Visit) -> None:
