@@ -19,7 +19,7 @@ def main() -> None:
         server = start_server(Path(folder), SEEING_WHY_STARTUP="")
         try:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-            page = browser.new_page(viewport={"width": 1240, "height": 1500})
+            page = browser.new_page(viewport={"width": 1360, "height": 1930})
             page.goto(f"{server.url}/?__theme=light")
             page.wait_for_selector("#examples button")
             example(page, "cat-and-espresso.jpg")

@@ -40,8 +40,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         brush.whole(self.seed)
+
+    def check(self) -> Settings:
+        """For a whole run; a first look does not mind a fine stride."""
         if type(self.stride) is int and 1 <= self.stride < FINEST:
             raise ExplainError(f"A stride below {FINEST} px takes too long here: choose more.")
+        return self
 
     def key(self, asked: Question) -> Key:
         seed = self.seed if self.baseline == "noise" else 0
@@ -73,7 +77,7 @@ class Mute:
         *shared, window, stride, baseline, seed = given
         try:
             asked = self.question(shared)
-            settings = Settings(window, stride, baseline, seed)
+            settings = Settings(window, stride, baseline, seed).check()
             yield from self._run(asked, settings, shown)
         except ExplainError as error:
             yield html.notice(str(error), "problem"), gr.skip(), gr.Button(interactive=False)

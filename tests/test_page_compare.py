@@ -170,7 +170,7 @@ def test_two_classes_and_two_photos_side_by_side(visit: Visit) -> None:
     page.locator("#compare-beside > button").click()
     page.get_by_label("Another photo").check()
     page.get_by_label("That photo").click()
-    page.get_by_role("option", name="Espresso").click()
+    page.get_by_role("option", name="Espresso").first.click()
     shape = "all => all.map((side) => side.style.getPropertyValue('--photo'))"
     page.wait_for_function(
         "() => new Set([...document.querySelectorAll('.compare-side')]"
