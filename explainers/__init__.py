@@ -1,5 +1,7 @@
 """Why did a convolutional network say so? The maths behind the page, for people who write Python.
 
+In three lines:
+
     from explainers import load, explain
     network = load("lite0")
     explain(network, "cat.jpg", "tabby")

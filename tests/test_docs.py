@@ -49,7 +49,7 @@ def test_everything_is_pinned_exactly() -> None:
 def test_the_three_lines_of_the_readme_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     block = re.search(r"```python\n(from explainers import load, explain\n.*?)```", README, re.S)
-    lines = block.group(1).strip().splitlines()
+    lines = [line for line in block.group(1).splitlines() if line]
     assert len(lines) == 3
     scope: dict[str, object] = {}
     exec("\n".join([*lines[:2], f"shown = {lines[2]}"]), scope)

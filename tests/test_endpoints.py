@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -126,7 +127,8 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
             answer = await mcp.call_tool(next(name for name in tools if "methods" in name), {})
             return tools, json.dumps([each.model_dump() for each in answer.content], default=str)
 
-    tools, answer = asyncio.run(talk())
+    with ThreadPoolExecutor(1) as apart:  # the browser's loop lives in this thread
+        tools, answer = apart.submit(asyncio.run, talk()).result()
     names = ("classify", "explain", "methods", "networks")
     for name in names:
         assert any(name in tool and len(text) > 40 for tool, text in tools.items()), tools
