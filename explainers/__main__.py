@@ -1,8 +1,8 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
-Writes one ZIP for each photo (the page, pictures, raw maps and scores of `explainers.report`) and
-summary.json. Run it again after an interruption: what is there already, made from the same photo
-with the same settings, is not made again. A photo that can't be read is named at the end and stops
+Writes one ZIP for each photo (the page, pictures, raw maps and scores of
+`explainers.scores.report`) and summary.json. Run it again after an interruption: what is there
+already, made from the same photo with the same settings, is not made again. A photo that can't be read is named at the end and stops
 nothing. Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
 """
 
@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import report
 from .api import find, question
-from .comparison import Comparison, applicable
 from .errors import ExplainError, OptionError
 from .faithfulness import BASELINES, STEPS, counts
 from .network import Network
 from .photo import read
 from .registry import METHODS
+from .scores import report
+from .scores.comparison import Comparison, applicable
 from .zoo import load
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}

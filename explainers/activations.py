@@ -19,8 +19,8 @@ from .errors import OptionError
 from .explanation import Question
 from .network import Frame, Network
 from .recent import Recent
-from .receptive import field, on_photo
 from .registry import METHODS
+from .units.receptive import field, on_photo
 
 Order = Literal["index", "mean", "contribution"]
 

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .baselines import baseline as baseline_image
 from .errors import OptionError
 from .explanation import Explanation, Question
+from .muting.baselines import baseline as baseline_image
 from .network import Frame, Network
 from .recent import Recent
 

@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from .bags.patches import Grid, cut, stitch
 from .errors import ModelError, OptionError
 from .network import Network
-from .patches import Grid, cut, stitch
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "amil-colon"
 BACKBONE = "tf_efficientnet_lite0"

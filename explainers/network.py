@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .dense import quicken
-from .discovery import Layer, discover
 from .errors import OptionError, TargetError
+from .models.dense import quicken
+from .models.discovery import Layer, discover
 from .recent import Recent
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .baselines import baseline as baseline_image
 from .errors import OptionError
 from .explanation import Explanation, Question
-from .incremental import Incremental, Interval
+from .muting.baselines import baseline as baseline_image
+from .muting.incremental import Incremental, Interval
 from .network import Network, View
 from .registry import register
 

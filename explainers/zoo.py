@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
-from . import hub_ids, weights
-from .catalogue import BUNDLED, CATALOGUE, Entry, Recipe, recipe
 from .errors import ModelError, OptionError
+from .models import hub_ids, weights
+from .models.catalogue import BUNDLED, CATALOGUE, Entry, Recipe, recipe
 from .network import Network
 from .settings import Settings, from_environment
 

@@ -13,8 +13,8 @@ import gradio as gr
 
 from explainers import ExplainError, Network, Photo, Question, photo, render
 from explainers import activations as acts
-from explainers.mosaic import mosaic
-from explainers.strongest import Strongest
+from explainers.units.mosaic import mosaic
+from explainers.units.strongest import Strongest
 
 from . import clip, finder, html, live, tiles, unit
 from .guard import guarded

@@ -8,11 +8,11 @@ from html import escape
 import numpy as np
 
 from explainers import Explanation, Network, Photo, Question, ask, render
+from explainers.bags.cam import tile_cam
+from explainers.bags.patches import stitch
+from explainers.bags.scores import PatchScores
 from explainers.mil import Reading, brightness
-from explainers.patch_scores import PatchScores
-from explainers.patches import stitch
 from explainers.recent import Recent
-from explainers.tile_cam import tile_cam
 
 from . import html
 from .bag import LONGEST, Bag, Figure, light_legend

@@ -10,7 +10,7 @@ import numpy as np
 
 from explainers import ExplainError, Photo, Question, render
 from explainers import photo as photos
-from explainers.brush import score_mask
+from explainers.muting.brush import score_mask
 
 from . import change, courier, html
 from .guard import guarded

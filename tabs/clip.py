@@ -11,7 +11,7 @@ import gradio as gr
 
 from explainers import ExplainError, photo
 from explainers import activations as acts
-from explainers.video import LONGEST, Look, side_by_side
+from explainers.units.video import LONGEST, Look, side_by_side
 
 from . import html
 from .guard import guarded

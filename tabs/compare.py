@@ -12,20 +12,11 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import (
-    METHODS,
-    ExplainError,
-    Network,
-    Photo,
-    Question,
-    photo,
-    render,
-    report,
-    sanity,
-)
+from explainers import METHODS, ExplainError, Network, Photo, Question, photo, render
 from explainers.api import question
-from explainers.comparison import SORTS, Comparison, applicable
 from explainers.faithfulness import BASELINES, checked_box
+from explainers.scores import report, sanity
+from explainers.scores.comparison import SORTS, Comparison, applicable
 
 from . import box, html, links, scoreboard
 from .guard import guarded

@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from explainers import Network, Photo, gabor, render
+from explainers import Network, Photo, render
 from explainers import filters as kernels
-from explainers import mosaic as mosaics
 from explainers.filters import Conv
+from explainers.units import gabor
+from explainers.units import mosaic as mosaics
 
 from . import gabors, html, tiles, unit
 from .activations import payload

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explainers import gabor, render
-from explainers.gabor import Fit
+from explainers import render
+from explainers.units import gabor
+from explainers.units.gabor import Fit
 
 from . import html, unit
 

@@ -17,9 +17,9 @@ from typing import Any
 import gradio as gr
 
 from explainers import ExplainError, render
-from explainers.glance import Glance, decode, glance
 from explainers.recent import Recent
-from explainers.strongest import Strongest
+from explainers.units.glance import Glance, decode, glance
+from explainers.units.strongest import Strongest
 
 from . import html, unit
 from .guard import guarded, sentence

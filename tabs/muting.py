@@ -9,9 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import ExplainError, Question, muting_maps, render
-from explainers.baselines import BASELINES
-from explainers.brush import Flip, smallest_flip
+from explainers import ExplainError, Question, render
+from explainers.muting import maps as muting_maps
+from explainers.muting.baselines import BASELINES
+from explainers.muting.brush import Flip, smallest_flip
 from explainers.occlusion import COARSE, Muting, mute
 from explainers.recent import Recent
 

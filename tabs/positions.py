@@ -8,8 +8,9 @@ from html import escape
 
 import numpy as np
 
-from explainers import Photo, Question, muting_maps, render
+from explainers import Photo, Question, render
 from explainers import photo as photos
+from explainers.muting import maps as muting_maps
 from explainers.occlusion import Change, Muting, Position, Score
 
 from . import change, courier, html

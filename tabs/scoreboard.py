@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from explainers import METHODS, Explanation, Photo, plots, render
-from explainers.comparison import Comparison
-from explainers.report import MEANING, shown_as
-from explainers.sanity import Stage
+from explainers import METHODS, Explanation, Photo, render
+from explainers.scores import plots
+from explainers.scores.comparison import Comparison
+from explainers.scores.report import MEANING, shown_as
+from explainers.scores.sanity import Stage
 
 from . import html
 

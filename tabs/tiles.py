@@ -6,7 +6,7 @@ import json
 from html import escape
 
 from explainers import render
-from explainers.mosaic import Mosaic
+from explainers.units.mosaic import Mosaic
 
 from . import html
 

@@ -10,8 +10,8 @@ import numpy as np
 from explainers import Network, Photo, Question, photo, render
 from explainers.activations import Feeds, Unit, activation, feeds, layer_of
 from explainers.network import Frame
-from explainers.receptive import field, on_photo
-from explainers.strongest import Peaks
+from explainers.units.receptive import field, on_photo
+from explainers.units.strongest import Peaks
 
 from . import html
 

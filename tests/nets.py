@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from explainers import Network, Question, View, ask
-from explainers.dense import DenseConv
+from explainers.models.dense import DenseConv
 
 _asked = itertools.count()
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
 from explainers import activations as acts
-from explainers.catalogue import CATALOGUE
-from explainers.glance import decode, glance
-from explainers.mosaic import mosaic, strengths
-from explainers.receptive import field, fields
-from explainers.strongest import peaks
+from explainers.models.catalogue import CATALOGUE
+from explainers.units.glance import decode, glance
+from explainers.units.mosaic import mosaic, strengths
+from explainers.units.receptive import field, fields
+from explainers.units.strongest import peaks
 from tests import nets
 from tests.test_cam import RED_GREEN_BLUE, Paper
 

@@ -10,12 +10,13 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from explainers import METHODS, OptionError, View, ask, sanity
+from explainers import METHODS, OptionError, View, ask
 from explainers import faithfulness as f
 from explainers.api import question
-from explainers.comparison import Comparison, applicable
 from explainers.explanation import Question
 from explainers.registry import register
+from explainers.scores import sanity
+from explainers.scores.comparison import Comparison, applicable
 from tests import nets
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))

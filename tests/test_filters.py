@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from explainers import OptionError, filters, gabor, mosaic
+from explainers import OptionError, filters
+from explainers.units import gabor, mosaic
 from tests import nets
 
 

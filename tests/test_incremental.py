@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from explainers.incremental import Incremental
+from explainers.muting.incremental import Incremental
 from explainers.occlusion import windows
 from tests import nets
 

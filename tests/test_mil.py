@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from explainers import mil, mil_lesson
+from explainers import mil
+from explainers.bags import lesson as mil_lesson
+from explainers.bags.patches import MAX_PATCHES, cut, stitch
+from explainers.bags.scores import POOLINGS, patch_scores
 from explainers.errors import ExplainError, OptionError, TargetError
-from explainers.patch_scores import POOLINGS, patch_scores
-from explainers.patches import MAX_PATCHES, cut, stitch
 from training import amil, amil_breakhis, draw_tissue, stain
 from training.bags import Bank, canvas, draw_bags, hold_out
 

@@ -11,7 +11,7 @@ from captum.attr import Occlusion
 from torch import nn
 
 from explainers import OptionError, Question
-from explainers.brush import score_mask, smallest_flip
+from explainers.muting.brush import score_mask, smallest_flip
 from explainers.occlusion import _passes, mute, windows
 from explainers.rise import Running, random_masks, rise
 from tests import nets

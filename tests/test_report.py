@@ -14,9 +14,10 @@ from PIL import Image
 from skimage import data
 
 from explainers import __main__ as command
-from explainers import read, report
+from explainers import read
 from explainers.api import question
-from explainers.comparison import Comparison
+from explainers.scores import report
+from explainers.scores.comparison import Comparison
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ import torch
 from explainers import PhotoError, render
 from explainers.cam import gradcam
 from explainers.photo import read
-from explainers.video import Look, side_by_side
+from explainers.units.video import Look, side_by_side
 
 RATE = 10
 

@@ -16,8 +16,8 @@ from safetensors.torch import save
 from skimage import data as pictures
 
 from explainers import zoo as zoo_module
-from explainers.catalogue import CATALOGUE, Entry, imagenet_labels
 from explainers.errors import ModelError, OptionError
+from explainers.models.catalogue import CATALOGUE, Entry, imagenet_labels
 from explainers.photo import read
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load

@@ -31,8 +31,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .errors import ModelError
-from .settings import Settings
+from ..errors import ModelError
+from ..settings import Settings
 
 Progress = Callable[[int, int], None]
 

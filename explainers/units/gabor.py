@@ -13,8 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from .errors import OptionError
-from .filters import separate
+from ..errors import OptionError
+from ..filters import separate
 
 LEAST = 5  # pixels: below, chance alone fits too well for any claim
 ANGLES = 24

@@ -13,10 +13,10 @@ from collections import Counter
 import timm
 import torch
 
+from ..errors import ModelError
+from ..settings import Settings
 from . import weights
 from .catalogue import Entry, Recipe, imagenet_labels
-from .errors import ModelError
-from .settings import Settings
 
 _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")

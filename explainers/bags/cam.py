@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .errors import ModelError, OptionError
-from .explanation import Explanation
-from .mil import BACKBONE, WEIGHTS
-from .network import Network
+from ..errors import ModelError, OptionError
+from ..explanation import Explanation
+from ..mil import BACKBONE, WEIGHTS
+from ..network import Network
 
 
 @cache

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .network import Network
-from .photo import Photo
-from .recent import Recent
+from ..network import Network
+from ..photo import Photo
+from ..recent import Recent
 
 _log = logging.getLogger(__name__)
 

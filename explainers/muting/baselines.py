@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .errors import OptionError
-from .network import Network
+from ..errors import OptionError
+from ..network import Network
 
 BASELINES = {
     "grey": "middle grey",

@@ -19,11 +19,12 @@ import numpy as np
 import timm
 import torch
 
-from . import plots, render
+from .. import render
+from ..explanation import to_npz
+from ..photo import Photo, to_jpeg
+from ..registry import METHODS
+from . import plots
 from .comparison import SORTS, Comparison
-from .explanation import to_npz
-from .photo import Photo, to_jpeg
-from .registry import METHODS
 
 SIDE = 640  # pixels on the longer side of a picture
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal reports are equal files

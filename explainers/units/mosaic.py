@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .errors import OptionError
+from ..errors import OptionError
 
 Per = Literal["layer", "channel"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from .faithfulness import Curve, Scores
-from .render import stops
+from ..faithfulness import Curve, Scores
+from ..render import stops
 
 WIDTH, HEIGHT, EDGE = 240, 120, 6
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .recent import Recent
+from ..recent import Recent
 from .steps import Step
 from .tape import record
 

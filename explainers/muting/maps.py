@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .explanation import Explanation, Question
-from .occlusion import Muting, Position, Score
+from ..explanation import Explanation, Question
+from ..occlusion import Muting, Position, Score
 
 
 def drop_map(muting: Muting, question: Question, score: Score = "logit") -> Explanation:

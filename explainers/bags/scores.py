@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from .errors import OptionError
-from .mil import as_batch
-from .network import Network
+from ..errors import OptionError
+from ..mil import as_batch
+from ..network import Network
 from .patches import Grid, cut, stitch
 
 Pooling = Literal["max", "mean", "lse", "noisy-or"]

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .network import Frame, Network
-from .recent import Recent
+from ..network import Frame, Network
+from ..recent import Recent
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from .errors import OptionError
+from ..errors import OptionError
 
 MAX_PATCHES = 2000
 MIN_PATCH = 8

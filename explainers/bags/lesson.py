@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .errors import OptionError
-from .mil import AttentionMIL, Reading, as_batch_of
+from ..errors import OptionError
+from ..mil import AttentionMIL, Reading, as_batch_of
 from .patches import MIN_PATCH, cut
 
 CELL, SIDE = 28, 4  # pixels of a cell, cells along a bag's side

@@ -16,12 +16,12 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from . import render, sheets
-from .activations import check, layer_of
-from .cam import gradcam
-from .errors import PhotoError
-from .network import Network
-from .photo import read
+from .. import render, sheets
+from ..activations import check, layer_of
+from ..cam import gradcam
+from ..errors import PhotoError
+from ..network import Network
+from ..photo import read
 
 LONGEST = 30  # seconds
 SLACK = 0.5  # seconds: containers round

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import OptionError
+from ..network import Network, View
+from ..occlusion import Change, Muting, Position
 from .baselines import baseline as baseline_image
-from .errors import OptionError
-from .network import Network, View
-from .occlusion import Change, Muting, Position
 
 
 def score_mask(

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from .errors import ExplainError
-from .explanation import Explanation, Question
-from .faithfulness import rank_correlation
-from .network import Network
-from .registry import METHODS
+from ..errors import ExplainError
+from ..explanation import Explanation, Question
+from ..faithfulness import rank_correlation
+from ..network import Network
+from ..registry import METHODS
 
 SEED = 0
 _serials = itertools.count()

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .activations import check, layer_of
-from .errors import PhotoError
+from ..activations import check, layer_of
+from ..errors import PhotoError
+from ..network import Network
+from ..photo import Photo, read
 from .mosaic import Mosaic, Per, mosaic
-from .network import Network
-from .photo import Photo, read
 
 LARGEST = 640  # pixels on the longer side of a frame
 HEAVIEST = 400_000  # bytes

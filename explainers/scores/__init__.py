@@ -1,0 +1,1 @@
+"""What is said about maps: agreement, sanity checks, plots and reports."""
