@@ -2,8 +2,10 @@
 
 Writes one ZIP for each photo (the page, pictures, raw maps and scores of
 `explainers.scores.report`) and summary.json. Run it again after an interruption: what is there
-already, made from the same photo with the same settings, is not made again. A photo that can't be read is named at the end and stops
-nothing. Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
+already, made from the same photo with the same settings, is not made again. A photo that can't
+be read is named at the end and stops nothing.
+
+Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
 """
 
 from __future__ import annotations
