@@ -7,7 +7,7 @@ In three lines:
     explain(network, "cat.jpg", "tabby")
 """
 
-from . import backprop, cam, occlusion, rise  # each registers its methods
+from . import backprop, cam, occlusion, patchwise, rise  # each registers its methods
 from .api import ask, explain
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
 from .explanation import Explanation, Question, to_npz
@@ -35,6 +35,7 @@ __all__ = [
     "explain",
     "load",
     "occlusion",
+    "patchwise",
     "read",
     "rise",
     "to_npz",

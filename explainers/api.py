@@ -17,7 +17,7 @@ from .photo import Photo, read
 from .recent import Recent
 from .registry import METHODS, Method
 
-MOST_TARGETS = 5
+MOST_TARGETS = 7  # as many as there are colours to tell apart
 
 Source = Photo | str | Path | bytes | Image.Image | np.ndarray
 Target = int | str
@@ -77,7 +77,7 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
         question.targets,
         question.layer,
         question.against,
-        tuple(sorted(options.items())),
+        tuple(sorted((chosen.defaults | options).items())),
     )
     if (known := _recent.get(key)) is not None:
         yield known

@@ -7,7 +7,7 @@ the forward pass swaps the calls, so that no module is touched and two visitors 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from .cam import gradcam, layer_map
 from .errors import OptionError
 from .explanation import Explanation, Question
+from .models.swaps import LEAN, Swapped
 from .network import Network, Recording
 from .recent import Recent
 from .registry import register
@@ -78,7 +78,7 @@ def _inplace(function: Any) -> Any:
     return lambda x, *args, **kwargs: function(x, *args, **{**kwargs, "inplace": True})
 
 
-_SWAPS = {
+_SWAPS = LEAN | {
     F.relu: _relu,
     torch.relu: _relu,
     Tensor.relu: _relu,
@@ -93,15 +93,6 @@ _OPEN_SWAPS = _SWAPS | {
     F.hardtanh: partial(_hardtanh, rule=_OpenRelu),
     F.hardtanh_: _inplace(partial(_hardtanh, rule=_OpenRelu)),
 }
-
-
-class _Guided(TorchFunctionMode):
-    def __init__(self, swaps: Mapping[Any, Any]) -> None:
-        super().__init__()
-        self.swaps = swaps
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        return self.swaps.get(func, func)(*args, **(kwargs or {}))
 
 
 def _no_guided(network: Network) -> str | None:
@@ -125,12 +116,13 @@ def guided_recording(
     """
     if reason := _no_guided(network):
         raise OptionError(reason)
-    with _Guided(_OPEN_SWAPS if open_top else _SWAPS):
+    with Swapped(_OPEN_SWAPS if open_top else _SWAPS):
         return network.record(x, layers, inputs=True)
 
 
 def _plain_recording(network: Network, x: Tensor) -> Recording:
-    return network.record(x, inputs=True)
+    with Swapped(LEAN):
+        return network.record(x, inputs=True)
 
 
 _recent: Recent[Hashable, tuple[Tensor, Tensor]] = Recent(12)
@@ -212,10 +204,10 @@ def _averaged(
     """
     start = time.perf_counter()
     network, x = question.network, question.view.tensor
-    logits = network.logits(x)
+    logits = network.recorded(question.view, network.last).logits
     total, seen, weight = torch.zeros(len(question.targets), *x.shape[1:]), 0, 0.0
     for batch, weights in inputs:
-        recording = network.record(batch, inputs=True)
+        recording = _plain_recording(network, batch)
         gradients = recording.gradients(question.targets, question.against).cpu()
         total = total + torch.einsum("n,knchw->kchw", weights, gradients)
         seen, weight = seen + len(batch), weight + float(weights.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Literal, Protocol
 from .explanation import Explanation, Question
 from .network import Network
 
-Family = Literal["cam", "gradient", "guided", "perturbation"]
+Family = Literal["cam", "gradient", "guided", "perturbation", "patches"]
 
 
 class Run(Protocol):
@@ -40,6 +41,12 @@ class Method:
     default: bool = False
     slow: bool = False
     why_not: Callable[[Network], str | None] = _always
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The options of `run` and what they are when not given."""
+        given = inspect.signature(self.run).parameters.values()
+        return {each.name: each.default for each in given if each.kind is each.KEYWORD_ONLY}
 
 
 METHODS: dict[str, Method] = {}

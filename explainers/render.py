@@ -201,6 +201,29 @@ def labelled(ranks: np.ndarray) -> np.ndarray:
     return table[np.clip(ranks, 0, len(_LABELS))]
 
 
+def classes(explanation: Explanation, size: tuple[int, int]) -> np.ndarray:
+    """All classes' maps in one (H, W, 4), for a picture of the whole photo of that size (W, H).
+
+    Each place has the colour of the class that is strongest there, measured by the strongest place
+    of its own map, since otherwise the surest class would paint over all others.
+    """
+    width, height = size
+    left, top, right, bottom = _box(explanation, width, height)
+    strengths = np.stack(
+        [
+            _enlarge(each.astype(np.float32), right - left, bottom - top)
+            for each in heat(explanation)
+        ]
+    )
+    strongest = strengths.max(0).clip(0, 1)
+    colour = np.array(_LABELS[:-1], np.uint8)[strengths.argmax(0) % (len(_LABELS) - 1)]
+    canvas = np.zeros((height, width, 4), np.uint8)
+    canvas[..., 3] = 150
+    alpha = (230 * strongest**0.8).astype(np.uint8)
+    canvas[top:bottom, left:right] = np.dstack([colour, alpha])
+    return canvas
+
+
 def likely(chances: np.ndarray, top: float) -> np.ndarray:
     """Probabilities (rows, cols) as cells (rows, cols, 4); `top` is the brightest."""
     steps = np.clip(np.nan_to_num(chances) / max(top, 1e-12), 0, 1)

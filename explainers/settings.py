@@ -23,6 +23,10 @@ class Settings:
     model_mb: SEEING_WHY_MODEL_MB, memory for networks in MB; past it the least used ones leave.
     hub_file_mb: SEEING_WHY_HUB_FILE_MB, the largest weights file in MB that is taken from the Hub.
     device: SEEING_WHY_DEVICE, "cpu", "cuda", "cuda:1", ...; "auto" is CUDA where there is one.
+    weights_repo: SEEING_WHY_WEIGHTS, the Hub id of a copy of weights/ ("user/name"), asked before
+        the files that are here; empty for none.
+    coco_vgg: SEEING_WHY_COCO_VGG, the checkpoint of the survey author's network: a local file, or
+        the Hub id of a repository with model.safetensors; empty, and the network is not offered.
     endpoint: HF_ENDPOINT, the Hub to ask.
     cache_dir: HF_HUB_CACHE, else hub/ in HF_HOME, else None: huggingface_hub's own choice.
     hub_timeout: SEEING_WHY_HUB_TIMEOUT, seconds the Hub has to answer a first question.
@@ -33,6 +37,8 @@ class Settings:
     model_mb: int = 1600
     hub_file_mb: int = 600
     device: str = "auto"
+    weights_repo: str = ""
+    coco_vgg: str = ""
     endpoint: str = "https://huggingface.co"
     cache_dir: str | None = None
     hub_timeout: int = 5
@@ -56,6 +62,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         model_mb=_whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
         hub_file_mb=_whole(environ, "SEEING_WHY_HUB_FILE_MB", default.hub_file_mb),
         device=_device(given("SEEING_WHY_DEVICE", default.device)),
+        weights_repo=given("SEEING_WHY_WEIGHTS", "").strip(),
+        coco_vgg=given("SEEING_WHY_COCO_VGG", "").strip(),
         endpoint=(given("HF_ENDPOINT") or default.endpoint).rstrip("/"),
         cache_dir=given("HF_HUB_CACHE") or (os.path.join(home, "hub") if home else None),
         hub_timeout=_whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),

@@ -78,6 +78,24 @@ def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     return np.asarray(sheet)
 
 
+def swatches(items: Sequence[tuple[str, str]], width: int) -> np.ndarray:
+    """(colour, words) in lines of that width, as the legend of a row above; "" is no colour."""
+    font, line, gap = ImageFont.load_default(13), 24, 18
+    places, x, y = [], 6, 4
+    for _, words in items:
+        need = round(20 + ImageDraw.Draw(Image.new("L", (1, 1))).textlength(words, font)) + gap
+        if x + need > width and x > 6:
+            x, y = 6, y + line
+        places.append((x, y))
+        x += need
+    sheet = Image.new("RGB", (width, y + line), render.INK)
+    draw = ImageDraw.Draw(sheet)
+    for (colour, words), (x, y) in zip(items, places, strict=True):
+        draw.rectangle((x, y + 2, x + 13, y + 15), colour or None, render.PAPER)
+        _text(draw, (x + 20, y), words, width, 13, render.PAPER)
+    return np.asarray(sheet)
+
+
 def _text(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],

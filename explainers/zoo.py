@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from .errors import ModelError, OptionError
 from .models import hub_ids, weights
-from .models.catalogue import BUNDLED, CATALOGUE, Entry, Recipe, recipe
+from .models.catalogue import AUTHORS, BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
 from .network import Network
 from .settings import Settings, from_environment
 
@@ -80,12 +81,14 @@ class Zoo:
     """
 
     def __init__(
-        self, settings: Settings | None = None, catalogue: Sequence[Entry] = CATALOGUE
+        self, settings: Settings | None = None, catalogue: Sequence[Entry] | None = None
     ) -> None:
         """Raises OptionError if the startup set names a network that is not in the catalogue."""
         self.settings = settings or Settings()
+        catalogue = offered(self.settings) if catalogue is None else catalogue
         self._slots = {entry.key: _Slot(entry) for entry in catalogue}
-        self._catalogue = {entry.repo: entry.key for entry in catalogue}
+        self._catalogue = {entry.repo: entry.key for entry in catalogue if entry.repo}
+        self._listed = frozenset(self._slots)
         self._lock = threading.Lock()
         self._ticks = itertools.count(1)
         self._closed = False
@@ -124,10 +127,10 @@ class Zoo:
         self._in_background([key])
 
     def start(self) -> None:
-        """Have the bundled network and the startup set loaded, in order, in the background."""
+        """Have what needs no Hub, and then the startup set, loaded, in order, in the background."""
         with self._lock:
-            bundled = [key for key, slot in self._slots.items() if slot.entry.bundled]
-            keys = list(dict.fromkeys([*bundled, *self.settings.startup]))
+            here = [key for key, slot in self._slots.items() if slot.entry.here]
+            keys = list(dict.fromkeys([*here, *self.settings.startup]))
             for key in keys:
                 slot = self._slots[key]
                 slot.queued = slot.network is None and not slot.rests
@@ -176,7 +179,7 @@ class Zoo:
         return self._slots[key]
 
     def _drop_an_extra(self) -> None:
-        extras = [key for key in self._slots if key not in self._catalogue.values()]
+        extras = [key for key in self._slots if key not in self._listed]
         if len(extras) < MOST_EXTRAS:
             return
         idle = [key for key in extras if not self._slots[key].loading]
@@ -242,18 +245,36 @@ class Zoo:
                 raise ModelError("The page is shutting down: open it again in a minute.")
             slot.done = (done, total)
 
-        if entry.bundled:
-            path = weights.bundled(entry.title, entry.sha256)
-        else:
-            source = weights.Source(
-                entry.title, entry.repo, entry.filename, entry.revision, entry.sha256
-            )
-            path = weights.fetch(source, settings, progress, keep_in=folder)
+        path = _weights(entry, settings, progress, folder)
         tensors = weights.read(path, entry.title)
         module = weights.assemble(
-            made.arch, len(made.labels), tensors, entry.title, in_order=entry.bundled
+            made.arch, len(made.labels), tensors, entry.title, in_order=entry.in_order
         )
         return _network(module, entry, made, settings.torch_device)
+
+
+def _weights(
+    entry: Entry, settings: Settings, progress: weights.Progress, folder: str | None
+) -> Path:
+    """The file with an entry's weights, from wherever it comes. Raises ModelError."""
+    if entry.bundled:
+        return weights.bundled(entry.title, entry.sha256, entry.package)
+    if entry.key == AUTHORS and Path(settings.coco_vgg).is_file():
+        return Path(settings.coco_vgg)
+    repo, filename = entry.repo, entry.filename
+    if entry.key == AUTHORS:
+        repo = settings.coco_vgg
+    if entry.shipped:
+        repo, filename = settings.weights_repo, f"{entry.shipped}/{filename}"
+    source = weights.Source(entry.title, repo, filename, entry.revision, entry.sha256)
+    if not entry.shipped:
+        return weights.fetch(source, settings, progress, keep_in=folder)
+    if repo:
+        try:
+            return weights.fetch(source, settings, progress)
+        except ModelError as error:
+            _log.info("%s The copy that is here is used.", error)
+    return WEIGHTS / filename
 
 
 def _network(module, entry: Entry, made: Recipe, device: str) -> Network:
@@ -268,6 +289,8 @@ def _network(module, entry: Entry, made: Recipe, device: str) -> Network:
         interpolation=made.interpolation,
         crop_pct=made.crop_pct,
         licence=made.licence,
+        head=made.head,
+        thresholds=made.thresholds,
         device=device,
     )
 

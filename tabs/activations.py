@@ -16,7 +16,7 @@ from explainers import activations as acts
 from explainers.units.mosaic import mosaic
 from explainers.units.strongest import Strongest
 
-from . import clip, finder, html, live, tiles, unit
+from . import clip, finder, html, impressions, live, tiles, unit
 from .guard import guarded
 from .subject import EXAMPLES, GONE, Subject, examples
 
@@ -245,6 +245,7 @@ def build(subject: Subject) -> None:
             layers(first),
             value=acts.default_layer(first),
             label="Layer",
+            allow_custom_value=True,  # another network's may be asked for before it is listed
             elem_id="unit-layer",
             min_width=280,
         )
@@ -275,6 +276,8 @@ def build(subject: Subject) -> None:
                 )
                 pin = gr.Button("Pin this channel", min_width=120, elem_id="pin")
             panel = gr.HTML("", elem_id="unit")
+            impressions.offer(subject, "unit-draw")
+    subject.settings["activations"] = {"layer": layer, "sort": by}
     wire(subject, tab, locals())
     live.build(subject, strongest, layer, pins, per, gain, gamma)
     clip.build(subject, layer, channel)
@@ -318,4 +321,5 @@ def _measured(event: gr.EventData) -> int:
 
 
 def _layer_update(network: Network) -> Any:
+    strongest.ask(network)  # begins to look at the examples
     return gr.update(choices=layers(network), value=acts.default_layer(network))

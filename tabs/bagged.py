@@ -94,6 +94,8 @@ def tissue_bag(wish: Wish, read: Reading) -> Bag:
     if cam is None:
         cam = _heat[wish.seen.digest] = tile_cam(wish.network, wish.seen.pixels)
     whole = html.percent(float(cam.probabilities[0]))
+    blank = float(cam.values.max()) <= 0
+    says = f"Of a plain classifier of whole tiles, which says {whole} malignant"
     place = _where(wish, read, attention)
     figures = [
         _plain(wish, "The tissue", f"{len(read.grid)} patches."),
@@ -115,8 +117,10 @@ def tissue_bag(wish: Wish, read: Reading) -> Bag:
         Figure(
             render.overlay(wish.seen, cam, longest=LONGEST),
             "Grad-CAM",
-            f"Of a plain classifier of whole tiles, which says {whole} malignant.",
-            f"Grad-CAM over the image: strongest at the {html.place(*cam.peak())}",
+            f"{says}; dark, since no place speaks for it." if blank else f"{says}.",
+            "Grad-CAM over the image: no place speaks for malignant"
+            if blank
+            else f"Grad-CAM over the image: strongest at the {html.place(*cam.peak())}",
         ),
     ]
     chance = html.percent(read.probability)

@@ -13,7 +13,7 @@ from explainers import ExplainError, photo
 from explainers import activations as acts
 from explainers.units.video import LONGEST, Look, side_by_side
 
-from . import html
+from . import courier, html
 from .guard import guarded
 from .maps import _cache
 from .subject import Subject
@@ -70,6 +70,7 @@ def build(subject: Subject, layer: gr.Dropdown, channel: gr.Number) -> None:
             elem_id="clip-video",
         )
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    courier.waiting(go, status, cancel)
     making = go.click(
         guarded(_restored(clip.make)),
         [file, subject.network, subject.targets, layer, channel],

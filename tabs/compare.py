@@ -122,9 +122,9 @@ class Compare:
         names = [network.labels[i] for i in likely if i not in (targets or [])]
         return box.picture(seen), gr.update(choices=names), networks
 
-    def work(self, measures: bool, by: str, *given: Any) -> Iterator[tuple[Any, ...]]:
+    def work(self, tab: str, measures: bool, by: str, *given: Any) -> Iterator[tuple[Any, ...]]:
         """Slow maps and scores as they come: (grid, scores, state, Cancel)."""
-        sides = self.sides(*given)
+        sides = self.sides(*given) if tab == "compare" else []  # a link may start it elsewhere
         if not sides or not sides[0].found.methods:
             yield gr.skip(), gr.skip(), "", gr.Button(interactive=False)
             return
@@ -146,7 +146,9 @@ class Compare:
         given = data.get("box")
         return None if given is None else checked_box(given)
 
-    def open(self, event: gr.EventData, layer: str, colours: str) -> dict[str, Any]:
+    def open(
+        self, event: gr.EventData, seen: Photo | None, layer: str, colours: str
+    ) -> dict[str, Any]:
         """A method's own tab with the same settings."""
         data = event._data if isinstance(event._data, dict) else {}
         method = data.get("method")
@@ -154,6 +156,7 @@ class Compare:
         if tab is None:
             raise ExplainError("That method has no tab of its own: choose another one.")
         settings = {"methods": [method], "method": method, "layer": layer, "colours": colours}
+        settings |= links.options_of(method, seen)
         return {"tab": tab, "settings": settings, "click": next(_clicks)}
 
     def forget(self, *given: Any) -> Iterator[tuple[Any, ...]]:
@@ -299,8 +302,8 @@ def wire(subject: Subject, tab: Compare, parts: dict[str, Any]) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "slow", **quiet}
     working = go.change(
-        guarded(tab.work), [parts["measures"], parts["by"], *given], [grid, table, state, cancel],
-        **heavy,
+        guarded(tab.work), [subject.tab, parts["measures"], parts["by"], *given],
+        [grid, table, state, cancel], **heavy,
     )  # fmt: skip
     also = [parts[name].change for name in ("methods", "layer", "colours")]
     also += [each.change for each in aside]
@@ -342,7 +345,12 @@ def rest(
         **quiet,
     )
     parts["drawn"].box(guarded(tab.boxed), None, area, **quiet)
-    grid.pick(guarded(tab.open), [parts["layer"], parts["colours"]], subject.wanted, **quiet)
+    grid.pick(
+        guarded(tab.open),
+        [subject.photo, parts["layer"], parts["colours"]],
+        subject.wanted,
+        **quiet,
+    )
     forgetting = parts["forget"].click(
         guarded(tab.forget), given, [parts["forgotten"], parts["progress"], cancel], **heavy
     )

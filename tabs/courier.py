@@ -36,7 +36,9 @@ def answered(event: Any, name: str) -> None:
     event.then(None, None, None, js=js)
 
 
-def waiting_js() -> str:
-    """For a slow event's button: says at once that its turn is awaited. Gradio's own display of the
-    queue would say “Error” after a Cancel."""
-    return f"() => {json.dumps(html.progress(0, 'Waiting for its turn …'))}"
+def waiting(button: Any, status: Any, cancel: Any) -> None:
+    """A click on a slow event's button: says at once that its turn is awaited, and lets it be
+    cancelled there, too. Gradio's own display of the queue would say “Error” after a Cancel."""
+    now = [html.progress(0, "Waiting for its turn …"), {"__type__": "update", "interactive": True}]
+    js = f"() => {json.dumps(now)}"
+    button.click(None, None, [status, cancel], js=js, show_progress="hidden")

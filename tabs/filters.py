@@ -15,12 +15,13 @@ from explainers.filters import Conv
 from explainers.units import gabor
 from explainers.units import mosaic as mosaics
 
-from . import gabors, html, tiles, unit
+from . import gabors, html, impressions, tiles, unit
 from .activations import payload
 from .guard import guarded
 from .subject import Subject
 
 SLICES = 256  # of a deeper filter, strongest inputs first
+STRONGEST = 8  # of them by name
 LARGE = 420
 
 
@@ -54,6 +55,9 @@ class Filters:
         state = {"network": network.key, "layer": conv.name, "channel": index}
         yield sheet, number, gr.skip(), gr.skip(), state
         yield gr.skip(), gr.skip(), self.close(given, index), gr.skip(), gr.skip()
+        if conv.first and (values.tobytes(), values.shape) not in _known:
+            words = html.notice("Fitting Gabors to the filters, and to random ones …")
+            yield gr.skip(), gr.skip(), gr.skip(), words, gr.skip()
         yield gr.skip(), gr.skip(), gr.skip(), self.question(conv, values, index), gr.skip()
 
     @staticmethod
@@ -73,14 +77,14 @@ class Filters:
         per = "layer" if shared == "shared" or conv.kernel == (1, 1) else "channel"
         made = mosaics.mosaic(stack, range(len(stack)), room, side=30, per=per)
         begin = kernels.first_input(network, conv, index)
-        first = ", ".join(f"{begin + i}" for i, *_ in found[:5])
+        names = [begin + i for i, *_ in found]
         words = (
             f"Filter {index} of {conv.filters} reads {conv.inputs} channels: one slice of {size} "
-            f"weights for each, strongest first ({first} …)."
+            f"weights for each, strongest first."
         )
         alt = f"The slices of filter {index}, strongest input channel first."
         foot = f"<p>{words}</p>"
-        return tiles.tiles(made, "input in place", alt, foot=foot)
+        return tiles.tiles(made, "input channel", alt, names=names, foot=foot)
 
     def close(self, given: tuple[Any, ...], index: int) -> str:
         """One filter closely."""
@@ -88,7 +92,7 @@ class Filters:
         network, conv, values = self.conv(key, layer)
         index = kernels.check(conv, index)
         if not conv.first:
-            return self._deeper(conv, values, index)
+            return self._deeper(network, conv, values, index)
         kernel = values[index]
         parts = kernels.separate(kernel)
         top = max(float(np.abs(kernel).max()), 1e-12)
@@ -124,19 +128,23 @@ class Filters:
         return unit.figure(picture, alt, "On your photo", words)
 
     @staticmethod
-    def _deeper(conv: Conv, values: np.ndarray, index: int) -> str:
-        found = kernels.slices(values, index, 1)[0]
-        top = max(float(np.abs(found[1]).max()), 1e-12)
-        picture = unit.figure(
-            gabors.large(found[1] / top), "Its strongest slice", "Its strongest slice"
-        )
+    def _deeper(network: Network, conv: Conv, values: np.ndarray, index: int) -> str:
+        found = kernels.slices(values, index, STRONGEST)
+        top = max(float(np.abs(found[0][1]).max()), 1e-12)
+        picture = ""
+        if conv.kernel != (1, 1):  # a single weight is no picture
+            title = "Its strongest slice"
+            picture = unit.figure(gabors.large(found[0][1] / top), title, title)
+        begin, most = kernels.first_input(network, conv, index), max(found[0][2], 1e-12)
+        bars = unit.bars([(f"Channel {begin + i}", size, size / most) for i, _, size in found])
         words = (
             f"Half of its weight lies on {kernels.half(values, index)} of {conv.inputs} inputs. "
             "A deeper filter reads other channels, not colours: look at a channel in the "
             "Activations tab to see what makes it fire."
         )
         return (
-            f'<div class="unit"><div class="filter-pair">{picture}</div>{html.notice(words)}</div>'
+            f'<div class="unit"><div class="filter-pair">{picture}<div><b>What it reads most</b>'
+            f"{bars}</div></div>{html.notice(words)}</div>"
         )
 
     @staticmethod
@@ -190,7 +198,12 @@ def build(subject: Subject) -> None:
     width = gr.State(0)
     with gr.Row(equal_height=True):
         layer = gr.Dropdown(
-            offered, value=offered[0][1], label="Convolution", elem_id="conv", min_width=280
+            offered,
+            value=offered[0][1],
+            label="Convolution",
+            allow_custom_value=True,  # another network's may be asked for before it is listed
+            elem_id="conv",
+            min_width=280,
         )
         by = gr.Radio(
             [("Index", "index"), ("Orientation", "orientation"), ("Frequency", "frequency")],
@@ -210,6 +223,7 @@ def build(subject: Subject) -> None:
                 0, label="Filter", precision=0, minimum=0, elem_id="filter", min_width=120
             )
             panel = gr.HTML("", elem_id="filter-panel")
+            impressions.offer(subject, "filter-draw")
     gr.HTML("<h3 class='finder-head'>Do they resemble Gabor filters?</h3>")
     question = gr.HTML("", elem_id="gabor")
     one = [*subject.inputs, layer]

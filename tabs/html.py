@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from explainers import render
+from explainers import Network, render
 
 
 def data_url(data: bytes, kind: str) -> str:
@@ -38,6 +38,17 @@ def chip(index: int, label: str, probability: float, pressed: bool) -> str:
         f'<span class="chip-bar" style="width:{probability:.2%}"></span>'
         f'<span class="chip-name">{name}</span><span class="chip-value">{chance}</span></button>'
         f"{add}</li>"
+    )
+
+
+def unseen(network: Network, target: int, chance: float) -> str:
+    """What to say of a class that a multi-label network does not see; empty if it does."""
+    bound = network.thresholds[target]
+    if network.head == "softmax" or chance >= bound:
+        return ""
+    return (
+        f"{network.title} does not see it here ({percent(chance)}, and it takes {percent(bound)}): "
+        "the map shows what comes nearest."
     )
 
 

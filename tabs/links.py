@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import inf, isfinite
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,12 +12,13 @@ import gradio as gr
 
 from explainers import METHODS, ExplainError, Network, Photo, photo
 from explainers.api import MOST_TARGETS
+from explainers.patchwise import SHARE
 
 from .guard import guarded
 from .subject import EXAMPLES, Desk, Subject, examples
 
 #: Where a method is shown if no tab offers it among its "methods".
-FALLBACK = {"perturbation": "muting"}
+FALLBACK = {"perturbation": "muting", "patches": "patches"}
 LONGEST = 300  # characters of a value
 PLAIN = re.compile(r"[\w .,+'’()/-]*")
 COPY_JS = """(query) => {
@@ -34,6 +36,17 @@ def tab_of(subject: Subject, method: str) -> str | None:
                 return tab
     tab = FALLBACK.get(METHODS[method].family)
     return tab if tab in subject.titles else None
+
+
+def options_of(method: str, seen: Photo | None) -> dict[str, Any]:
+    """The options that the grid asks a method with, under the names of its own tab's settings."""
+    options = dict(METHODS[method].defaults)
+    if method == "rise":
+        options["tolerance"] *= 100  # per cent there
+    if method == "patches":  # there in pixels of the photo, here of the network's input
+        side = min(seen.width, seen.height) if seen else 0
+        options |= {"source": "photo", "large": min(max(round(side * SHARE), 8), 320)}
+    return options
 
 
 def _values(widget: Any) -> list[Any]:
@@ -95,8 +108,9 @@ def checked(widget: Any, text: str) -> Any:
             number = float(text)
         except ValueError:
             raise problem from None
-        low, high = widget.minimum, widget.maximum
-        if not (low is None or low <= number) or not (high is None or number <= high):
+        low, high = (-inf if widget.minimum is None else widget.minimum,
+                     inf if widget.maximum is None else widget.maximum)  # fmt: skip
+        if not isfinite(number) or not low <= number <= high:
             raise problem
         return number
     if text in values or (getattr(widget, "allow_custom_value", False) and PLAIN.fullmatch(text)):
@@ -112,7 +126,10 @@ class Links:
 
     def restore(self, request: gr.Request) -> list[Any]:
         """At page load: the outputs listed in `build`."""
-        query = dict(request.query_params)
+        return self.open(dict(request.query_params))
+
+    def open(self, query: Mapping[str, str]) -> list[Any]:
+        """What a link's query says, for the outputs listed in `build`."""
         kept = [gr.skip()] * (4 + 7 + 2 + len(_flat(self.subject)))
         if not query.keys() & {"model", "tab", "target", "example", "framing"}:
             return kept
@@ -125,6 +142,8 @@ class Links:
         seen = self._example(query.get("example"))
         if seen is not None:
             kept[4:11] = self._look(seen, network, framing, query)
+        elif targets := _classes(network, query.get("target", ""))[:MOST_TARGETS]:
+            kept[8] = gr.update(value=targets)  # impressions are drawn without a photo
         if (tab := query.get("tab")) in self.subject.titles:
             kept[11:13] = gr.Tabs(selected=tab), tab
         return kept[:13] + self._settings(query)
@@ -181,7 +200,7 @@ class Links:
         for name, widget in flat:
             place, _, what = name.partition(".")
             value = settings.get(what) if place == tab else None
-            text = ",".join(value) if isinstance(value, list) else value
+            text = ",".join(value) if isinstance(value, list) else str(value)
             values.append(gr.skip() if value is None else checked(widget, text))
         return [gr.Tabs(selected=tab), tab, *values]
 
@@ -191,8 +210,9 @@ def _classes(network: Network, text: str) -> list[int]:
     return [each for each in dict.fromkeys(found) if each < len(network.labels)]
 
 
-def build(subject: Subject, page: gr.Blocks, tabs: gr.Tabs) -> None:
-    """After all tabs: the button, and what happens at page load."""
+def build(subject: Subject, page: gr.Blocks, tabs: gr.Tabs) -> tuple[Links, list[Any]]:
+    """After all tabs: the button, and what happens at page load. Returns what opens a link, and
+    the outputs that it sets."""
     links = Links(subject)
     widgets = [widget for _, widget in _flat(subject)]
     picker, timer, looked = (subject.parts[name] for name in ("picker", "timer", "looked"))
@@ -205,12 +225,17 @@ def build(subject: Subject, page: gr.Blocks, tabs: gr.Tabs) -> None:
             buttons=["copy"],
             elem_id="link",
         )
-    page.load(
-        guarded(links.restore),
-        None,
-        [subject.network, picker, timer, subject.framing, *looked, tabs, subject.tab, *widgets],
-        **quiet,
-    )
+    outputs = [
+        subject.network,
+        picker,
+        timer,
+        subject.framing,
+        *looked,
+        tabs,
+        subject.tab,
+        *widgets,
+    ]
+    page.load(guarded(links.restore), None, outputs, **quiet)
     subject.wanted.change(
         guarded(links.follow), subject.wanted, [tabs, subject.tab, *widgets], **quiet
     )
@@ -222,3 +247,4 @@ def build(subject: Subject, page: gr.Blocks, tabs: gr.Tabs) -> None:
     button.click(guarded(copy), [subject.tab, *subject.inputs, *widgets], link, **quiet).success(
         None, link, link, js=COPY_JS
     )
+    return links, outputs

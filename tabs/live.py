@@ -11,6 +11,7 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -20,6 +21,7 @@ from explainers import ExplainError, render
 from explainers.recent import Recent
 from explainers.units.glance import Glance, decode, glance
 from explainers.units.strongest import Strongest
+from explainers.zoo import Zoo
 
 from . import html, unit
 from .guard import guarded, sentence
@@ -145,15 +147,17 @@ alt="All channels of the chosen layer, live, by index"></div></div>
 class Live:
     """What the browser may ask for; every value is checked, since requests can hold anything."""
 
-    def __init__(self, subject: Subject, strongest: Strongest) -> None:
-        self.zoo, self.strongest = subject.zoo, strongest
+    def __init__(
+        self, zoo: Zoo, strongest: Strongest, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.zoo, self.strongest, self.clock = zoo, strongest, clock
         self._tickets: Recent[str, float] = Recent(STREAMS)
         self._turn = threading.Semaphore(1)
 
     def ticket(self, _data: Any) -> dict[str, str]:
         """Start a stream."""
         ticket = secrets.token_urlsafe(12)
-        self._tickets[ticket] = time.monotonic()
+        self._tickets[ticket] = self.clock()
         return {"ticket": ticket}
 
     def frame(self, data: Any) -> dict[str, Any]:
@@ -161,7 +165,7 @@ class Live:
         try:
             data = data if isinstance(data, dict) else {}
             started = self._tickets.get(str(data.get("ticket")))
-            if started is None or time.monotonic() - started > MINUTE:
+            if started is None or self.clock() - started > MINUTE:
                 return {"over": "The minute is over: start the camera again."}
             if not self._turn.acquire(timeout=PATIENCE):
                 return {"late": True}
@@ -247,7 +251,7 @@ def build(
     gamma: gr.Slider,
 ) -> None:
     """Lay out the camera."""
-    camera = Live(subject, strongest)
+    camera = Live(subject.zoo, strongest)
     with gr.Accordion("Camera: the channels live", open=False, elem_id="live-part"):
         gr.HTML(
             MARKUP,

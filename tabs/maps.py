@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,20 @@ from gradio.utils import get_upload_folder
 from explainers import (
     METHODS,
     ExplainError,
-    Explanation,
-    Method,
-    Photo,
-    Question,
     ask,
     render,
     sheets,
 )
-from explainers import photo as photos
-from explainers.cam import identity_gap
 from explainers.explanation import to_npz
 
 from . import html
 from .guard import guarded, sentence
+from .sheet import STRENGTH, Look, Sheet
 from .subject import GONE, WELCOME, Subject
 
-CELL = 448  # pixels on the longer side of a picture in the grid
 CLOSE = 900  # … and in the before/after slider
 OFTEN = 0.7  # seconds between pictures of a map that grows
-STRENGTH = 0.75
+ELSEWHERE = ("perturbation", "patches")  # families with a tab of their own
 
 GRID_JS = """
 element.addEventListener('click', (event) => {
@@ -56,129 +48,6 @@ EMPTY = (
     "that speak for the class; the methods often disagree, which is why they stand side by side."
     "</p></div>"
 )
-
-
-@dataclass(frozen=True)
-class Look:
-    """How maps are shown; every value checked, since requests can hold anything."""
-
-    colourmap: str = render.DEFAULT
-    scale: str = "each"
-    pixels: str = "colour"
-    opacity: float = STRENGTH
-
-    def __post_init__(self) -> None:
-        render.colours(self.colourmap)
-        if self.scale not in ("each", "shared") or self.pixels not in ("colour", "strength"):
-            raise ExplainError("There is no such way to show a map: choose one of those offered.")
-        if not 0 <= self.opacity <= 1:
-            raise ExplainError("The opacity goes from 0 to 1: choose a value in between.")
-
-    @property
-    def colours(self) -> dict[str, str]:
-        return {"colourmap": self.colourmap, "scale": self.scale, "pixels": self.pixels}
-
-
-@dataclass
-class Sheet:
-    """The grid as it fills up: for each method its explanation, or why there is none."""
-
-    photo: Photo
-    question: Question
-    look: Look
-    methods: list[Method]
-    found: dict[str, Explanation] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-    since: dict[str, float] = field(default_factory=dict)
-
-    def html(self) -> str:
-        small = render.shrink(self.photo, CELL)
-        height, width = small.shape[:2]
-        rows = "".join(self._row(row, (width, height)) for row in range(len(self._targets)))
-        url = html.data_url(photos.to_jpeg(small, 85), "jpeg")
-        return (
-            f'<div class="maps" style="--photo:url({url});--shape:{width}/{height}">'
-            f"{rows}{self._foot()}</div>"
-        )
-
-    @property
-    def _targets(self) -> tuple[int, ...]:
-        return self.question.targets
-
-    def _name(self, row: int) -> str:
-        labels, against = self.question.network.labels, self.question.against
-        name = labels[self._targets[row]]
-        return name if against is None else f"{name}, and not {labels[against]}"
-
-    def _row(self, row: int, size: tuple[int, int]) -> str:
-        network, view = self.question.network, self.question.view
-        logits = network.recorded(view, self.question.layer).logits.detach()[0]
-        chance = float(network.probabilities(logits)[self._targets[row]])
-        name = escape(self._name(row))
-        cells = "".join(self._cell(method, row, size) for method in self.methods)
-        return (
-            f'<section class="maps-row" aria-label="{name}"><h3>{name} '
-            f"<span>{html.percent(chance)}</span></h3>"
-            f'<div class="cells"><figure class="cell"><div class="stack plain" role="img" '
-            f'aria-label="The photo without a map"></div><figcaption><b>Photo</b></figcaption>'
-            f"</figure>{cells}</div></section>"
-        )
-
-    def _cell(self, method: Method, row: int, size: tuple[int, int]) -> str:
-        title = escape(method.title)
-        if method.key in self.absent:
-            body = f'<div class="stack absent"><p>{escape(self.absent[method.key])}</p></div>'
-            took = "not defined here"
-        elif method.key not in self.found:
-            body, took = '<div class="stack waiting"></div>', "…"
-        else:
-            body, took = self._picture(method, row, size)
-        return (
-            f'<figure class="cell">{body}<figcaption><b>{title}</b> '
-            f'<small title="Time beyond the shared forward pass">{took}</small>'
-            f"<p>{escape(method.caption)}</p></figcaption></figure>"
-        )
-
-    def _picture(self, method: Method, row: int, size: tuple[int, int]) -> tuple[str, str]:
-        found = self.found[method.key]
-        over = render.layer(found, row, size, **self.look.colours)
-        where = html.place(*found.peak(row))
-        alt = escape(f"{method.title} for {self._name(row)}: strongest at the {where}")
-        bar = ""
-        if found.done < 1:
-            bar = html.progress(found.done, html.left(found.seconds, found.done))
-        kind = "heat opaque" if found.per_pixel and self.look.pixels == "colour" else "heat"
-        body = (
-            f'<button type="button" class="stack" data-method="{method.key}" data-row="{row}" '
-            f'title="Look at this map closely below"><img class="{kind}" alt="{alt}" '
-            f'src="{html.data_url(render.png(over), "png")}">{bar}</button>'
-        )
-        return body, f"{found.seconds * 1000:.0f} ms" if found.seconds < 1 else (
-            f"{found.seconds:.1f} s"
-        )
-
-    def _foot(self) -> str:
-        both = self.question.against is not None
-        notes = []
-        cam, grad = self.found.get("cam"), self.found.get("gradcam")
-        gap = identity_gap(cam, grad) if cam and grad else None
-        if gap is not None:
-            notes.append(
-                "CAM and Grad-CAM are the same map here: the network ends in a global average and "
-                f"one linear layer, and then they differ by a factor alone (measured: {gap:.0e} "
-                "of the map’s range)."
-            )
-        if any(each.per_pixel for each in self.found.values()):
-            how = "their sign and colour on grey" if self.look.pixels == "colour" else "strength"
-            notes.append(f"Gradients and guided maps show single pixels: {how}.")
-        scale = (
-            "one scale for all rows" if self.look.scale == "shared" else "each map by its strongest"
-        )
-        words = "".join(f"<p>{escape(note)}</p>" for note in notes)
-        return (
-            f'<div class="maps-foot">{html.legend(self.look.colourmap, both)}'
-            f"<span>{scale}</span>{words}</div>"
-        )
 
 
 class Maps:
@@ -297,7 +166,7 @@ def build(subject: Subject) -> None:
     maps = Maps(subject)
     first = subject.zoo.get()
     methods = gr.CheckboxGroup(
-        [(method.title, key) for key, method in METHODS.items() if method.family != "perturbation"],
+        [(each.title, key) for key, each in METHODS.items() if each.family not in ELSEWHERE],
         value=[key for key, method in METHODS.items() if method.default],
         label="Methods",
         elem_id="methods",
@@ -365,10 +234,15 @@ def build(subject: Subject) -> None:
     cancel.click(lambda: gr.Button(interactive=False), None, cancel, cancels=[drawing], **quiet)
     grid.pick(guarded(maps.closer), inputs, slider, show_progress="minimal", **quiet)
     opacity.change(None, opacity, None, js=OPACITY_JS)
+
+    def for_network(key: str, now: Any) -> tuple[Any, str]:
+        network = subject.zoo.get(key)
+        return _layer_update(network, now), _scale(network)
+
     subject.network.change(
-        guarded(lambda key, now: _layer_update(subject.zoo.get(key), now)),
+        guarded(for_network),
         [subject.network, layer],
-        layer,
+        [layer, scale],
         **quiet,
     )
     for kind, button in (("png", as_png), ("npz", as_npz)):
@@ -390,6 +264,11 @@ def _layer_update(network: Any, now: Any) -> Any:
     """Another network's layers; the one chosen stays if it is among them (links name it early)."""
     value = now if now in network.layers else network.last
     return gr.update(choices=_layers(network), value=value)
+
+
+def _scale(network: Any) -> str:
+    """Where several classes are present at once, their rows have to be comparable."""
+    return "shared" if network.head == "sigmoid" else "each"
 
 
 def _downloader(maps: Maps, kind: str) -> Any:

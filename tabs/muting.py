@@ -13,20 +13,18 @@ from explainers import ExplainError, Question, render
 from explainers.muting import maps as muting_maps
 from explainers.muting.baselines import BASELINES
 from explainers.muting.brush import Flip, smallest_flip
-from explainers.occlusion import COARSE, Muting, mute
-from explainers.recent import Recent
+from explainers.muting.panel import panel
+from explainers.occlusion import COARSE, Key, Muting, Score, mute, recent
 
-from . import brush, courier, html, positions, rise
+from . import brush, courier, html, kept, positions, rise
 from .guard import guarded
 from .subject import GONE, Subject
 
 OFTEN = 0.4  # seconds between pictures while it runs
 AUTOMATIC = 4.0  # seconds that the first look may take by itself; the slow networks stop there
 FINEST = 4  # pixels of stride: 2401 positions of a square photo
-KEPT = 8  # results in memory, 4 to 40 MB each
 CELL = 420
 
-Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
 Shown = tuple[Key, int]  # a result, and how many of its positions are known
 
 
@@ -65,7 +63,7 @@ class Mute:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.results: Recent[Key, Muting] = Recent(KEPT)
+        self.results = recent
 
     def question(self, shared: Any) -> Question:
         asked = self.subject.question(*shared)
@@ -173,8 +171,7 @@ class Mute:
         if muting is None:
             yield positions.WAITING, positions.HINT, None, asked.view.key
             return
-        score = "probability" if score == "probability" else "logit"
-        sheet = positions.maps(shared[0], asked, muting, score)
+        sheet = positions.maps(shared[0], asked, muting, _score(score))
         now = (asked.view.key, asked.targets)
         if looked == now:
             yield sheet, gr.skip(), gr.skip(), gr.skip()
@@ -195,8 +192,18 @@ class Mute:
             raise ExplainError("There is no such place: point at the map.")
         return positions.look(asked, muting, muting_maps.place(muting, x, y))
 
-    def flip(self, *given: Any) -> Iterator[tuple[Any, Any]]:
-        """The smallest region found that changes the network's mind, as the search goes."""
+    def panel(self, *given: Any) -> bytes:
+        """The maps that are shown, as one PNG."""
+        *shared, shown, score = given
+        asked = self.question(shared)
+        muting = self.of(asked, shown)
+        if muting is None:
+            raise ExplainError("There is no map to download yet: press “Mute” first.")
+        return panel(shared[0], asked, muting, _score(score))
+
+    def flip(self, *given: Any) -> Iterator[tuple[Any, ...]]:
+        """The smallest region found that changes the network's mind, as the search goes: words and
+        bar, the region, Cancel."""
         *shared, shown = given
         stop = gr.Button(interactive=True)
         try:
@@ -209,10 +216,10 @@ class Mute:
                 if time.monotonic() - drawn > OFTEN and found.done < 1:
                     drawn = time.monotonic()
                     bar = html.progress(found.done, "searching …")
-                    yield bar + self._flip(asked, muting, found, small), stop
-            yield self._flip(asked, muting, found, small), gr.Button(interactive=False)
+                    yield bar, self._flip(asked, muting, found, small), stop
+            yield "", self._flip(asked, muting, found, small), gr.Button(interactive=False)
         except ExplainError as error:
-            yield html.notice(str(error), "problem"), gr.Button(interactive=False)
+            yield html.notice(str(error), "problem"), gr.skip(), gr.Button(interactive=False)
 
     @staticmethod
     def _flip(asked: Question, muting: Muting, found: Flip, small: Any) -> str:
@@ -225,6 +232,10 @@ class Mute:
         title = f"Muting {found.percent:.1f} % of the picture "
         title += "changes its mind" if found.flipped else "is not enough yet"
         return positions.flipped(asked, picture, found.change, title)
+
+
+def _score(score: Any) -> Score:
+    return "probability" if score == "probability" else "logit"
 
 
 def _count(muting: Muting) -> int:
@@ -265,27 +276,42 @@ def build(subject: Subject) -> None:
     parts["maps"] = gr.HTML(
         positions.EMPTY, js_on_load=positions.JS, elem_id="muting-maps", min_height=220
     )
+    shown, tab = gr.State(None), Mute(subject)
+    kept.button(
+        "Download the maps (PNG)",
+        "seeing-why-muting.png",
+        tab.panel,
+        [*subject.inputs, shown, parts["score"]],
+        "muting-file",
+    )
     parts["look"] = gr.HTML("", elem_id="muting-look")
     with gr.Row():
         parts["flip"] = gr.Button(
             "Find the smallest region that flips the decision",
             scale=0,
-            min_width=420,
+            min_width=460,
             elem_id="flip-start",
         )
         parts["flip_stop"] = gr.Button(
             "Cancel", interactive=False, elem_id="flip-cancel", scale=0, min_width=110
         )
+    parts["flip_status"] = gr.HTML("", elem_id="flip-status")
     parts["flipped"] = gr.HTML("", elem_id="flipped")
     brush.build(subject, parts["kind"], parts["seed"])
-    running = rise.build(subject, parts["kind"], parts["seed"])
-    _wire(subject, Mute(subject), parts, running)
+    rising = rise.build(subject, parts["kind"], parts["seed"])
+    names = ("window", "stride", "score", "seed")
+    subject.settings.setdefault("muting", {}).update(
+        {name: parts[name] for name in names}, baseline=parts["kind"]
+    )
+    _wire(subject, tab, {**parts, "shown": shown}, *rising)
 
 
-def _wire(subject: Subject, tab: Mute, parts: dict[str, Any], rising: Any) -> None:
+def _wire(
+    subject: Subject, tab: Mute, parts: dict[str, Any], rising: Any, risen: list[Any]
+) -> None:
     """Connect what `build` made. Runs only say how far they are; drawing is a cheap event of its
     own, so that another class can be chosen while they run."""
-    shown, looked, wanted = gr.State(None), gr.State(None), gr.State("")
+    shown, looked, wanted = parts["shown"], gr.State(None), gr.State("")
     quiet: dict[str, Any] = {"api_visibility": "private"}
     slow = {"concurrency_limit": 1, "concurrency_id": "slow", "show_progress": "hidden", **quiet}
     settings = [parts[name] for name in ("window", "stride", "kind", "seed")]
@@ -298,12 +324,12 @@ def _wire(subject: Subject, tab: Mute, parts: dict[str, Any], rising: Any) -> No
         also=[shown.change, parts["score"].change],
         show_progress="hidden",
     )
-    for button, place in (("start", "status"), ("flip", "flipped")):
-        parts[button].click(None, None, parts[place], js=courier.waiting_js())
+    courier.waiting(parts["start"], parts["status"], parts["stop"])
+    courier.waiting(parts["flip"], parts["flip_status"], parts["flip_stop"])
     flipping = parts["flip"].click(
         guarded(tab.flip),
         [*subject.inputs, shown],
-        [parts["flipped"], parts["flip_stop"]],
+        [parts["flip_status"], parts["flipped"], parts["flip_stop"]],
         **slow,
     )
     run = parts["start"].click(
@@ -327,9 +353,19 @@ def _wire(subject: Subject, tab: Mute, parts: dict[str, Any], rising: Any) -> No
         **quiet,
     )
     parts["flip_stop"].click(
-        lambda: gr.Button(interactive=False), None, parts["flip_stop"], cancels=[flipping], **quiet
+        lambda: (html.notice("Stopped."), gr.Button(interactive=False)),
+        None,
+        [parts["flip_status"], parts["flip_stop"]],
+        cancels=[flipping],
+        **quiet,
     )
-    wanted.change(lambda: "", None, parts["flipped"], show_progress="hidden", **quiet)
+    wanted.change(  # another photo: nothing of the last one stays
+        lambda: ("", "", rise.HINT, ""),
+        None,
+        [parts["flip_status"], parts["flipped"], *risen],
+        show_progress="hidden",
+        **quiet,
+    )
     looking = parts["maps"].look(
         guarded(tab.look),
         [*subject.inputs, shown],

@@ -11,7 +11,19 @@ import gradio as gr
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import activations, compare, endpoints, filters, links, maps, muting, patches, subject
+from . import (
+    activations,
+    compare,
+    endpoints,
+    filters,
+    impressions,
+    links,
+    maps,
+    muting,
+    patches,
+    subject,
+    tour,
+)
 
 HERE = Path(__file__).parent
 HOUR = 3600
@@ -29,6 +41,7 @@ TABS = {
     "muting": ("Muting", muting),
     "compare": ("Compare", compare),
     "patches": ("Patches", patches),
+    "impressions": ("Impressions", impressions),
 }
 
 THEME = gr.themes.Default(
@@ -44,6 +57,8 @@ THEME = gr.themes.Default(
     block_label_text_color="*neutral_700",
     block_title_text_color="*neutral_700",
     color_accent="*primary_600",
+    button_primary_background_fill="*primary_600",  # white on the usual 500 is too faint as well
+    button_primary_background_fill_hover="*primary_700",
     link_text_color_active="*primary_700",
 )
 
@@ -54,6 +69,7 @@ def build(zoo: Zoo) -> gr.Blocks:
         title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=False
     ) as page:
         gr.HTML(HEADER)
+        place = gr.Accordion("New here? Take the tour: six findings, a click each", open=False)
         shared = subject.build(zoo)
         shared.titles.update((name, title) for name, (title, _) in TABS.items())
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -63,7 +79,9 @@ def build(zoo: Zoo) -> gr.Blocks:
         # One listener for all: with one each, answers to a quick first click came out of order.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         tabs.select(_shown, None, shared.tab, trigger_mode="always_last", **quiet)
-        links.build(shared, page, tabs)
+        opens, outputs = links.build(shared, page, tabs)
+        with place:
+            tour.build(shared, opens, outputs)
         endpoints.build(zoo)
     return page.queue(default_concurrency_limit=2, max_size=64)
 

@@ -11,18 +11,20 @@ import numpy as np
 from explainers import Photo, Question, render
 from explainers import photo as photos
 from explainers.muting import maps as muting_maps
+from explainers.muting import panel
 from explainers.occlusion import Change, Muting, Position, Score
 
 from . import change, courier, html
 
 CELL = 520  # pixels on the longer side of a map
 
-# A window is found from the place pointed at, and sent only when it is another one.
+# A window is found from the place pointed at, and sent only when it is another one. Until somebody
+# points, the window follows the strongest place as the picture grows.
 JS = (
     courier.JS
     + """
 const send = courier('look');
-let held = false, last = null, viewed = '';
+let held = false, chosen = false, last = null, viewed = '';
 const root = () => element.querySelector('.muting');
 const grid = () => JSON.parse(root().dataset.grid);
 const centre = (span) => (span[0] + span[1]) / 2;
@@ -49,6 +51,7 @@ const look = (x, y) => {
   const now = [centre(cols[nearest(cols, x * size[0])]) / size[0],
     centre(rows[nearest(rows, y * size[1])]) / size[1]];
   if (last && last[0] === now[0] && last[1] === now[1]) return;
+  chosen = true;
   last = now;
   put();
   send({x: now[0], y: now[1]});
@@ -92,8 +95,13 @@ element.addEventListener('keydown', (event) => {
 });
 watch('value', () => {
   if (!root()) return;
-  if (root().dataset.view !== viewed) { last = null; held = false; }
+  const peak = JSON.parse(root().dataset.peak);
+  if (root().dataset.view !== viewed) { last = peak; held = chosen = false; }
   viewed = root().dataset.view;
+  if (!chosen && peak && last && (peak[0] !== last[0] || peak[1] !== last[1])) {
+    last = peak;
+    send({x: peak[0], y: peak[1]});
+  }
   put();
 });
 """
@@ -200,32 +208,26 @@ def _drop(
 
 def _chances(asked: Question, muting: Muting, row: int, size: tuple[int, int]) -> str:
     target = asked.targets[row]
-    grid = muting_maps.chances(muting, target)
+    over, least, most = panel.likely(muting, target, size)
     before = float(asked.network.probabilities(muting.before)[target])
-    top = max(before, float(np.nanmax(grid)))
-    picture = _placed(render.likely(grid, top), muting, size)
+    top = max(before, most)
     ramp = ", ".join(render.stops(render.CHANCES))
     legend = (
         f'<span class="legend"><span>0 %</span><span class="ramp" role="img" aria-label="Colours '
         f'from 0 to {html.percent(top)}" style="background:linear-gradient(to right,{ramp})">'
         f"</span><span>{html.percent(top)}</span></span>"
     )
-    low, high = html.percent(float(np.nanmin(grid))), html.percent(float(np.nanmax(grid)))
+    low, high = html.percent(least), html.percent(most)
     alt = f"Probability of {asked.network.labels[target]} by position, from {low} to {high}"
     words = f"The class’s probability with the window there: {low} to {high}, unmuted "
-    return _cell(picture, alt, "Its probability", legend, f"{words}{html.percent(before)}.")
+    return _cell(
+        render.png(over), alt, "Its probability", legend, f"{words}{html.percent(before)}."
+    )
 
 
 def _labels(asked: Question, muting: Muting, size: tuple[int, int]) -> str:
-    names, colours = asked.network.labels, render.label_colours()
-    found = muting_maps.winners(muting, len(colours) - 1)
-    picture = _placed(render.labelled(found.ranks), muting, size)
-    items = [("", names[found.classes[0]], found.shares[0])]
-    items += [
-        (colours[rank], names[each], found.shares[rank + 1])
-        for rank, each in enumerate(found.classes[1:])
-    ]
-    items += [(colours[-1], "others", found.others)] if found.others else []
+    over, found = panel.labels(muting, size)
+    items = panel.legend(found, asked.network.labels)
     legend = "".join(_swatch(*each) for each in items)
     alt = "The most likely label by position: " + ", ".join(
         f"{name} {html.percent(share)}" for _, name, share in items
@@ -236,17 +238,12 @@ def _labels(asked: Question, muting: Muting, size: tuple[int, int]) -> str:
         else "Coloured where the network changes its mind; clear where it does not."
     )
     listed = f'<ul class="swatches" aria-label="Labels by colour">{legend}</ul>'
-    return _cell(picture, alt, "The most likely label", listed, words)
+    return _cell(render.png(over), alt, "The most likely label", listed, words)
 
 
 def _swatch(colour: str, name: str, share: float) -> str:
     look = f'style="background:{colour}"' if colour else 'class="clear"'
     return f"<li><i {look}></i>{escape(name)} <small>{html.percent(share)}</small></li>"
-
-
-def _placed(cells: np.ndarray, muting: Muting, size: tuple[int, int]) -> bytes:
-    over = render.positions(cells, muting.rows, muting.cols, muting.size, muting.frame, size)
-    return render.png(over)
 
 
 def look(asked: Question, muting: Muting, position: Position | None) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import ExplainError, Explanation, Photo, Question, render
+from explainers import ExplainError, Explanation, Photo, Question, ask, render
 from explainers import photo as photos
-from explainers.rise import rise
 
 from . import courier, html
 from .brush import FIRST, whole
@@ -35,14 +34,14 @@ class Rise:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
-    def run(self, *given: Any) -> Iterator[tuple[Any, Any]]:
-        """The maps as they settle, and whether there is something to cancel."""
+    def run(self, *given: Any) -> Iterator[tuple[Any, ...]]:
+        """Words and bar, the maps as they settle, and whether there is something to cancel."""
         try:
             yield from self._run(*given)
         except ExplainError as error:
-            yield html.notice(str(error), "problem"), gr.Button(interactive=False)
+            yield html.notice(str(error), "problem"), gr.skip(), gr.Button(interactive=False)
 
-    def _run(self, *given: Any) -> Iterator[tuple[Any, Any]]:
+    def _run(self, *given: Any) -> Iterator[tuple[Any, ...]]:
         *shared, masks, tolerance, baseline, seed = given
         asked = self.subject.question(*shared)
         if asked is None:
@@ -53,33 +52,35 @@ class Rise:
             raise ExplainError("The error to stop at is a percentage from 0 to 100.")
         options = {"baseline": baseline, "seed": whole(seed)}
         shown, last, stop = 0.0, None, gr.Button(interactive=True)
-        for found in rise(asked, masks=masks, tolerance=tolerance / 100, **options):
+        for found in ask(asked, "rise", masks=masks, tolerance=tolerance / 100, **options):
             last = found
             if time.monotonic() - shown > OFTEN and found.done < 1:
                 shown = time.monotonic()
-                yield self.picture(shared[0], asked, found, tolerance), stop
+                yield _progress(found, tolerance), self.picture(shared[0], asked, found), stop
         ended = html.notice(_ending(last, tolerance))
-        yield self.picture(shared[0], asked, last, tolerance) + ended, gr.Button(interactive=False)
+        yield ended, self.picture(shared[0], asked, last), gr.Button(interactive=False)
 
     @staticmethod
-    def picture(seen: Photo, asked: Question, found: Explanation, tolerance: float) -> str:
+    def picture(seen: Photo, asked: Question, found: Explanation) -> str:
         small = render.shrink(seen, CELL)
         height, width = small.shape[:2]
         url = html.data_url(photos.to_jpeg(small, 85), "jpeg")
         cells = "".join(
             _cell(asked, found, row, (width, height)) for row in range(len(found.values))
         )
-        error = 100 * found.options["standard_error"]
-        words = (
-            f"{found.options['used']} masks, standard error {error:.1f} % of the map’s range "
-            f"(it stops at {tolerance:g} %)"
-        )
-        bar = html.progress(found.done, f"{words} · {html.left(found.seconds, found.done)}")
         return (
             f'<div class="maps" style="--photo:url({url});--shape:{width}/{height}">'
-            f"{bar if found.done < 1 else ''}"
             f'<div class="cells muting-cells">{cells}</div></div>'
         )
+
+
+def _progress(found: Explanation, tolerance: float) -> str:
+    words = (
+        f"{found.options['used']} masks, standard error "
+        f"{100 * found.options['standard_error']:.1f} % of the map’s range (it stops at "
+        f"{tolerance:g} %) · {html.left(found.seconds, found.done)}"
+    )
+    return html.progress(found.done, words)
 
 
 def _cell(asked: Question, found: Explanation, row: int, size: tuple[int, int]) -> str:
@@ -104,8 +105,9 @@ def _ending(found: Explanation, tolerance: float) -> str:
     )
 
 
-def build(subject: Subject, baseline: gr.Dropdown, seed: gr.Number) -> Any:
-    """Lay out the section and wire it; returns the running event, to be cancelled."""
+def build(subject: Subject, baseline: gr.Dropdown, seed: gr.Number) -> tuple[Any, list[Any]]:
+    """Lay out the section and wire it; returns the running event, to be cancelled, and where its
+    words and maps are."""
     tab = Rise(subject)
     gr.HTML(HEAD)
     with gr.Row(equal_height=True):
@@ -116,17 +118,26 @@ def build(subject: Subject, baseline: gr.Dropdown, seed: gr.Number) -> Any:
     with gr.Row():
         start = gr.Button("Run RISE", elem_id="rise-start", scale=0, min_width=170)
         stop = gr.Button("Cancel", interactive=False, elem_id="rise-cancel", scale=0, min_width=110)
-    out = gr.HTML(HINT, elem_id="rise", min_height=60)
+    subject.settings.setdefault("muting", {}).update(masks=masks, tolerance=tolerance)
+    status = gr.HTML(HINT, elem_id="rise-status", min_height=28)
+    out = gr.HTML("", elem_id="rise")
     quiet: dict[str, Any] = {"api_visibility": "private"}
-    start.click(None, None, out, js=courier.waiting_js())
+    courier.waiting(start, status, stop)
     running = start.click(
         guarded(tab.run),
         [*subject.inputs, masks, tolerance, baseline, seed],
-        [out, stop],
+        [status, out, stop],
         concurrency_limit=1,
         concurrency_id="slow",
         show_progress="hidden",
         **quiet,
     )
-    stop.click(lambda: gr.Button(interactive=False), None, stop, cancels=[running], **quiet)
-    return running
+    stopped = html.notice("Stopped: what is shown is as far as it came.")
+    stop.click(
+        lambda: (stopped, gr.Button(interactive=False)),
+        None,
+        [status, stop],
+        cancels=[running],
+        **quiet,
+    )
+    return running, [status, out]

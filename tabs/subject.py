@@ -21,6 +21,10 @@ from .guard import guarded, sentence
 
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 SHOWN = 5  # chips
+MANY = (
+    "This network answers yes or no for each class on its own, so the percentages need not add up "
+    "to 100."
+)
 OFFERED = 12  # classes to contrast with, likeliest first
 HOUR = 3600
 
@@ -95,7 +99,7 @@ class Subject:
             if shown != tab or (event.target is self.tab and now == before):
                 yield (gr.skip(),) * (len(outputs) + 1)
                 return
-            for values in draw(*rest):
+            for values in draw(*_as_asked(asked, rest)):
                 yield now, *values
 
         return gr.on(
@@ -127,6 +131,18 @@ class Subject:
         )
 
 
+def _as_asked(asked: str, given: Sequence[Any]) -> tuple[Any, ...]:
+    """The shared inputs as `asked` knows them, and the rest as it came.
+
+    The browser may send its widgets before they show what a photo's arrival has set in them.
+    """
+    seen, *rest = given
+    if seen is None or not asked:
+        return tuple(given)
+    digest, *shared = json.loads(asked)
+    return (seen, *shared, *rest[len(shared) :]) if digest == seen.digest else tuple(given)
+
+
 @cache
 def examples() -> dict[str, dict[str, Any]]:
     """The example photos by file name: title, alternative text, classes worth asking for."""
@@ -146,21 +162,31 @@ def _strip() -> str:
 def _chips(network: Network, seen: Photo, framing: str, targets: list[int]) -> str:
     view = network.prepare(seen, framing)
     chances = network.probabilities(network.recorded(view, network.last).logits.detach()[0])
-    best = chances.topk(min(SHOWN, len(chances)))
-    shown = [int(index) for index in best.indices]
-    shown += [target for target in targets if target not in shown]
+    present = network.present(network.recorded(view, network.last).logits[0])
+    best = _ranked(network, seen, framing)[:SHOWN]
+    shown = list(dict.fromkeys([*present, *best, *targets]))
     items = [html.chip(i, network.labels[i], float(chances[i]), i in targets) for i in shown]
     return _chip_list(network, "".join(items))
 
 
 def _chip_list(network: Network, items: str) -> str:
     title = f"What {escape(network.title)} sees"
-    return f'<p class="chips-title">{title}</p><ul class="chips" aria-label="{title}">{items}</ul>'
+    many = html.notice(MANY) if network.head == "sigmoid" else ""
+    return (
+        f'<p class="chips-title">{title}</p>'
+        f'<ul class="chips" aria-label="{title}">{items}</ul>{many}'
+    )
 
 
 def _ranked(network: Network, seen: Photo, framing: str) -> list[int]:
     logits = network.recorded(network.prepare(seen, framing), network.last).logits
     return [int(index) for index in logits[0].topk(min(OFFERED, logits.shape[1])).indices]
+
+
+def _first(network: Network, seen: Photo, framing: str) -> list[int]:
+    """What to explain before the visitor chooses: all that is present, else the best guess."""
+    logits = network.recorded(network.prepare(seen, framing), network.last).logits[0]
+    return network.present(logits)[:MOST_TARGETS] or _ranked(network, seen, framing)[:1]
 
 
 def _named(network: Network) -> list[tuple[str, int]]:
@@ -177,7 +203,7 @@ class Desk:
         """A new photo: classify it and make the first guess the target."""
         network = self.zoo.get(key)
         ranked = _ranked(network, seen, framing)
-        targets = ranked[:1]
+        targets = _first(network, seen, framing)
         return (
             seen,
             render.shrink(seen, 960),
@@ -251,7 +277,7 @@ class Desk:
             return key, gr.skip(), update, gr.skip(), gr.skip()
         ranked = _ranked(network, seen, framing)
         if not kept:
-            kept = ranked[:1]
+            kept = _first(network, seen, framing)
             update["value"] = kept
         against = gr.update(choices=[network.labels[i] for i in ranked], value=None)
         asked = self.fingerprint(seen, key, kept, None, framing)

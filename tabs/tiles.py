@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 
 from explainers import render
@@ -50,7 +51,16 @@ const mark = (channel) => {
   sheet().dataset.at = at;
   put('.tiles-mark', at);
 };
-element.addEventListener('click', (event) => choose(place(event)));
+const save = () => {
+  const link = document.createElement('a');
+  link.href = element.querySelector('.tiles-sheet img').src;
+  link.download = 'seeing-why-' + sheet().dataset.kind.replaceAll(' ', '-') + 's.jpg';
+  link.click();
+};
+element.addEventListener('click', (event) => {
+  if (event.target.closest('.tiles-save')) save();
+  else choose(place(event));
+});
 element.addEventListener('pointermove', (event) => sheet() && tip(place(event)));
 element.addEventListener('pointerleave', () => sheet() && tip(-1));
 element.addEventListener('keydown', (event) => {
@@ -87,26 +97,35 @@ def chosen_js(close: str) -> str:
 
 
 def tiles(
-    sheet: Mosaic, kind: str, alt: str, chosen: int = -1, *, close: str = "", foot: str = ""
+    sheet: Mosaic,
+    kind: str,
+    alt: str,
+    chosen: int = -1,
+    *,
+    names: Sequence[int] | None = None,
+    close: str = "",
+    foot: str = "",
 ) -> str:
     """The picture of a mosaic; `kind` names a tile ("channel"), `foot` is HTML made here.
 
-    close: selector of what shows the chosen tile; phones scroll there.
+    names: the tiles' numbers where they are not the mosaic's order. close: selector of what shows
+    the chosen tile; phones scroll there.
     """
     picture = render.jpeg(render.sheet(sheet.values, sheet.signed), 92)
     height, width = sheet.values.shape[:2]
     label = escape(f"{alt} Walk with the arrow keys, choose with Enter.")
     return (
-        f'<div class="tiles" data-order="{json.dumps(list(sheet.order))}" data-chosen="{chosen}" '
-        f'data-columns="{sheet.columns}" data-rows="{sheet.rows}" data-kind="{escape(kind)}" '
-        f'data-close="{escape(close)}">'
+        f'<div class="tiles" data-order="{json.dumps(list(names or sheet.order))}" '
+        f'data-chosen="{chosen}" data-columns="{sheet.columns}" data-rows="{sheet.rows}" '
+        f'data-kind="{escape(kind)}" data-close="{escape(close)}">'
         f'<div class="tiles-scroll"><div class="tiles-sheet" tabindex="0" role="application" '
         f'aria-label="{label}" style="max-width:{max(width, min(2 * width, 720))}px">'
         f'<img alt="{escape(alt)}" width="{width}" height="{height}" '
         f'src="{html.data_url(picture, "jpeg")}"><span class="tiles-mark" hidden></span>'
         f'<span class="tiles-point" hidden></span></div></div>'
         f'<div class="tiles-foot">{legend(sheet)}<span class="tiles-tip" aria-live="polite">'
-        f"</span>{foot}</div></div>"
+        '</span><button type="button" class="tiles-save">Download (JPEG)</button>'
+        f"{foot}</div></div>"
     )
 
 

@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.questions += 1
         parts = unquote(self.path.split("?")[0]).strip("/").split("/")
         if parts[0] == "storage":
-            return self._storage("/".join(parts[1:3]), parts[3], body)
+            return self._storage("/".join(parts[1:3]), "/".join(parts[3:]), body)
         if len(parts) < 5 or parts[2] != "resolve":
             return self._refuse(404, "EntryNotFound")
         return self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body)

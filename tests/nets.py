@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explainers import Network, Question, View, ask
 from explainers.models.dense import DenseConv
+from explainers.models.multilabel import BUILDERS
 
 _asked = itertools.count()
 
@@ -21,14 +22,17 @@ SLIM = {"vgg16": {"mlp_ratio": 1 / 32}}
 
 
 def module(arch: str, *, seed: int = 0, **options: Any) -> nn.Module:
-    """timm's `arch` with seeded random weights, its BatchNorm statistics included, in eval mode.
+    """timm's `arch`, or one of ours, with seeded random weights and BatchNorm statistics, in eval.
 
     As built, BatchNorm in eval mode does next to nothing, and timm's residual branches end in
     zero: a mistake in either would not show.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = timm.create_model(arch, pretrained=False, **{**SLIM.get(arch, {}), **options})
+        if arch in BUILDERS:
+            built = BUILDERS[arch](options.get("num_classes", 80))
+        else:
+            built = timm.create_model(arch, pretrained=False, **{**SLIM.get(arch, {}), **options})
         return randomise(built).eval()
 
 

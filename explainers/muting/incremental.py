@@ -123,9 +123,9 @@ class Incremental:
             )
         elif late > 0.02 * total:
             self.note = (
-                "A layer of this network looks at the whole picture at once (squeeze-and-excitation"
-                f" or the like), so from there on, {late / total:.0%} of the work, every window is"
-                " a full pass: exact, but slower."
+                "A layer of this network can’t be followed window by window (it looks at the whole "
+                "picture, as squeeze-and-excitation does, or enlarges a map), so from there on, "
+                f"{late / total:.0%} of the work, every window is a full pass: exact, but slower."
             )
 
     # --- geometry ------------------------------------------------------------------------------

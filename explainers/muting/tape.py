@@ -138,6 +138,8 @@ class _Lowering:
             )
         if op.name == "cat" and len(op.shape) == 4 and (op.args[1:] or (0,))[0] in (1, -3):
             return _local(op, inputs, lambda xs: torch.cat(list(xs), 1))
+        if op.name == "constant_pad_nd" and (step := self._pad(op)):
+            return step
         if op.name in ("max_pool2d_with_indices", "avg_pool2d") and (step := self._pool(op)):
             return step
         return Step(op.name, inputs, op.shape, _whole(op))
@@ -152,6 +154,15 @@ class _Lowering:
             value = self.ops[value].args[0].index
         conv = Conv(weight, bias, tuple(stride), tuple(pads), tuple(dilation), groups)
         return conv_step((self.place[value],), op.shape, self._shape(value)[2:], conv)
+
+    def _pad(self, op: Op) -> Step | None:
+        pads, value = op.args[1], op.args[2] if len(op.args) > 2 else 0.0
+        if len(op.shape) != 4 or len(pads) != 4 or min(pads) < 0:
+            return None
+        left, right, top, bottom = pads
+        step = _local(op, (self.place[op.refs[0]],), lambda xs: xs[0].clone())
+        around = {"before": (top, left), "after": (bottom, right), "fill": float(value)}
+        return replace(step, run=_whole(op), **around)
 
     def _pool(self, op: Op) -> Step | None:
         """Max or average pooling, unless what an edge is divided by depends on where it lies."""

@@ -3,7 +3,7 @@ line all show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,8 @@ class Comparison:
 
     maps, absent: method -> its map so far, or why it has none. scores: method -> its curves.
     floors: by grain (False: the layer's cells, True: pixels) what random orders score. box: round
-    the object, as fractions of the photo, or None. row: which of the question's targets.
+    the object, as fractions of the photo, or None. row: which of the question's targets. options:
+    method -> its options, where they are not its own defaults.
     """
 
     question: Question
@@ -56,6 +57,7 @@ class Comparison:
     box: Frame | None = None
     row: int = 0
     seed: int = SEED
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     maps: dict[str, Explanation] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
@@ -95,7 +97,7 @@ class Comparison:
 
     def _draw(self, method: Method) -> Iterator[str]:
         try:
-            for explanation in ask(self.question, method.key):
+            for explanation in ask(self.question, method.key, **self.options.get(method.key, {})):
                 self.maps[method.key] = explanation
                 yield method.key
         except ExplainError as error:

@@ -1,0 +1,198 @@
+"""Networks that see several classes at once: heads by hand, where weights come from, what is on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from benchmarks import multilabel as benchmark
+from explainers import METHODS, ModelError, Network, OptionError, Question, ask, load, read
+from explainers.models.catalogue import AUTHORS, WEIGHTS
+from explainers.models.coco_labels import COCO_LABELS
+from explainers.models.multilabel import MaxPooledVGG, SpatialHead, SpatialLite, YoloTiny
+from explainers.settings import Settings, from_environment
+from explainers.zoo import Zoo
+from training import coco, coco80
+
+from .fake_hub import running
+
+EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
+CAT, DOG, CUP = (COCO_LABELS.index(name) for name in ("cat", "dog", "cup"))
+
+
+def seen(network: Network, name: str) -> torch.Tensor:
+    view = network.prepare(read(EXAMPLES / name))
+    return network.probabilities(network.logits(view.tensor))[0]
+
+
+def test_the_spatial_head_pools_as_defined_and_makes_cam_exact() -> None:
+    head = SpatialHead(2, 1)
+    with torch.no_grad():
+        head.cells.weight.copy_(torch.tensor([1.0, -2.0]).reshape(1, 2, 1, 1))
+        head.cells.bias.fill_(0.5)
+    maps = torch.tensor([[[[3.0, 0.0]], [[1.0, 0.0]]]])  # cells: 3 - 2 + 0.5 and 0.5
+    expected = torch.log(torch.exp(torch.tensor(3.0)) + torch.exp(torch.tensor(1.0))) / 2
+    assert head(maps).item() == pytest.approx(expected.item(), rel=1e-6)
+
+    network = load("coco80")
+    view = network.prepare(read(EXAMPLES / "cat-and-dogs.jpg"))
+    question = Question(network, view, (CAT, DOG), network.last)
+    *_, cam = ask(question, "cam")
+    *_, gradcam = ask(question, "gradcam")
+    spread = cam.values.max() - cam.values.min()
+    assert (gradcam.values * cam.values[0].numel() - cam.values).abs().max() <= 5e-6 * spread
+    with torch.no_grad():
+        cells = network.module.head.cells(network.module.trunk(view.tensor))[0, [CAT, DOG]]
+        bias = network.module.head.cells.bias[[CAT, DOG]]
+    assert torch.allclose(cam.values, cells - bias[:, None, None], atol=1e-4)
+
+
+def test_a_max_pooled_head_has_an_exact_cam_too() -> None:
+    torch.manual_seed(0)
+    network = Network(
+        MaxPooledVGG(), key="v", title="V", labels=COCO_LABELS, mean=[0] * 3, std=[1] * 3, size=64
+    )
+    view = network.view(torch.rand(1, 3, 64, 64))
+    *_, cam = ask(Question(network, view, (3,), network.last), "cam")
+    assert cam.values.shape == (1, 4, 4)
+    assert torch.allclose(network.cam_weights, network.module.classifier.weight)
+
+
+def test_yolo_scores_are_objectness_times_class() -> None:
+    raw = torch.randn(1, 3, 85, 2, 2, dtype=torch.float64) * 4
+    expected = raw[:, :, 4:5].sigmoid() * raw[:, :, 5:].sigmoid()
+    assert torch.allclose(YoloTiny.scores(raw).sigmoid(), expected, rtol=1e-9)
+    network = load("yolo")
+    found = seen(network, "four-things.jpg")
+    assert {int(i) for i in found.topk(2).indices} == {CUP, DOG}
+    assert "not defined" in (reason := METHODS["guided"].why_not(network)) or "leaky" in reason
+    with pytest.raises(OptionError, match="YOLOv3-tiny"):
+        list(ask(Question(network, network.prepare(read(EXAMPLES / "cat.jpg")), (CAT,),
+                          network.last), "guided"))  # fmt: skip
+
+
+def test_what_is_above_its_own_threshold_is_present_surest_first() -> None:
+    network = load("coco80")
+    assert len(network.thresholds) == 80
+    assert all(0.05 < each < 0.95 for each in network.thresholds)
+    logits = torch.full((80,), -9.0)
+    bound = torch.tensor(network.thresholds).logit()
+    logits[DOG], logits[CAT], logits[CUP] = bound[DOG] + 0.1, bound[CAT] + 2, bound[CUP] - 0.1
+    assert network.present(logits) == [CAT, DOG]
+    assert load("lite0").present(torch.zeros(1000)) == []
+
+
+def test_the_shipped_network_is_small_half_precision_and_safe() -> None:
+    path = WEIGHTS / "coco80-lite0" / "model.safetensors"
+    assert path.stat().st_size <= 12e6
+    tensors = load_file(path)
+    assert all(v.dtype == torch.float16 for v in tensors.values() if v.is_floating_point())
+    card = (WEIGHTS / "coco80-lite0" / "README.md").read_text("utf-8")
+    assert all(f"| {name} |" in card for name in COCO_LABELS)
+
+
+def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> None:
+    ours = {k: v.contiguous() for k, v in load("coco80").module.state_dict().items()}
+    other = save({k: v + 1 if k == "head.cells.bias" else v for k, v in ours.items()})
+    with running() as hub:
+        repo = hub.put("someone/weights", weights=b"")
+        repo.files["coco80-lite0/model.safetensors"] = other
+        settings = Settings(
+            endpoint=hub.url, cache_dir=str(tmp_path), weights_repo="someone/weights"
+        )
+        theirs = Zoo(settings).get("coco80").module.head.cells.bias
+        assert torch.allclose(theirs, ours["head.cells.bias"] + 1)
+        settings = replace(settings, weights_repo="nobody/here")
+        assert torch.equal(
+            Zoo(settings).get("coco80").module.head.cells.bias, ours["head.cells.bias"]
+        )
+
+
+def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(tmp_path: Path) -> None:
+    assert AUTHORS not in [status.key for status in Zoo(Settings()).status()]
+    torch.manual_seed(1)
+    made = MaxPooledVGG().eval()
+    path = tmp_path / "model.pth"
+    torch.save({f"theirs.{n}": v for n, v in enumerate(made.state_dict().values())}, path)
+    settings = from_environment({"SEEING_WHY_COCO_VGG": str(path)})
+    network = Zoo(settings).get(AUTHORS)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.logits(x), made(x), atol=1e-5)
+    assert (network.size, network.head) == (448, "sigmoid")
+    with running() as hub:
+        hub.put("someone/vgg", weights=save(made.state_dict()))
+        settings = Settings(endpoint=hub.url, cache_dir=str(tmp_path), coco_vgg="someone/vgg")
+        assert torch.allclose(Zoo(settings).get(AUTHORS).logits(x), network.logits(x), atol=1e-6)
+    torch.save(nn.Linear(2, 2).state_dict(), path)
+    with pytest.raises(ModelError, match="do not fit"):
+        Zoo(from_environment({"SEEING_WHY_COCO_VGG": str(path)})).get(AUTHORS)
+
+
+def test_average_precision_and_pointing_by_hand() -> None:
+    scores, present = np.array([0.9, 0.8, 0.7, 0.1]), np.array([True, False, True, False])
+    assert benchmark.average_precision(scores, present) == pytest.approx((1 + 2 / 3) / 2)
+    tally = benchmark.Tally()
+    boxes = {0: np.array([[0.0, 0.0, 0.5, 1.0]]), 1: np.array([[0.4, 0.0, 1.0, 1.0]])}
+    tally.add((0.2, 0.5), 0, boxes)
+    tally.add((0.45, 0.5), 0, boxes)  # in its own box, and in the other's too
+    tally.add((0.2, 0.5), 1, boxes)
+    assert tally.means() == {"pointing": 0.6667, "discrimination": 0.3333}
+
+
+def test_folding_changes_nothing_and_the_export_fits_the_plain_network() -> None:
+    folded, plain = coco80.new_network(), SpatialLite().eval()
+    plain.load_state_dict(coco80.plain_state(folded))
+    x = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.allclose(folded(x), plain(x), atol=1e-4)
+        trunk = load("lite0").module.forward_features(x)
+        assert torch.allclose(folded.trunk(x), trunk, atol=1e-3)
+
+
+def test_cells_in_the_middle_say_the_class_the_rim_says_nothing() -> None:
+    view = coco.Sample(
+        pixels=np.zeros((160, 160, 3), np.uint8),
+        boxes=np.array([[32, 0, 160, 96]], np.float32),
+        classes=np.array([CAT]),
+        scores=np.array([0.7], np.float32),
+        doubtful=np.arange(80) == DOG,
+    )
+    wanted, weight = coco.targets(view, 5, 32)
+    middle = np.zeros((5, 5))
+    middle[1, 2:4] = 0.7
+    outside = np.ones((5, 5))
+    outside[0:3, 1:5] = 0  # the rim says nothing
+    assert np.allclose(wanted[CAT], middle)
+    assert np.array_equal(weight[CAT], np.maximum(outside, middle > 0))
+    assert (weight[DOG] == 0).all()
+    assert wanted.sum() == wanted[CAT].sum()
+
+
+def test_boxes_follow_their_photo_into_a_view() -> None:
+    photo = np.zeros((120, 160, 3), np.uint8)
+    photo[30:60, 40:100] = 255
+    item = coco.Item(
+        Path("x"),
+        np.array([[40, 30, 100, 60]], np.float32),
+        np.array([CAT]),
+        np.ones(1, np.float32),
+        np.ones(80, bool),
+        "x",
+    )
+    rng = np.random.default_rng(0)
+    checked = 0
+    for count in (1, 4) * 6:
+        made = coco.sample([item] * count, [photo] * count, 128, rng)
+        bright = (made.pixels.min(-1) > 150).astype(float)
+        for left, top, right, bottom in made.boxes.round().astype(int):
+            if right - left > 4 and bottom - top > 4:
+                assert bright[top + 2 : bottom - 2, left + 2 : right - 2].mean() > 0.95
+                checked += 1
+    assert checked > 12

