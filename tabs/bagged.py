@@ -87,15 +87,24 @@ def _plain(wish: Wish, alt: str, caption: str) -> Figure:
     return Figure(render.shrink(wish.seen, LONGEST), "The image", caption, alt)
 
 
-def tissue_bag(wish: Wish, read: Reading) -> Bag:
-    """Attention beside attention × score beside Grad-CAM."""
-    attention, weighted = read.attention, read.weighted
+def _tile_heat(wish: Wish) -> Figure:
+    """Grad-CAM of the plain classifier of whole tiles; on a benign image it may have nothing."""
     cam = _heat.get(wish.seen.digest)
     if cam is None:
         cam = _heat[wish.seen.digest] = tile_cam(wish.network, wish.seen.pixels)
     whole = html.percent(float(cam.probabilities[0]))
-    blank = float(cam.values.max()) <= 0
-    says = f"Of a plain classifier of whole tiles, which says {whole} malignant"
+    caption = f"Of a plain classifier of whole tiles, which says {whole} malignant."
+    place = f"strongest at the {html.place(*cam.peak())}"
+    if float(cam.values.max()) <= 0:
+        caption += " It has no heat here: no place speaks for malignant."
+        place = "no heat, since no place speaks for malignant"
+    picture = render.overlay(wish.seen, cam, longest=LONGEST)
+    return Figure(picture, "Grad-CAM", caption, f"Grad-CAM over the image: {place}")
+
+
+def tissue_bag(wish: Wish, read: Reading) -> Bag:
+    """Attention beside attention × score beside Grad-CAM."""
+    attention, weighted = read.attention, read.weighted
     place = _where(wish, read, attention)
     figures = [
         _plain(wish, "The tissue", f"{len(read.grid)} patches."),
@@ -114,14 +123,7 @@ def tissue_bag(wish: Wish, read: Reading) -> Bag:
             f"{_where(wish, read, weighted)}",
             removes=True,
         ),
-        Figure(
-            render.overlay(wish.seen, cam, longest=LONGEST),
-            "Grad-CAM",
-            f"{says}; dark, since no place speaks for it." if blank else f"{says}.",
-            "Grad-CAM over the image: no place speaks for malignant"
-            if blank
-            else f"Grad-CAM over the image: strongest at the {html.place(*cam.peak())}",
-        ),
+        _tile_heat(wish),
     ]
     chance = html.percent(read.probability)
     verdict = "malignant" if read.probability >= 0.5 else "benign"

@@ -240,7 +240,12 @@ def _controls(first: Network) -> tuple[Any, ...]:
             min_width=150,
         )
         layer = gr.Dropdown(
-            _layers(first), value=first.last, label="Layer", allow_custom_value=True, min_width=200
+            _layers(first),
+            value=first.last,
+            label="Layer",
+            allow_custom_value=True,
+            min_width=200,
+            scale=2,
         )
         colours = gr.Dropdown(
             list(render.COLOURMAPS), value=render.DEFAULT, label="Colours", min_width=120

@@ -164,7 +164,7 @@ def test_cells_in_the_middle_say_the_class_the_rim_says_nothing() -> None:
         scores=np.array([0.7], np.float32),
         doubtful=np.arange(80) == DOG,
     )
-    wanted, weight = coco.targets(view, 5, 32)
+    wanted, weight = coco.targets(view, (5, 5), 32)
     middle = np.zeros((5, 5))
     middle[1, 2:4] = 0.7
     outside = np.ones((5, 5))

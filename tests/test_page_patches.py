@@ -33,6 +33,22 @@ def words(page: Page) -> str:
     return page.locator(".bag-words").inner_text()
 
 
+def usable(page: Page) -> None:
+    """No serious accessibility violation, and nothing wider than the window."""
+    page.wait_for_function(
+        "() => !document.getAnimations().some((a) => a instanceof CSSTransition)"
+    )
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (each["id"], [node["html"][:160] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+    root = "document.documentElement"
+    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
+
+
 def type_number(page: Page, selector: str, value: str) -> None:
     field = page.locator(f"{selector} input[type=number]")
     field.fill(value)
@@ -40,7 +56,7 @@ def type_number(page: Page, selector: str, value: str) -> None:
 
 
 def test_tissue_is_lit_named_pointed_at_and_taken_apart(visit: Visit) -> None:
-    page = visit(query=TAB)  # no photo yet, and still no empty tab
+    page = visit(query=TAB, dark=True)  # no photo yet, and still no empty tab
     rested(page)
     expect(page.locator("#patch-status")).to_contain_text("drop a photo")
     expect(page.locator(".bag-verdict")).to_contain_text("malignant")
@@ -74,6 +90,7 @@ def test_tissue_is_lit_named_pointed_at_and_taken_apart(visit: Visit) -> None:
     assert f"Patch {top} of 64" in words(page)
     page.locator(".bag-top button").nth(1).click()
     assert "rank 2" in words(page)
+    usable(page)
 
     # without the top patches the probability falls
     slider = page.locator(".bag-range")
@@ -97,8 +114,8 @@ def test_tissue_is_lit_named_pointed_at_and_taken_apart(visit: Visit) -> None:
     rested(page)
 
 
-def test_an_ordinary_photo_is_lit_for_its_class(visit: Visit) -> None:
-    page = visit(query=f"{TAB}&example={FIRST}&patches.large=200")
+def test_an_ordinary_photo_is_lit_for_its_class_on_a_phone(visit: Visit) -> None:
+    page = visit(query=f"{TAB}&example={FIRST}&patches.large=200", width=390)
     expect(page.locator(".bag-verdict")).to_contain_text("from the patches")
     rested(page)
     name = page.locator("#chips .chip-name").first.inner_text()
@@ -113,6 +130,7 @@ def test_an_ordinary_photo_is_lit_for_its_class(visit: Visit) -> None:
     # another class costs no new reading, and a row of its own
     page.locator("#chips .chip-add").nth(1).click()
     expect(page.locator("#patch-bag .bag-picture")).to_have_count(5)
+    usable(page)
 
 
 def test_many_patches_stream_can_be_cancelled_and_have_a_limit(visit: Visit) -> None:
@@ -122,11 +140,9 @@ def test_many_patches_stream_can_be_cancelled_and_have_a_limit(visit: Visit) -> 
     page.wait_for_function("() => document.querySelector('.bag-cells')")
     page.click("#patch-cancel")
     expect(page.locator("#patch-status")).to_contain_text("the pictures show those")
-    kept = page.locator("#patch-status").inner_text()
+    expect(page.locator("#patch-cancel")).to_be_hidden()
     assert len(bag(page)["order"]) < 841
-    page.wait_for_timeout(1200)
-    assert page.locator("#patch-status").inner_text() == kept
-    type_number(page, "#tissue-size", "8")
+    type_number(page, "#tissue-size", "8")  # nothing of the reading comes after this, either
     problem = page.locator("#patch-status [role=alert]")
     expect(problem).to_contain_text("at most 2,000 can be read: choose patches of")
     page.get_by_label("My photo, which is colon tissue").check()
@@ -154,21 +170,3 @@ def test_the_lesson_grows_stops_and_reads_the_visitors_own_bag(visit: Visit) -> 
     assert page.locator("#own-bag img").first.get_attribute("src") != before
     page.get_by_label("My photo, cut in 4 × 4").check()
     expect(page.locator("#own-bag")).to_contain_text("Drop a photo above")
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False)])
-def test_no_serious_accessibility_violation(visit: Visit, width: int, dark: bool) -> None:
-    page = visit(width=width, dark=dark, query=TAB)
-    rested(page)
-    page.locator(".bag-top button").first.click()
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not serious
-    overflow = page.evaluate(
-        "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    assert overflow <= 0

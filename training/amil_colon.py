@@ -123,7 +123,7 @@ def train_author(tiles: Tiles, args: argparse.Namespace) -> None:
     network = fit(
         author_network(),
         Bank(patches, tiles.labels[chosen], tiles.groups[chosen]),
-        steps=args.steps or 1200,
+        steps=args.steps or 3600,
         bags=12,
         rate=5e-4,
         decay=1e-4,

@@ -168,20 +168,23 @@ def _tint(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def targets(made: Sample, cells: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each cell should say: (80, cells, cells) scores, and weights (0 where nobody knows).
+def targets(made: Sample, cells: tuple[int, int], stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """What each cell should say: (80, rows, columns) scores, and weights (0 where nobody knows).
 
     The middle of a box is its class's place; its rim counts neither way.
     """
-    wanted = np.zeros((len(COCO_LABELS), cells, cells), np.float32)
+    wanted = np.zeros((len(COCO_LABELS), *cells), np.float32)
     weight = np.ones_like(wanted)
     weight[made.doubtful] = 0
-    centres = (np.arange(cells) + 0.5) * stride
+    centres = [(np.arange(count) + 0.5) * stride for count in reversed(cells)]  # x, then y
     for box, name, score in zip(made.boxes, made.classes, made.scores, strict=True):
         middle, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
         inside, rim = (
-            [abs(centres - m) <= max(h * k, stride / 2) for m, h in zip(middle, half, strict=True)]
-            for k in (0.6, 1.0)
+            [
+                abs(places - m) <= max(h * share, stride / 2)
+                for places, m, h in zip(centres, middle, half, strict=True)
+            ]
+            for share in (0.6, 1.0)
         )
         outer = np.outer(rim[1], rim[0])
         inner = np.outer(inside[1], inside[0])

@@ -115,7 +115,7 @@ class Views(IterableDataset):
         items = [self.items[i] for i in picked]
         size = self.recipe.size
         made = coco.sample(items, [self.photos[i] for i in picked], size, rng)
-        wanted, weight = coco.targets(made, size // STRIDE, STRIDE)
+        wanted, weight = coco.targets(made, (size // STRIDE,) * 2, STRIDE)
         labels = np.zeros(len(coco.COCO_LABELS), np.float32)
         np.maximum.at(labels, made.classes, made.scores)
         sure = (~made.doubtful | (labels > 0.5)).astype(np.float32)

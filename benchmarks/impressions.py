@@ -1,0 +1,260 @@
+"""Do impressions show what they are of? 20 fixed classes drawn with fixed seeds.
+
+    python benchmarks/impressions.py [--presets quick good best] [--variants plain driven]
+        [--classes 20] [--threads N] [--no-lucent] [--clock wall|cpu] [--canvas fourier ...]
+        [--sheets DIR]
+
+Of each drawing: the target's probability, its mean over 16 random transformations, whether a
+second network (EfficientNet-Lite2), which took no part, names the class (top-1, top-5), the share
+of |d logit / d pixel| in the largest salient part, total variation, and seconds with all
+snapshots. A step against the bare forward and backward pass of the same network at the same size
+(`step_vs_bare`: at most 1.15), and against torch-lucent with the same network, steps and size
+(Fourier picture, decorrelated colours, its standard transformations), interleaved. --sheets
+writes a sheet of the pictures for each preset and variant. Ends with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from explainers import Network, impressions, load  # noqa: E402
+from explainers.drawing.goals import of_class  # noqa: E402
+from explainers.drawing.knobs import Knobs  # noqa: E402
+from explainers.drawing.panel import Panel  # noqa: E402
+from explainers.impressions import PRESETS, Impression  # noqa: E402
+
+# Chosen before any was drawn: things that most people can name from a picture, half of them alive.
+CLASSES = (
+    "goldfish, ostrich, bald eagle, peacock, flamingo, king penguin, tabby, lion, monarch, zebra, "
+    "giant panda, acoustic guitar, airliner, jack-o'-lantern, school bus, teapot, strawberry, "
+    "pineapple, pizza, volcano"
+).split(", ")
+FIGURES = ("top1", "top5", "probability", "robust_probability", "largest_component",
+           "total_variation", "seconds")  # fmt: skip
+ROUNDS = 12  # of timed steps
+
+
+def figures(network: Network, second: Network, drawn: Impression, seconds: float) -> dict:
+    """The figures of one drawing."""
+    found = impressions.check(network, drawn, second)
+    return {
+        "top1": float(found.rank == 0),
+        "top5": float(found.rank is not None and found.rank < 5),
+        "probability": found.probability[0],
+        "robust_probability": found.robust[0],
+        "largest_component": impressions.concentration(network, drawn),
+        "total_variation": impressions.variation(drawn),
+        "seconds": seconds,
+    }
+
+
+def drawings(
+    network: Network, second: Network, knobs: Knobs, driven: bool, names: Sequence[str], clock
+) -> tuple[list[dict], list[Impression]]:
+    """Draw every class and look at it."""
+    rows, kept = [], []
+    for name in names:
+        start = clock()
+        *_, last = impressions.draw(network, [of_class(network, name)], knobs, driven=(driven,))
+        rows.append(figures(network, second, last[0], clock() - start))
+        kept.append(last[0])
+        row = rows[-1]
+        print(
+            f"  {name:16s} top1 {row['top1']:.0f} top5 {row['top5']:.0f} probability "
+            f"{row['probability']:.2f} shaken {row['robust_probability']:.2f} "
+            f"{row['seconds']:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+    return rows, kept
+
+
+def means(rows: Sequence[dict]) -> dict[str, float]:
+    return {name: round(mean(row[name] for row in rows), 3) for name in FIGURES}
+
+
+def save_sheet(path: Path, drawn: Sequence[Impression], columns: int = 5, side: int = 200) -> None:
+    """All pictures with their names, as one JPEG below 400 kB."""
+    rows = -(-len(drawn) // columns)
+    sheet = Image.new("RGB", (columns * (side + 6) - 6, rows * (side + 24)), (255, 255, 255))
+    pen = ImageDraw.Draw(sheet)
+    for index, each in enumerate(drawn):
+        x, y = index % columns * (side + 6), index // columns * (side + 24)
+        sheet.paste(Image.fromarray(each.pixels).resize((side, side), Image.LANCZOS), (x, y))
+        pen.text((x + 3, y + side + 3), each.title, (60, 60, 66), ImageFont.load_default(13))
+    sheet.save(path, quality=88, optimize=True)
+
+
+def interleaved(sides: dict[str, Callable[[], object]], clock, rounds: int) -> dict[str, list]:
+    """Seconds of each side, round by round."""
+    for run in sides.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        names = list(sides)
+        for name in names if number % 2 else names[::-1]:
+            start = clock()
+            sides[name]()
+            times[name].append(clock() - start)
+    return times
+
+
+def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
+    """Median over the rounds of `one` as a multiple of `other`."""
+    return median(a / b for a, b in zip(times[one], times[other], strict=True))
+
+
+def steps(network: Network, knobs: Knobs, clock) -> tuple[dict[str, list], dict[str, float]]:
+    """Our step against the bare forward and backward pass, plain and saliency-driven."""
+    knobs = replace(knobs, start=network.size, steps=1000)
+    goal = of_class(network, CLASSES[0])
+    panels = {d: Panel(network, goal, knobs, driven=d) for d in (False, True)}
+    for panel in panels.values():
+        panel.taken = 500  # past the warm-up
+    x = torch.randn(knobs.crops, 3, network.size, network.size)
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    def bare() -> Tensor:
+        leaf = x.detach().requires_grad_()
+        logits = network.module(leaf)
+        return torch.autograd.grad(logits[:, goal.targets[0]].sum(), leaf)[0]
+
+    sides = {"bare": bare, "step": panels[False].step, "saliency-driven step": panels[True].step}
+    times = interleaved(sides, clock, ROUNDS)
+    return times, {name: ratio(times, name, "bare") for name in sides}
+
+
+class Lucent:
+    """torch-lucent's drawing of one class with the same network, steps and size."""
+
+    def __init__(self, network: Network) -> None:
+        warnings.filterwarnings("ignore")
+        from lucent.optvis import param, render, transform  # needs requirements-dev.txt
+
+        from tests.nets import plain
+
+        self.network, self.param, self.render = network, param, render
+        self.module = plain(network)  # as its README asks: contiguous, its own hooks
+        mean, std = network.mean, network.std
+        self.transforms = [*transform.standard_transforms, lambda x: (x - mean) / std]
+
+    def draw(self, target: int, count: int, seed: int = 0) -> np.ndarray:
+        """(S, S, 3) in 0..1."""
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        size = self.network.size
+        return self.render.render_vis(
+            self.module,
+            f"labels:{target}",
+            lambda: self.param.image(size, fft=True, decorrelate=True),
+            transforms=self.transforms,
+            thresholds=(count,),
+            preprocess=False,
+            progress=False,
+            show_image=False,
+            fixed_image_size=size,
+        )[-1][0]
+
+
+def beside_lucent(
+    network: Network, second: Network, knobs: Knobs, names: Sequence[str], clock
+) -> tuple[dict[str, float], list[Impression], float]:
+    """lucent's figures with as many steps at the full size, and how much longer a step takes."""
+    lucent, rows, kept = Lucent(network), [], []
+    for name in names:
+        goal, start = of_class(network, name), clock()
+        picture = lucent.draw(goal.targets[0], knobs.steps)
+        seconds = clock() - start
+        values = torch.from_numpy(picture).permute(2, 0, 1).float()
+        drawn = Impression(goal, name, False, knobs, values, None, (), 1.0, seconds)
+        rows.append(figures(network, second, drawn, seconds))
+        kept.append(drawn)
+    panel = Panel(network, of_class(network, names[0]), replace(knobs, start=network.size))
+    target, few = of_class(network, names[0]).targets[0], 6
+
+    def ours() -> None:
+        for _ in range(few):
+            panel.step()
+
+    times = interleaved({"ours": ours, "lucent": lambda: lucent.draw(target, few)}, clock, 5)
+    return means(rows), kept, ratio(times, "lucent", "ours")
+
+
+def table(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    print("| drawing | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |")
+    print("|-|" + "-:|" * len(FIGURES))
+    for preset, variants in found.items():
+        for variant, row in variants.items():
+            cells = " | ".join(f"{row[name]:.3g}" for name in FIGURES)
+            print(f"| {preset}, {variant} | {cells} |", flush=True)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--presets", nargs="*", default=list(PRESETS), choices=list(PRESETS))
+    options.add_argument("--variants", nargs="*", default=["plain", "driven"])
+    options.add_argument("--classes", type=int, default=len(CLASSES))
+    options.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options.add_argument("--no-lucent", action="store_true")
+    options.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    options.add_argument("--canvas", nargs="*", default=[], help="Good with other pictures, too")
+    options.add_argument("--sheets", type=Path)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    clock = time.process_time if chosen.clock == "cpu" else time.perf_counter
+    network, second, names = load("lite0"), load("lite2"), CLASSES[: chosen.classes]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+
+    def add(preset: str, variant: str, knobs: Knobs) -> None:
+        print(f"{preset}, {variant}", file=sys.stderr, flush=True)
+        rows, kept = drawings(network, second, knobs, variant == "driven", names, clock)
+        found.setdefault(preset, {})[variant] = means(rows)
+        if chosen.sheets:
+            save_sheet(chosen.sheets / f"impressions-{preset}-{variant}.jpg", kept)
+
+    for preset in chosen.presets:
+        for variant in chosen.variants:
+            add(preset, variant, PRESETS[preset])
+    for canvas in chosen.canvas:
+        rate = {"maco": 0.5, "pixels": 0.03}.get(canvas, PRESETS["good"].rate)
+        add("good", canvas, replace(PRESETS["good"], canvas=canvas, rate=rate))
+    times, against = steps(network, PRESETS["good"], clock)
+    lines = dict(found)
+    speedup = None
+    if not chosen.no_lucent:
+        row, kept, speedup = beside_lucent(network, second, PRESETS["good"], names, clock)
+        lines["lucent"] = {"as many steps as good": row}
+        if chosen.sheets:
+            save_sheet(chosen.sheets / "impressions-lucent.jpg", kept)
+    print(
+        f"{network.title}, {second.title} as the second network, {len(names)} classes, "
+        f"{chosen.threads} threads, {chosen.clock} time, torch {torch.__version__}\n"
+    )
+    table(lines)
+    print("\n| one step at full size | ms | × bare |\n|-|-:|-:|")
+    for name, seconds in times.items():
+        print(f"| {name} | {1000 * median(seconds):.1f} | {against[name]:.2f} |")
+    result = dict(lines) | {"step_vs_bare": round(against["step"], 3)}
+    result["driven_step_vs_bare"] = round(against["saliency-driven step"], 3)
+    result["speedup_vs_lucent"] = speedup and round(speedup, 2)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

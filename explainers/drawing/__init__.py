@@ -1,0 +1,1 @@
+"""What an impression is made with: pictures to optimise, ways to shake them, goals and priors."""

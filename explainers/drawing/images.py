@@ -1,0 +1,155 @@
+"""Pictures as something to optimise: pixels, Fourier coefficients, phases alone.
+
+Each holds the parameters of one square picture (1, 3, S, S) with values in 0..1.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+# How the three colours of natural pictures go together: brightness, blue to yellow, green to red
+# (Olah, Mordvintsev and Schubert 2017, “Feature Visualization”, appendix on decorrelation).
+_COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+_SPREAD = 0.01  # of the first coefficients: the picture starts as faint noise on grey
+_GAIN = 0.25  # keeps the sigmoid away from its flat ends
+_CHROMA = 1.7  # how much faster colours may move than light: by itself the mix looks greyish
+_SLOPE = 0.88  # of the fall with frequency; at 1, light and dark patches run away
+_CONTRAST = 1.2  # of a picture whose magnitudes are given, before the sigmoid
+
+
+class Canvas(Protocol):
+    """parameters: leaf tensors. picture(): (1, 3, S, S) in 0..1 with a graph to them."""
+
+    size: int
+    parameters: list[Tensor]
+
+    def picture(self) -> Tensor: ...
+
+    def settle(self) -> None:
+        """After a step: bring the parameters back to where they are allowed."""
+
+    def grown(self, size: int) -> Canvas:
+        """The same picture with more pixels."""
+
+
+class Pixels:
+    """The pixels themselves: every frequency moves equally fast, so fine noise comes first."""
+
+    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+        noise = torch.randn(1, 3, size, size, generator=generator)
+        self._hold((0.5 + 0.02 * noise).to(device))
+
+    def _hold(self, values: Tensor) -> None:
+        self.size = values.shape[-1]
+        self.parameters = [values.requires_grad_()]
+
+    def picture(self) -> Tensor:
+        return self.parameters[0] * 1.0
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        self.parameters[0].clamp_(0, 1)
+
+    def grown(self, size: int) -> Pixels:
+        larger = object.__new__(Pixels)
+        before = self.parameters[0].detach()
+        larger._hold(F.interpolate(before, size=(size, size), mode="bicubic").clamp(0, 1))
+        return larger
+
+
+class Fourier:
+    """Coefficients of a real Fourier transform, each scaled by about 1 / frequency as in natural
+    pictures, of three decorrelated colours (Olah et al. 2017)."""
+
+    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+        noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator)
+        self._hold((_SPREAD * noise).to(device))
+
+    def _hold(self, values: Tensor) -> None:
+        self.size = values.shape[1]
+        self.parameters = [values.requires_grad_()]
+        self._scale = falloff(self.size, _SLOPE).to(values.device)[..., None]
+
+    def picture(self) -> Tensor:
+        spectrum = torch.view_as_complex(self.parameters[0] * self._scale)
+        planes = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") * _GAIN
+        return torch.sigmoid(coloured(planes))[None]
+
+    def settle(self) -> None:
+        """Every value is allowed."""
+
+    def grown(self, size: int) -> Fourier:
+        larger = object.__new__(Fourier)
+        before = self.parameters[0].detach()
+        larger._hold(widened(before, torch.zeros(3, size, size // 2 + 1, 2, device=before.device)))
+        return larger
+
+
+class Phases:
+    """Phases alone; magnitudes are those of natural pictures (MACO: Fel et al. 2023).
+
+    The paper takes the magnitudes from the mean spectrum of ImageNet; ours are 1 / frequency.
+    """
+
+    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+        self._generator = generator
+        self._hold(_phases(size, generator).to(device))
+
+    def _hold(self, values: Tensor) -> None:
+        self.size = values.shape[1]
+        self.parameters = [values.requires_grad_()]
+        magnitude = falloff(self.size)
+        magnitude[0, 0] = 0
+        self._magnitude = magnitude.to(values.device)
+
+    def picture(self) -> Tensor:
+        spectrum = torch.polar(self._magnitude.expand_as(self.parameters[0]), self.parameters[0])
+        planes = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho")
+        planes = planes / planes.std() * _CONTRAST
+        return torch.sigmoid(coloured(planes))[None]
+
+    def settle(self) -> None:
+        """Every value is allowed."""
+
+    def grown(self, size: int) -> Phases:
+        larger = object.__new__(Phases)
+        larger._generator = self._generator
+        before = self.parameters[0].detach()
+        larger._hold(widened(before, _phases(size, self._generator).to(before.device)))
+        return larger
+
+
+CANVASES: dict[str, type[Pixels] | type[Fourier] | type[Phases]] = {
+    "fourier": Fourier,
+    "pixels": Pixels,
+    "maco": Phases,
+}
+
+
+def falloff(size: int, slope: float = 1.0) -> Tensor:
+    """(S, S // 2 + 1): size / frequency ** slope, in cycles per picture and at least 1."""
+    rows = torch.fft.fftfreq(size, 1 / size)[:, None]
+    columns = torch.fft.rfftfreq(size, 1 / size)[None]
+    return size / torch.hypot(rows, columns).clamp(min=1) ** slope
+
+
+def coloured(planes: Tensor) -> Tensor:
+    """Decorrelated planes (3, H, W) as red, green and blue, of about the same strength."""
+    mix = _COLOURS / _COLOURS.norm(dim=0).max() * torch.tensor([1.0, _CHROMA, _CHROMA])
+    return torch.einsum("rc,chw->rhw", mix.to(planes), planes)
+
+
+def widened(small: Tensor, large: Tensor) -> Tensor:
+    """Coefficients (3, S, S // 2 + 1, ...) of a small picture put among those of a larger one."""
+    half = small.shape[1] // 2  # the small picture's highest frequency has no sign: left out
+    large[:, :half, :half] = small[:, :half, :half]
+    large[:, 1 - half :, :half] = small[:, 1 - half :, :half]
+    return large
+
+
+def _phases(size: int, generator: Generator) -> Tensor:
+    return (torch.rand(3, size, size // 2 + 1, generator=generator) * 2 - 1) * torch.pi
