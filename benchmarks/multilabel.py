@@ -1,6 +1,7 @@
 """Do the multi-label networks see what is there, and do their maps point at it?
 
-    python benchmarks/multilabel.py --data DIR [--networks coco80 yolo] [--photos N] [--slow 100]
+    python benchmarks/multilabel.py --data DIR [--networks coco80 yolo] [--photos N]
+                                    [--mapped N] [--slow 100] [--classes] [--thresholds]
 
 DIR: photos and boxes in COCO's form (`instances.json`, `images/`); of photos that name their split,
 those of val2017. For each network: mAP, the mean over classes of the average precision (the mean of
@@ -14,8 +15,9 @@ the network or not):
   and in none of B.
 
 Beside the methods: the centre of the photo and, for YOLOv3-tiny, its best cell. Occlusion is slow
-and runs on the first N photos of --slow. --thresholds instead prints the probability for each class
-that gives the best F1 on the fully annotated train2017 photos, as config.json wants it.
+and runs on the first N photos of --slow, the other methods on the first N of --mapped. --thresholds
+instead prints the probability for each class that gives the best F1 on the fully annotated
+train2017 photos, as config.json wants it.
 """
 
 from __future__ import annotations
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", default=["coco80", "yolo"])
     parser.add_argument("--photos", type=int, help="only the first N")
+    parser.add_argument("--mapped", type=int, help="photos for the maps (mAP always takes all)")
     parser.add_argument("--slow", type=int, default=100, help="photos for occlusion")
     parser.add_argument("--classes", action="store_true", help="print every class's precision")
     parser.add_argument("--thresholds", action="store_true")
@@ -222,7 +225,7 @@ def main() -> None:
         classes = mean_average_precision(items, chances(network, items))
         results[key] = {
             "map": round(float(np.mean(list(classes.values()))), 4),
-            "methods": measure(network, items, args.slow),
+            "methods": measure(network, items[: args.mapped], args.slow),
         }
         table(network.title, results[key], classes)
         if args.classes:

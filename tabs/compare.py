@@ -349,7 +349,8 @@ def rest(
         [parts[name] for name in ("second", "network", "shown")],
         **quiet,
     )
-    parts["drawn"].box(guarded(tab.boxed), None, area, **quiet)
+    # four numbers typed quickly are four boxes, and the last one counts
+    parts["drawn"].box(guarded(tab.boxed), None, area, trigger_mode="multiple", **quiet)
     grid.pick(
         guarded(tab.open),
         [subject.photo, parts["layer"], parts["colours"]],

@@ -78,7 +78,7 @@ def test_targets_may_be_one_or_many_or_left_open(lite0, photo):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"targets": range(6)}, "between one and 7"),
+        ({"targets": range(8)}, "between one and 7"),
         ({"targets": []}, "between one and 7"),
         ({"targets": 1, "against": 1}, "contrasted with itself"),
         ({"layer": "nowhere"}, "no such layer"),
