@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT))
 from explainers import Explanation, Network, Question, ask, load, read  # noqa: E402
 from explainers.api import MOST_TARGETS, find  # noqa: E402
 from explainers.faithfulness import strength  # noqa: E402
+from explainers.models.multilabel import YoloTiny  # noqa: E402
 from explainers.network import View  # noqa: E402
 from training import coco  # noqa: E402
 
@@ -66,7 +67,7 @@ def average_precision(scores: np.ndarray, present: np.ndarray) -> float | None:
 
 def mean_average_precision(items: Sequence[coco.Item], chances: np.ndarray) -> dict[str, float]:
     """Class name -> average precision, for the classes that occur. chances: (photos, classes)."""
-    labels = np.stack([item.labels >= 1 for item in items])
+    labels = np.stack([item.labels for item in items])
     known = np.stack([item.known for item in items])
     found = {}
     for index, name in enumerate(coco.COCO_LABELS):
@@ -152,14 +153,14 @@ def measure(network: Network, items: Sequence[coco.Item], slow: int) -> dict[str
     defined = [m for m in METHODS if find(m).why_not(network) is None]
     tallies: dict[str, Tally] = defaultdict(Tally)
     for number, item in enumerate(items):
-        view = network.prepare(read(item.path), "whole")
-        height, width = coco.read(item.path).shape[:2]
-        scale = np.array([width, height, width, height], np.float32)
+        photo = read(item.path)
+        view = network.prepare(photo, "whole")
+        scale = np.array([photo.width, photo.height] * 2, np.float32)
         boxes = {int(c): item.boxes[item.classes == c] / scale for c in set(item.classes)}
         targets = sorted(boxes)
         for target in targets:
             tallies["centre"].add((0.5, 0.5), target, boxes)
-            if hasattr(network.module, "heads"):
+            if isinstance(network.module, YoloTiny):
                 tallies["best cell"].add(best_cell(network, view, target), target, boxes)
         for method in defined:
             if method in SLOW and number >= slow:
@@ -175,7 +176,7 @@ def measure(network: Network, items: Sequence[coco.Item], slow: int) -> dict[str
 def thresholds(network: Network, items: Sequence[coco.Item]) -> dict[str, float]:
     """For each class the probability with the best F1, drawn to 0.5 where photos are few."""
     found = chances(network, items)
-    labels = np.stack([item.labels >= 1 for item in items])
+    labels = np.stack([item.labels for item in items])
     out = {}
     for index, name in enumerate(coco.COCO_LABELS):
         order = np.argsort(-found[:, index])

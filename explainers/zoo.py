@@ -16,7 +16,7 @@ from typing import Literal
 
 from .errors import ModelError, OptionError
 from .models import hub_ids, weights
-from .models.catalogue import AUTHORS, BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
+from .models.catalogue import BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
 from .network import Network
 from .settings import Settings, from_environment
 
@@ -259,11 +259,9 @@ def _weights(
     """The file with an entry's weights, from wherever it comes. Raises ModelError."""
     if entry.bundled:
         return weights.bundled(entry.title, entry.sha256, entry.package)
-    if entry.key == AUTHORS and Path(settings.coco_vgg).is_file():
-        return Path(settings.coco_vgg)
+    if entry.file:
+        return Path(entry.file)
     repo, filename = entry.repo, entry.filename
-    if entry.key == AUTHORS:
-        repo = settings.coco_vgg
     if entry.shipped:
         repo, filename = settings.weights_repo, f"{entry.shipped}/{filename}"
     source = weights.Source(entry.title, repo, filename, entry.revision, entry.sha256)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from explainers import ExplainError, photo
 from explainers import activations as acts
 from explainers.units.video import LONGEST, Look, side_by_side
 
-from . import courier, html
+from . import courier, html, kept
 from .guard import guarded
-from .maps import _cache
 from .subject import Subject
 
 FIRST = f"A clip of up to {LONGEST} seconds (MP4 or WebM) becomes a video of three pictures."
@@ -36,7 +34,7 @@ class Clip:
         channel = acts.check(network, layer, channel)
         target = network.resolve(targets[0]) if targets else None
         look = Look(network, layer, channel, target)
-        path = Path(tempfile.mkdtemp(dir=_cache())) / "seeing-why.mp4"
+        path = kept.new_file("seeing-why.mp4")
         off, on = gr.Button(interactive=False), gr.Button(interactive=True)
         yield html.progress(0, "starting"), gr.skip(), off, on
         for step in side_by_side(Path(file), path, look):

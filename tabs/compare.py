@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,9 +16,9 @@ from explainers.faithfulness import BASELINES, checked_box
 from explainers.scores import report, sanity
 from explainers.scores.comparison import SORTS, Comparison, applicable
 
-from . import box, html, links, scoreboard
+from . import box, html, kept, links, scoreboard
 from .guard import guarded
-from .maps import DOWNLOAD_JS, _cache, _layer_update, _layers
+from .maps import _layer_update, _layers
 from .scoreboard import Side
 from .subject import EXAMPLES, GONE, WELCOME, Subject, examples
 
@@ -191,9 +189,8 @@ class Compare:
         for _grid, done, what in scoreboard.steps(sides[:1], True):
             yield gr.skip(), html.progress(done, what), gr.skip()
         data = report.build(given[0], sides[0].found, colourmap=given[8])
-        path = Path(tempfile.mkdtemp(dir=_cache())) / "seeing-why-report.zip"
-        path.write_bytes(data)
-        yield str(path), "", gr.Button(interactive=False)
+        file = kept.written("seeing-why-report.zip", data)
+        yield file, "", gr.Button(interactive=False)
 
 
 def _quick(found: Comparison) -> bool:
@@ -363,7 +360,7 @@ def rest(
     reporting = parts["zipped"].click(
         guarded(tab.report), given, [parts["file"], state, cancel], **heavy
     )
-    reporting.success(None, None, None, js=DOWNLOAD_JS.replace("ID", "file-zip"))
+    reporting.success(None, None, None, js=kept.fetched("file-zip"))
     cancel.click(
         lambda: ("", "", gr.Button(interactive=False)), None, [state, parts["progress"], cancel],
         cancels=[working, forgetting, reporting], **quiet,

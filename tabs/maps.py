@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from explainers import (
     METHODS,
@@ -20,7 +17,7 @@ from explainers import (
 )
 from explainers.explanation import to_npz
 
-from . import html
+from . import html, kept
 from .guard import guarded, sentence
 from .sheet import STRENGTH, Look, Sheet
 from .subject import GONE, WELCOME, Subject
@@ -36,13 +33,6 @@ element.addEventListener('click', (event) => {
 });
 """
 OPACITY_JS = "(v) => { document.documentElement.style.setProperty('--heat', v); return []; }"
-DOWNLOAD_JS = """() => {
-  const wait = (n) => {
-    const link = document.querySelector('#ID a[href], #ID[href]') || document.querySelector('#ID');
-    if (link) link.click(); else if (n) setTimeout(() => wait(n - 1), 50);
-  };
-  setTimeout(() => wait(40), 50);
-}"""
 EMPTY = (
     '<div class="maps-empty"><p><b>The maps appear here.</b> Heat marks the places of the photo '
     "that speak for the class; the methods often disagree, which is why they stand side by side."
@@ -148,17 +138,7 @@ class Maps:
             data = sheets.panel(
                 sheet.photo, found, titles=titles, opacity=look.opacity, **look.colours
             )
-        folder = Path(tempfile.mkdtemp(dir=_cache()))
-        path = folder / f"seeing-why.{kind}"
-        path.write_bytes(data)
-        return str(path)
-
-
-def _cache() -> Path:
-    """Gradio's own folder, which it empties of old files by itself."""
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        return kept.written(f"seeing-why.{kind}", data)
 
 
 def build(subject: Subject) -> None:
@@ -253,7 +233,7 @@ def build(subject: Subject) -> None:
             show_progress="minimal",
             show_progress_on=button,
             **quiet,
-        ).success(None, None, None, js=DOWNLOAD_JS.replace("ID", f"file-{kind}"))
+        ).success(None, None, None, js=kept.fetched(f"file-{kind}"))
 
 
 def _layers(network: Any) -> list[tuple[str, str]]:

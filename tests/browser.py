@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -182,3 +183,18 @@ def settled(page: Page) -> None:
 def heats(page: Page) -> list[str]:
     """The maps shown, as the pictures' addresses."""
     return page.eval_on_selector_all(".maps-row img.heat", "all => all.map((i) => i.src)")
+
+
+def usable(page: Page) -> None:
+    """No serious accessibility violation, and nothing wider than the window."""
+    page.wait_for_function(  # colours half way between two others would be judged, too
+        "() => !document.getAnimations().some((a) => a instanceof CSSTransition)"
+    )
+    serious = [
+        (each["id"], [node["html"][:160] for node in each["nodes"]])
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+    root = "document.documentElement"
+    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0

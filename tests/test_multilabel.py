@@ -18,7 +18,9 @@ from explainers.models.coco_labels import COCO_LABELS
 from explainers.models.multilabel import MaxPooledVGG, SpatialHead, SpatialLite, YoloTiny
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo
-from training import coco, coco80
+from training import beliefs, coco, coco80, folding, probe
+from training.coco_imagenet import KIN, RUNS, kin
+from training.views import Photo, view
 
 from .fake_hub import running
 
@@ -147,52 +149,89 @@ def test_average_precision_and_pointing_by_hand() -> None:
 
 
 def test_folding_changes_nothing_and_the_export_fits_the_plain_network() -> None:
-    folded, plain = coco80.new_network(), SpatialLite().eval()
-    plain.load_state_dict(coco80.plain_state(folded))
+    folded, plain = folding.new_network(), SpatialLite().eval()
+    plain.load_state_dict(folding.plain_state(folded))
     x = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.allclose(folded(x), plain(x), atol=1e-4)
         trunk = load("lite0").module.forward_features(x)
         assert torch.allclose(folded.trunk(x), trunk, atol=1e-3)
+        assert torch.equal(coco80.features(folded.trunk, x, 3), folded.trunk(x))
 
 
-def test_cells_in_the_middle_say_the_class_the_rim_says_nothing() -> None:
-    view = coco.Sample(
-        pixels=np.zeros((160, 160, 3), np.uint8),
-        boxes=np.array([[32, 0, 160, 96]], np.float32),
-        classes=np.array([CAT]),
-        scores=np.array([0.7], np.float32),
-        doubtful=np.arange(80) == DOG,
+def test_annotation_overrules_the_teacher_where_there_is_any() -> None:
+    teacher = np.full((80, 6, 6), -4.5, np.float32)
+    teacher[CAT, 0, 0], teacher[DOG, 0, 0], teacher[CUP, 5, 5] = 1.0, 1.0, 3.0
+    known = np.arange(80) != DOG
+    box = np.array([[1, 1, 5, 5]], np.float32) * 16  # its middle: places 2 and 3
+    item = coco.Item(Path("x"), box, np.array([CAT]), known)
+    found = beliefs.annotated(teacher, item, 1 / 16)
+    middle = np.zeros((6, 6), bool)
+    middle[2:4, 2:4] = True
+    assert (found[CAT][middle] == beliefs.PRESENT).all()
+    rim = np.zeros((6, 6), bool)
+    rim[1:5, 1:5] = True
+    assert np.array_equal(found[CAT][rim & ~middle], teacher[CAT][rim & ~middle])
+    assert found[CAT, 0, 0] == beliefs.ABSENT  # outside the box, whatever the teacher says
+    assert found[CUP, 5, 5] == beliefs.ABSENT  # annotated, and not in the photo
+    assert np.array_equal(found[DOG], teacher[DOG])  # nobody annotated dogs
+
+
+def test_beliefs_follow_their_photo_into_a_view() -> None:
+    pixels = np.zeros((208, 416, 3), np.uint8)
+    pixels[48:112, 64:192] = 255
+    known = np.full((80, 13, 26), beliefs.FLOOR, np.float16)
+    known[CAT, 3:7, 4:12] = 2.0  # on the white
+    photo, rng = Photo(pixels, known), np.random.default_rng(0)
+    believed = 0
+    for count in (1, 4) * 8:
+        made, cells = view([photo] * count, 128, rng)
+        white = (made.min(-1) > 150).reshape(4, 32, 4, 32).mean((1, 3))
+        assert (white[cells[CAT] == 2.0] > 0.05).all()
+        assert (cells[CAT][white > 0.9] == 2.0).all()
+        assert (np.delete(cells, CAT, 0) == beliefs.FLOOR).all()
+        believed += (cells[CAT] == 2.0).sum()
+    assert believed > 30
+
+
+def test_the_first_head_follows_the_data_and_where_there_is_little_its_kin() -> None:
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.randn(2, 6, generator=rng)
+    many = torch.randn(200_000, 6, generator=rng)
+    weights, biases = probe.regression(many, many @ truth.T + 1, truth * 3)
+    assert torch.allclose(weights, truth, atol=0.02)
+    assert torch.allclose(biases, torch.ones(2), atol=0.02)
+    few = torch.randn(40, 6, generator=rng)
+    told, _ = probe.regression(few, few @ truth.T, truth * 3)
+    alone, _ = probe.regression(few, few @ truth.T, torch.zeros(2, 6))
+    assert (told - truth).norm() < 0.05 * (alone - truth).norm()
+
+    names = load("lite0").labels
+    assert [names[n] for n in kin("zebra", names)] == ["zebra"]
+    assert len(kin("dog", names)) == 118
+    assert kin("giraffe", names) == []
+    assert all(len(kin(name, names)) > 0 for name in (*KIN, *RUNS))
+    assert {*KIN, *RUNS} <= set(COCO_LABELS)
+
+
+def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    recipe = coco80.Recipe(steps=4, size=64, batch=2)
+    photo = Photo(np.zeros((64, 64, 3), np.uint8), np.full((80, 26, 26), -5.0, np.float16))
+    batch = next(iter(coco80.Views([photo] * 4, recipe, 0)))
+    torch.manual_seed(0)
+    whole = coco80.Training(folding.new_network(), recipe, tmp_path)
+    before = whole.network.trunk.conv_stem.weight.clone()
+    whole.one(*batch)
+    whole.save()
+    again = coco80.Training(folding.new_network(), recipe, tmp_path)
+    again.resume()
+    assert again.step == 1
+    for each in (whole, again):
+        torch.manual_seed(1)
+        assert np.isfinite(each.one(*batch)).all()
+    for one, other in zip(whole.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(whole.network.trunk.conv_stem.weight, before)  # it stays ImageNet's
+    assert not torch.equal(
+        whole.network.trunk.conv_head.weight, whole.average.trunk.conv_head.weight
     )
-    wanted, weight = coco.targets(view, (5, 5), 32)
-    middle = np.zeros((5, 5))
-    middle[1, 2:4] = 0.7
-    outside = np.ones((5, 5))
-    outside[0:3, 1:5] = 0  # the rim says nothing
-    assert np.allclose(wanted[CAT], middle)
-    assert np.array_equal(weight[CAT], np.maximum(outside, middle > 0))
-    assert (weight[DOG] == 0).all()
-    assert wanted.sum() == wanted[CAT].sum()
-
-
-def test_boxes_follow_their_photo_into_a_view() -> None:
-    photo = np.zeros((120, 160, 3), np.uint8)
-    photo[30:60, 40:100] = 255
-    item = coco.Item(
-        Path("x"),
-        np.array([[40, 30, 100, 60]], np.float32),
-        np.array([CAT]),
-        np.ones(1, np.float32),
-        np.ones(80, bool),
-        "x",
-    )
-    rng = np.random.default_rng(0)
-    checked = 0
-    for count in (1, 4) * 6:
-        made = coco.sample([item] * count, [photo] * count, 128, rng)
-        bright = (made.pixels.min(-1) > 150).astype(float)
-        for left, top, right, bottom in made.boxes.round().astype(int):
-            if right - left > 4 and bottom - top > 4:
-                assert bright[top + 2 : bottom - 2, left + 2 : right - 2].mean() > 0.95
-                checked += 1
-    assert checked > 12

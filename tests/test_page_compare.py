@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from explainers import METHODS, load, photo
 from explainers.api import question
 from explainers.scores.comparison import Comparison, applicable
-from tests.browser import ROOT, Server, Visit
+from tests.browser import ROOT, Server, Visit, usable
 from tests.test_page_models import choose, hub, open_server  # noqa: F401  fixtures
 from tests.test_zoo import TINY
 
@@ -42,22 +41,6 @@ def figures(page: Page, method: str) -> dict[str, str]:
 def pick(page: Page, field: str, option: str | re.Pattern[str]) -> None:
     page.locator(f"{field} input").click()
     page.get_by_role("option", name=option).first.click()
-
-
-def usable(page: Page) -> None:
-    """No serious accessibility violation, and nothing wider than the window."""
-    page.wait_for_function(  # colours half way between two others would be judged, too
-        "() => !document.getAnimations().some((a) => a instanceof CSSTransition)"
-    )
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not serious
-    root = "document.documentElement"
-    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
 
 
 def test_scores_are_those_of_python_sorted_boxed_and_reported(visit: Visit) -> None:

@@ -6,10 +6,9 @@ import json
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit
+from tests.browser import Visit, usable
 from tests.test_page import FIRST
 
 TAB = "&tab=patches"
@@ -31,22 +30,6 @@ def lit(page: Page, number: int = 1) -> str:
 
 def words(page: Page) -> str:
     return page.locator(".bag-words").inner_text()
-
-
-def usable(page: Page) -> None:
-    """No serious accessibility violation, and nothing wider than the window."""
-    page.wait_for_function(
-        "() => !document.getAnimations().some((a) => a instanceof CSSTransition)"
-    )
-    found = Axe().run(page).response["violations"]
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not serious
-    root = "document.documentElement"
-    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
 
 
 def type_number(page: Page, selector: str, value: str) -> None:

@@ -6,7 +6,7 @@ Revisions and digests are those of the files on the Hub, so a file that differs 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -32,8 +32,8 @@ class Entry:
     filename, sha256: the weights on the Hub (a digest of None: the one that the Hub announces).
     megabytes: size of that file. remark: what it is good for, in one sentence. bundled: the weights
     come with an installed package, and no Hub is needed; package: the module that carries them.
-    shipped: the folder of weights/ that holds them instead. head: "softmax", one class each photo,
-    or "sigmoid", any number.
+    shipped: the folder of weights/ that holds them instead; file: a checkpoint on this server.
+    head: "softmax", one class each photo, or "sigmoid", any number.
     """
 
     key: str
@@ -51,6 +51,7 @@ class Entry:
     bundled: bool = False
     package: str = ""
     shipped: str = ""
+    file: str = ""
     head: Head = "softmax"
 
     @property
@@ -204,8 +205,14 @@ CATALOGUE: tuple[Entry, ...] = (
 
 
 def offered(settings: Settings) -> tuple[Entry, ...]:
-    """The catalogue, without what this server has no checkpoint of."""
-    return tuple(entry for entry in CATALOGUE if entry.key != AUTHORS or settings.coco_vgg)
+    """The catalogue; the survey's own network where this server has its checkpoint."""
+    where = settings.coco_vgg
+    found = {"file": where} if where and Path(where).is_file() else {"repo": where}
+    return tuple(
+        replace(entry, **found) if entry.key == AUTHORS else entry
+        for entry in CATALOGUE
+        if entry.key != AUTHORS or where
+    )
 
 
 # ImageNet's first names are unique but for these.

@@ -1,0 +1,62 @@
+"""The multi-label network for training: BatchNorm folded away, and back again for shipping."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from explainers import load
+from explainers.models.catalogue import BUNDLED
+from explainers.models.multilabel import SpatialLite
+
+EPSILON = 1e-3  # that BatchNorm adds to the variance in this trunk
+
+
+def new_network() -> SpatialLite:
+    """ImageNet's trunk, folded, under an untrained head."""
+    network = SpatialLite()
+    state = load(BUNDLED).module.state_dict()
+    network.trunk.load_state_dict(
+        {name: value for name, value in state.items() if not name.startswith("classifier.")}
+    )
+    fold(network.trunk)
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+def fold(module: nn.Module) -> nn.Module:
+    """BatchNorm layers become the identity and their convolutions take over, with a bias.
+
+    With frozen statistics the function is the same, and a step costs a fifth less.
+    """
+    names = list(module._modules)
+    for before, after in pairwise(names):
+        conv, norm = module._modules[before], module._modules[after]
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+            with torch.no_grad():
+                conv.weight.mul_(gain[:, None, None, None])
+                conv.bias = nn.Parameter((norm.bias - norm.running_mean * gain).clone())
+            fused = isinstance(norm, BatchNormAct2d)
+            module._modules[after] = nn.Sequential(norm.drop, norm.act) if fused else nn.Identity()
+    for child in module.children():
+        fold(child)
+    return module
+
+
+def plain_state(network: SpatialLite) -> dict[str, Tensor]:
+    """The weights under `SpatialLite`'s own names: each folded BatchNorm becomes one that only adds
+    the bias, so that whoever builds the network from timm can load them."""
+    full, mine = SpatialLite().state_dict(), network.state_dict()
+    norms = {name.rsplit(".", 1)[0] for name in full if name.endswith("running_var")}
+    order = dict.fromkeys(name.rsplit(".", 1)[0] for name in full)
+    biases = [name for name in mine if name.startswith("trunk.") and name.endswith(".bias")]
+    out = {name: mine[name] for name in full if name in mine}
+    for norm, bias in zip([n for n in order if n in norms], biases, strict=True):
+        out[f"{norm}.weight"] = torch.ones_like(mine[bias])
+        out[f"{norm}.bias"] = mine[bias]
+        out[f"{norm}.running_mean"] = torch.zeros_like(mine[bias])
+        out[f"{norm}.running_var"] = torch.full_like(mine[bias], 1 - EPSILON)
+    return {name: value.contiguous() for name, value in out.items()}

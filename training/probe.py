@@ -1,0 +1,91 @@
+"""A head for the multi-label network in closed form, before anything is fine-tuned.
+
+Fine-tuning under a random head spoils a good trunk (Kumar et al. 2022, "Fine-Tuning can Distort
+Pretrained Features"), so the head comes first: ridge regression from the trunk's mean features to
+the logits believed of each photo, shrunk not towards zero but towards the ImageNet classes that are
+kin to the class.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from explainers import Network
+from explainers.models.coco_labels import COCO_LABELS
+from explainers.models.multilabel import SpatialLite
+from training import coco
+from training.coco_imagenet import kin
+from training.progress import progress
+from training.views import STRIDE
+
+MEAN, STD = 0.5, 0.5  # what the bundled trunk was trained with
+SIDE = 320  # the shorter side at which the page shows photos
+RIDGE = 2.0  # penalty for each standardised feature and photo
+CALIBRATED = 200  # photos on which the pooled logits are put level
+
+
+def fitted(pixels: np.ndarray) -> Tensor:
+    """The whole photo (1, 3, H, W) with its shorter side at SIDE, as the page prepares it."""
+    grow = SIDE / min(pixels.shape[:2])
+    tall, wide = (max(round(side * grow / STRIDE), 1) * STRIDE for side in pixels.shape[:2])
+    pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA)
+    x = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 - MEAN) / STD
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def regression(features: Tensor, wanted: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (classes, C) and biases for features (n, C) and logits (n, classes).
+
+    prior (classes, C): a direction for each class, zeros for none; how far to go along it is fitted
+    for each class alone, and what it leaves is fitted by ridge regression.
+    """
+    middle, spread = features.mean(0), features.std(0) + 1e-3
+    x = (features - middle) / spread
+    level = wanted.mean(0)
+    rest = wanted - level
+    start = prior.T * spread[:, None]
+    along = x @ start
+    gain = (rest * along).sum(0) / along.square().sum(0).clamp(min=1e-9)
+    start = start * gain.clamp(min=0)
+    square = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1])
+    weights = start + torch.linalg.solve(square, x.T @ (rest - x @ start))
+    weights = (weights / spread[:, None]).T
+    return weights, level - weights @ middle
+
+
+def kinship(imagenet: Network) -> Tensor:
+    """(80, C): for each COCO class the mean weights of its kin in ImageNet's classifier, less the
+    mean over all classes; zeros where there are none."""
+    rows = imagenet.module.get_classifier().weight.detach()
+    found = [kin(name, imagenet.labels) for name in COCO_LABELS]
+    return torch.stack(
+        [rows[ids].mean(0) - rows.mean(0) if ids else torch.zeros(rows.shape[1]) for ids in found]
+    )
+
+
+@torch.no_grad()
+def fit(
+    network: SpatialLite,
+    items: Sequence[coco.Item],
+    beliefs: Sequence[np.ndarray],
+    imagenet: Network,
+) -> None:
+    """Give the network its head: beliefs are of the photos, (80, h, w) each."""
+    means, start = [], time.perf_counter()
+    for number, item in enumerate(items):
+        means.append(network.trunk(fitted(coco.read(item.path))).mean((2, 3))[0])
+        progress("features", (number + 1) / len(items), start)
+    print()
+    wanted = torch.stack([torch.from_numpy(b.max((1, 2)).astype(np.float32)) for b in beliefs])
+    weights, biases = regression(torch.stack(means), wanted, kinship(imagenet))
+    network.head.cells.weight.copy_(weights[:, :, None, None])
+    network.head.cells.bias.copy_(biases)
+    some = range(0, len(items), max(len(items) // CALIBRATED, 1))
+    pooled = torch.cat([network(fitted(coco.read(items[n].path))) for n in some])
+    network.head.cells.bias.sub_((pooled - wanted[list(some)]).mean(0))
