@@ -266,6 +266,11 @@ class Network:
         above = chances.logit() - torch.tensor(self.thresholds).logit()
         return [int(index) for index in above.argsort(descending=True) if above[index] >= 0]
 
+    @staticmethod
+    def ranked(logits: Tensor, count: int) -> list[int]:
+        """The `count` likeliest classes in logits (classes,), likeliest first."""
+        return [int(index) for index in logits.topk(min(count, len(logits))).indices]
+
     def resolve(self, target: int | str) -> int:
         """The index of a class given by index or name; raises TargetError with near names."""
         if isinstance(target, int | np.integer) and not isinstance(target, bool):

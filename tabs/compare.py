@@ -116,7 +116,7 @@ class Compare:
             return box.EMPTY, gr.skip(), networks
         network = self.subject.zoo.get(key)
         logits = network.recorded(network.prepare(seen, framing), network.last).logits[0]
-        likely = logits.topk(min(OFFERED, len(logits))).indices.tolist()
+        likely = network.ranked(logits, OFFERED)
         names = [network.labels[i] for i in likely if i not in (targets or [])]
         return box.picture(seen), gr.update(choices=names), networks
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from torch import Tensor
 
 from explainers import ExplainError, Network, Photo, Question, photo, render
 from explainers.api import MOST_TARGETS, question
@@ -159,12 +160,15 @@ def _strip() -> str:
     return html.strip(items)
 
 
-def _chips(network: Network, seen: Photo, framing: str, targets: list[int]) -> str:
-    view = network.prepare(seen, framing)
-    chances = network.probabilities(network.recorded(view, network.last).logits.detach()[0])
-    present = network.present(network.recorded(view, network.last).logits[0])
-    best = _ranked(network, seen, framing)[:SHOWN]
-    shown = list(dict.fromkeys([*present, *best, *targets]))
+def _logits(network: Network, seen: Photo, framing: str) -> Tensor:
+    """(classes,) what the network says of a photo."""
+    return network.recorded(network.prepare(seen, framing), network.last).logits[0].detach()
+
+
+def _chips(network: Network, logits: Tensor, targets: list[int]) -> str:
+    chances = network.probabilities(logits)
+    best = network.ranked(logits, SHOWN)
+    shown = list(dict.fromkeys([*network.present(logits), *best, *targets]))
     items = [html.chip(i, network.labels[i], float(chances[i]), i in targets) for i in shown]
     return _chip_list(network, "".join(items))
 
@@ -178,15 +182,15 @@ def _chip_list(network: Network, items: str) -> str:
     )
 
 
-def _ranked(network: Network, seen: Photo, framing: str) -> list[int]:
-    logits = network.recorded(network.prepare(seen, framing), network.last).logits
-    return [int(index) for index in logits[0].topk(min(OFFERED, logits.shape[1])).indices]
-
-
-def _first(network: Network, seen: Photo, framing: str) -> list[int]:
+def _first(network: Network, logits: Tensor) -> list[int]:
     """What to explain before the visitor chooses: all that is present, else the best guess."""
-    logits = network.recorded(network.prepare(seen, framing), network.last).logits[0]
-    return network.present(logits)[:MOST_TARGETS] or _ranked(network, seen, framing)[:1]
+    return network.present(logits)[:MOST_TARGETS] or network.ranked(logits, 1)
+
+
+def _against(network: Network, logits: Tensor) -> Any:
+    """The classes to contrast with, likeliest first, none of them chosen."""
+    choices = [network.labels[i] for i in network.ranked(logits, OFFERED)]
+    return gr.update(choices=choices, value=None)
 
 
 def _named(network: Network) -> list[tuple[str, int]]:
@@ -202,15 +206,15 @@ class Desk:
     def look(self, seen: Photo, key: str, framing: str) -> tuple[Any, ...]:
         """A new photo: classify it and make the first guess the target."""
         network = self.zoo.get(key)
-        ranked = _ranked(network, seen, framing)
-        targets = _first(network, seen, framing)
+        logits = _logits(network, seen, framing)
+        targets = _first(network, logits)
         return (
             seen,
             render.shrink(seen, 960),
             html.notice(ANOTHER),
-            _chips(network, seen, framing, targets),
+            _chips(network, logits, targets),
             gr.update(value=targets, choices=_named(network)),
-            gr.update(choices=[network.labels[i] for i in ranked], value=None),
+            _against(network, logits),
             self.fingerprint(seen, key, targets, None, framing),
         )
 
@@ -259,7 +263,7 @@ class Desk:
             problem = html.notice(ANOTHER) if targets else html.notice("Choose a class to explain.")
         except ExplainError as error:
             problem = html.notice(str(error), "problem")
-        chips = _chips(network, seen, framing, targets)
+        chips = _chips(network, _logits(network, seen, framing), targets)
         return chips, self.fingerprint(seen, key, targets, against, framing), problem
 
     @staticmethod
@@ -275,13 +279,12 @@ class Desk:
         update = gr.update(value=kept) if same else gr.update(value=kept, choices=_named(network))
         if seen is None:
             return key, gr.skip(), update, gr.skip(), gr.skip()
-        ranked = _ranked(network, seen, framing)
+        logits = _logits(network, seen, framing)
         if not kept:
-            kept = _first(network, seen, framing)
+            kept = _first(network, logits)
             update["value"] = kept
-        against = gr.update(choices=[network.labels[i] for i in ranked], value=None)
         asked = self.fingerprint(seen, key, kept, None, framing)
-        return key, _chips(network, seen, framing, kept), update, against, asked
+        return key, _chips(network, logits, kept), update, _against(network, logits), asked
 
 
 def _photo_side() -> tuple[gr.Image, gr.HTML, gr.HTML]:
