@@ -65,9 +65,9 @@ def test_rectangles_are_what_saves_the_work():
     rows, cols = windows(160, 16, 16), windows(128, 16, 16)
     full, exact = engine.work(rows, cols)
     assert exact < full / 2
-    assert all(
-        batch.cut > 3 for batch in engine.batches(engine.spans(0, rows), engine.spans(1, cols))
-    )
+    lots = engine.planner.lots(engine.spans(0, rows), engine.spans(1, cols))
+    assert all(batch.cut > 3 for lot in lots for batch in lot)
+    assert len({batch.cut for lot in lots for batch in lot}) > 1  # they meet on their way
 
 
 class Odd(nn.Module):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -20,45 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..recent import Recent
+from .plan import Batch, Planner, Spans
 from .steps import Step
 from .tape import record
 
 Interval = tuple[int, int]
 
-MEMORY = 320 * 2**20  # bytes of maps that one batch may hold at a time
-WORK = 40e9  # multiply-adds in one batch: half a second on two cores
-TOUCH = 24  # multiply-adds that fit in the time of moving one number
-CALL = 1.5e6  # ... and of calling one operator
-READ = 40  # ... and of reading one weight, Winograd's copies included
-
-
 # Steps hold prepared copies of the weights: those of the last networks serve their next photos.
 _known: Recent[tuple, list[Step | None]] = Recent(2)
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Along one axis, for each value: where each window changes it. lo, hi: (values, windows)."""
-
-    lo: np.ndarray
-    hi: np.ndarray
-    sizes: tuple[int, ...]
-
-    def held(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Starts (values, members) and lengths (values,) of equally long spans around them."""
-        lo, hi = self.lo[:, members], self.hi[:, members]
-        length = np.maximum((hi - lo).max(1), 1)
-        return np.minimum(lo, np.array(self.sizes)[:, None] - length[:, None]), length
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Windows computed together: the rows x the columns, by number; `cut`: see `Incremental`."""
-
-    rows: np.ndarray
-    cols: np.ndarray
-    cut: int
-    macs: float
 
 
 class Incremental:
@@ -86,8 +54,8 @@ class Incremental:
         self._padded: dict[tuple, Tensor] = {}
         self.first_whole = next(i for i, s in enumerate(self.steps) if s and not s.local)
         self.sizes = [tuple(m.shape[2:]) if m.ndim == 4 else (1, 1) for m in self.maps]
-        self.weights = sum(p.numel() for p in module.parameters())
-        self._last_use = {v: i for i, s in enumerate(self.steps) if s for v in s.inputs}
+        self.last_use = {v: i for i, s in enumerate(self.steps) if s for v in s.inputs}
+        self.planner = Planner(self.steps, self.maps, self.first_whole, self.last_use)
         self._describe()
 
     def _follow(self, module: nn.Module, reference: Tensor, again: bool) -> bool:
@@ -156,81 +124,6 @@ class Incremental:
         full = sum(m * h * w for m, (h, w) in zip(macs, self.sizes, strict=True))
         return full * len(rows) * len(cols), float((macs * areas).sum())
 
-    def _costs(self, height: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Estimated cost of each step for one window: on rectangles, and on whole maps."""
-        patch, whole = np.zeros(len(self.steps)), np.zeros(len(self.steps))
-        for i, step in enumerate(self.steps[1:], 1):
-            channels = self.maps[i].shape[1]
-            area, full = height[i] * width[i], self.sizes[i][0] * self.sizes[i][1]
-            patch[i] = (step.macs + TOUCH * channels) * area
-            whole[i] = (step.macs + TOUCH * channels) * full
-            for v in step.inputs:
-                reads = (height[i] - 1) * step.stride[0] + step.reach[0] + 1
-                reads *= (width[i] - 1) * step.stride[1] + step.reach[1] + 1
-                if reads > height[v] * width[v]:
-                    patch[i] += 2 * TOUCH * reads * self.maps[v].shape[1]
-        return patch, whole
-
-    def _cut(self, height: np.ndarray, width: np.ndarray) -> tuple[int, float]:
-        """The cheapest step to go over to whole maps at, and the cost for one window."""
-        patch, whole = self._costs(height, width)
-        paste = np.zeros(len(self.steps) + 1)
-        for v, last in self._last_use.items():
-            paste[v + 1 : last + 1] += TOUCH * self.maps[v].numel()
-        stop = self.first_whole
-        totals = np.cumsum(patch)[:stop] + (whole.sum() - np.cumsum(whole)[:stop])
-        totals = totals + paste[1 : stop + 1]
-        best = int(totals.argmin())
-        return best + 1, float(totals[best])
-
-    def _bytes(self, height: np.ndarray, width: np.ndarray, cut: int) -> float:
-        """The most that one window's maps take at any time."""
-        most, alive = 0, {0: 4 * self.maps[0].shape[1] * height[0] * width[0]}
-        for i, step in enumerate(self.steps[1:], 1):
-            if i == cut:
-                alive = {v: 4 * self.maps[v].numel() for v in alive}
-            context = 0
-            if i < cut:
-                reads = ((height[i] - 1) * step.stride[0] + step.reach[0] + 1) * (
-                    (width[i] - 1) * step.stride[1] + step.reach[1] + 1
-                )
-                context = 4 * reads * sum(self.maps[v].shape[1] for v in step.inputs)
-                alive[i] = 4 * self.maps[i].shape[1] * height[i] * width[i]
-            else:
-                alive[i] = 4 * self.maps[i].numel()
-            most = max(most, sum(alive.values()) + context)
-            alive = {v: b for v, b in alive.items() if self._last_use.get(v, 0) > i}
-        return float(most)
-
-    # --- which windows go together -------------------------------------------------------------
-
-    def batches(self, rows: Spans, cols: Spans) -> list[Batch]:
-        """The cheapest division into batches of equal rectangles, by estimated cost."""
-        best, least = [], float("inf")
-        fixed = CALL * len(self.steps) + READ * self.weights
-        for bins in range(1, 8):
-            plan = self._divide(_bins(rows, bins), _bins(cols, bins), rows, cols)
-            cost = sum(batch.macs for batch in plan) + len(plan) * fixed
-            if cost < least:
-                best, least = plan, cost
-        return best
-
-    def _divide(self, row_bins, col_bins, rows: Spans, cols: Spans) -> list[Batch]:
-        plan = []
-        for r in row_bins:
-            height = rows.held(r)[1]
-            for c in col_bins:
-                width = cols.held(c)[1]
-                cut, cost = self._cut(height, width)
-                room = min(MEMORY / self._bytes(height, width, cut), WORK / cost)
-                across = max(1, min(len(c), int(room / len(r)) or int(room)))
-                down = max(1, min(len(r), int(room / across)))
-                for some_rows in np.array_split(r, -(-len(r) // down)):
-                    for some_cols in np.array_split(c, -(-len(c) // across)):
-                        macs = cost * len(some_rows) * len(some_cols)
-                        plan.append(Batch(some_rows, some_cols, cut, macs))
-        return plan
-
     # --- the work ------------------------------------------------------------------------------
 
     def scores(
@@ -242,10 +135,15 @@ class Incremental:
         they are and their logits (rows, columns, classes).
         """
         spans = self.spans(0, rows), self.spans(1, cols)
-        for batch in self.batches(*spans):
+        for lot in self.planner.lots(*spans):
             with torch.no_grad():
-                logits = _Run(self, batch, spans).logits(baseline)
-            yield batch, logits.unflatten(0, (len(batch.rows), len(batch.cols))).float()
+                found = _run([_Patches(self, batch, spans, baseline) for batch in lot], self)
+            for batch, logits in found:
+                yield batch, logits.unflatten(0, (len(batch.rows), len(batch.cols))).float()
+
+    def alive(self, values: dict[int, Tensor], step: int) -> dict[int, Tensor]:
+        """Those values that are read after a step, and its own."""
+        return {v: t for v, t in values.items() if self.last_use.get(v, step) > step or v == step}
 
     def padded(self, value: int, before=(0, 0), after=(0, 0), fill: float = 0.0) -> Tensor:
         """The unmuted photo's map as (H, W, C), padded; kept, since every batch reads it."""
@@ -257,10 +155,12 @@ class Incremental:
         return self._padded[key]
 
 
-class _Run:
+class _Patches:
     """One batch on its way through the network; patches are (rows, columns, h, w, C)."""
 
-    def __init__(self, engine: Incremental, batch: Batch, spans: tuple[Spans, Spans]) -> None:
+    def __init__(
+        self, engine: Incremental, batch: Batch, spans: tuple[Spans, Spans], baseline: Tensor
+    ) -> None:
         self.engine, self.batch = engine, batch
         members = batch.rows, batch.cols
         (self.top, self.height), (self.left, self.width) = (
@@ -269,23 +169,18 @@ class _Run:
         )
         self.true = [(s.lo[0][m], s.hi[0][m]) for s, m in zip(spans, members, strict=True)]
         self.shape = (len(batch.rows), len(batch.cols))
+        self.values: dict[int, Tensor] = {0: self._muted(baseline)}
 
-    def logits(self, baseline: Tensor) -> Tensor:
-        """(windows, classes), row by row."""
-        engine, cut = self.engine, self.batch.cut
-        values: dict[int, Tensor] = {0: self._muted(baseline)}
-        for i, step in enumerate(engine.steps[1:], 1):
-            if i == cut:
-                values = {v: self._pasted(v, patch) for v, patch in values.items()}
-            if i < cut:
-                contexts = [_nchw(self._context(step, i, v, values[v])) for v in step.inputs]
-                out = _finish(step, step.patch(contexts))
-                del contexts
-                values[i] = _nhwc(out, self.shape)
-            else:
-                values[i] = _finish(step, step.run([values[v] for v in step.inputs]))
-            values = {v: t for v, t in values.items() if engine._last_use.get(v, i) > i or v == i}
-        return values[len(engine.steps) - 1]
+    def advance(self, i: int) -> None:
+        """One step on."""
+        step, values = self.engine.steps[i], self.values
+        contexts = [_nchw(self._context(step, i, v, values[v])) for v in step.inputs]
+        out = _finish(step, step.patch(contexts))
+        self.values = self.engine.alive({**values, i: _nhwc(out, self.shape)}, i)
+
+    def whole(self) -> dict[int, Tensor]:
+        """The patches pasted into the photo's own maps: values (windows, C, H, W)."""
+        return {v: self._pasted(v, patch) for v, patch in self.values.items()}
 
     def _muted(self, baseline: Tensor) -> Tensor:
         """The muted windows: what is held of the photo, with the baseline inside each window."""
@@ -331,11 +226,31 @@ class _Run:
         return _nchw(full)
 
 
-def _bins(spans: Spans, count: int) -> list[np.ndarray]:
-    """Windows in at most `count` lots of like size (those at the border have less to change)."""
-    extent = (spans.hi - spans.lo) / np.array(spans.sizes)[:, None]
-    order = extent.sum(0).argsort(kind="stable")
-    return [np.sort(lot) for lot in np.array_split(order, min(count, len(order)))]
+def _run(lot: list[_Patches], engine: Incremental) -> list[tuple[Batch, Tensor]]:
+    """Each batch with its logits (windows, classes), row by row.
+
+    A batch goes on alone, on rectangles, up to its cut; from there all run together.
+    """
+    together: dict[int, Tensor] = {}
+    for i, step in enumerate(engine.steps[1:], 1):
+        if arrived := [patches.whole() for patches in lot if patches.batch.cut == i]:
+            parts = [together, *arrived] if together else arrived
+            together = {v: _cat([p[v] for p in parts]) for v in arrived[0]}
+        for patches in lot:
+            if patches.batch.cut > i:
+                patches.advance(i)
+        if together:
+            together[i] = _finish(step, step.run([together[v] for v in step.inputs]))
+            together = engine.alive(together, i)
+    batches = [patches.batch for patches in lot]  # in the order of their cuts
+    logits = together[len(engine.steps) - 1]
+    return list(
+        zip(batches, logits.split([len(b.rows) * len(b.cols) for b in batches]), strict=True)
+    )
+
+
+def _cat(maps: list[Tensor]) -> Tensor:
+    return torch.cat(maps) if len(maps) > 1 else maps[0]
 
 
 def _gather(source: Tensor, rows, cols) -> Tensor:
