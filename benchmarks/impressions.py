@@ -225,6 +225,8 @@ def main() -> None:
         print(f"{preset}, {variant}", file=sys.stderr, flush=True)
         rows, kept = drawings(network, second, knobs, variant == "driven", names, clock)
         found.setdefault(preset, {})[variant] = means(rows)
+        # an hour's run that is stopped has said what it found
+        print(json.dumps({preset: {variant: found[preset][variant]}}), file=sys.stderr, flush=True)
         if chosen.sheets:
             save_sheet(chosen.sheets / f"impressions-{preset}-{variant}.jpg", kept)
 

@@ -1,7 +1,7 @@
 """Do the multi-label networks see what is there, and do their maps point at it?
 
     python benchmarks/multilabel.py --data DIR [--networks coco80 yolo] [--photos N]
-                                    [--mapped N] [--slow 100] [--classes] [--thresholds]
+                                    [--mapped N] [--slow 100] [--classes]
 
 DIR: photos and boxes in COCO's form (`instances.json`, `images/`); of photos that name their split,
 those of val2017. For each network: mAP, the mean over classes of the average precision (the mean of
@@ -15,9 +15,7 @@ the network or not):
   and in none of B.
 
 Beside the methods: the centre of the photo and, for YOLOv3-tiny, its best cell. Occlusion is slow
-and runs on the first N photos of --slow, the other methods on the first N of --mapped. --thresholds
-instead prints the probability for each class that gives the best F1 on the fully annotated
-train2017 photos, as config.json wants it.
+and runs on the first N photos of --slow, the other methods on the first N of --mapped.
 """
 
 from __future__ import annotations
@@ -173,36 +171,16 @@ def measure(network: Network, items: Sequence[coco.Item], slow: int) -> dict[str
     return {method: tally.means() for method, tally in tallies.items()}
 
 
-def thresholds(network: Network, items: Sequence[coco.Item]) -> dict[str, float]:
-    """For each class the probability with the best F1, drawn to 0.5 where photos are few."""
-    found = chances(network, items)
-    labels = np.stack([item.labels for item in items])
-    out = {}
-    for index, name in enumerate(coco.COCO_LABELS):
-        order = np.argsort(-found[:, index])
-        hits = np.cumsum(labels[order, index])
-        total = max(int(labels[:, index].sum()), 1)
-        f1 = 2 * hits / (np.arange(1, len(hits) + 1) + total)
-        best = int(f1.argmax())
-        edge = found[order[best : best + 2], index].mean()
-        out[name] = round(float((total * edge + 10 * GLOBAL) / (total + 10)), 3)
-    return out
-
-
-GLOBAL = 0.4
-
-
 def progress(what: str, number: int, items: Sequence[Any]) -> None:
     if number % 20 == 0 or number + 1 == len(items):
         print(f"\r{what}: {number + 1} of {len(items)} photos", end="", file=sys.stderr, flush=True)
 
 
-def table(title: str, result: dict[str, Any], classes: dict[str, float]) -> None:
-    print(f"\n{title}: mAP {result['map']:.3f} over {len(classes)} classes")
-    print(f"  {'':16}" + "".join(f"{name:>16}" for name in MEASURES))
-    for method, values in result["methods"].items():
+def table(methods: dict[str, dict[str, float]]) -> None:
+    print(f"\n  {'':16}" + "".join(f"{name:>16}" for name in MEASURES))
+    for method, values in methods.items():
         cells = (f"{values[m]:16.3f}" if m in values else f"{'—':>16}" for m in MEASURES)
-        print(f"  {method:16}" + "".join(cells))
+        print(f"  {method:16}" + "".join(cells), flush=True)
 
 
 def main() -> None:
@@ -213,22 +191,16 @@ def main() -> None:
     parser.add_argument("--mapped", type=int, help="photos for the maps (mAP always takes all)")
     parser.add_argument("--slow", type=int, default=100, help="photos for occlusion")
     parser.add_argument("--classes", action="store_true", help="print every class's precision")
-    parser.add_argument("--thresholds", action="store_true")
     args = parser.parse_args()
-    if args.thresholds:
-        items = coco.load(args.data, "train2017", full=True)[: args.photos]
-        print(json.dumps({k: thresholds(load(k), items) for k in args.networks}))
-        return
     items = (coco.load(args.data, "val2017") or coco.load(args.data))[: args.photos]
     results = {}
     for key in args.networks:
         network = load(key)
         classes = mean_average_precision(items, chances(network, items))
-        results[key] = {
-            "map": round(float(np.mean(list(classes.values()))), 4),
-            "methods": measure(network, items[: args.mapped], args.slow),
-        }
-        table(network.title, results[key], classes)
+        value = round(float(np.mean(list(classes.values()))), 4)
+        print(f"\n{network.title}: mAP {value} over {len(classes)} classes", flush=True)
+        results[key] = {"map": value, "methods": measure(network, items[: args.mapped], args.slow)}
+        table(results[key]["methods"])
         if args.classes:
             print(json.dumps({name: round(value, 3) for name, value in classes.items()}))
     print(json.dumps({key: {"map": r["map"], **r["methods"]} for key, r in results.items()}))

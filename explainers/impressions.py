@@ -43,7 +43,7 @@ TRIES = 16  # transformations that the check averages over
 PRESETS: dict[str, Knobs] = {
     "quick": Knobs(steps=200),
     "good": Knobs(steps=400, tv=0.15, grey=0.1),
-    "best": Knobs(steps=1000, tv=0.15, grey=0.1, crops=2),
+    "best": Knobs(steps=600, tv=0.15, grey=0.1, crops=2),
 }
 
 

@@ -42,7 +42,7 @@ DRIVEN = {"plain": (False,), "driven": (True,), "both": (False, True)}
 PRESET = {
     "quick": "Quick (about 10 s)",
     "good": "Good (about 20 s)",
-    "best": "Best (about 2 min)",
+    "best": "Best (about 1 min)",
 }
 CANVAS = {"fourier": "Fourier waves", "pixels": "Pixels", "maco": "Fourier phases only (MACO)"}
 SUGGESTED = (

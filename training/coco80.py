@@ -6,7 +6,9 @@ Learns from train2017 photos alone: from annotation where there is any, from a t
 where there is none (`beliefs.py`). First the head, in closed form (`probe.py`); then head and trunk
 on random views, half of them mosaics of four photos (`views.py`): each cell's logits should be
 those believed of it, the pooled ones those of the surest cell. The early, general part of the trunk
-stays as ImageNet left it. A checkpoint is kept in RUN every few minutes, and a run that was
+stays as ImageNet left it. In the end the weights go part of the way back to where they started
+(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): less of what was learned by heart,
+more of what ImageNet knew. A checkpoint is kept in RUN every few minutes, and a run that was
 interrupted goes on from there. RUN/model.safetensors is what `weights/coco80-lite0` ships.
 """
 
@@ -56,6 +58,7 @@ class Recipe:
     cells: float = 3.0  # weight of the loss over the cells, beside that over pooled logits
     dropout: float = 0.15
     average: float = 0.997  # of the weights over the steps
+    back: float = 0.3  # of the way to where the weights started, in the end
     seed: int = 0
 
 
@@ -101,7 +104,7 @@ def loss(
     x = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
     maps = features(network.trunk, x.contiguous(memory_format=torch.channels_last), recipe.frozen)
     cells = network.head.cells(F.dropout(maps, recipe.dropout))
-    pooled = apart(network.head.pool(cells), wanted.amax((2, 3)))
+    pooled = apart(network.head.peak(cells), wanted.amax((2, 3)))
     return pooled.sum(1).mean(), apart(cells, wanted).sum(1).mean()
 
 
@@ -131,11 +134,6 @@ class Training:
             state[name] = getattr(self, name).state_dict()
         torch.save(state, self.out / "state.new")
         (self.out / "state.new").replace(self.out / "state.pt")
-        tensors = {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in plain_state(self.average).items()
-        }
-        save_file(tensors, self.out / "model.safetensors")
 
     def one(self, pixels: Tensor, wanted: Tensor) -> tuple[float, float]:
         """A step; the two losses."""
@@ -174,6 +172,21 @@ class Training:
         self.save()
 
 
+@torch.no_grad()
+def export(training: Training, items: Sequence[coco.Item], believed: Sequence[np.ndarray]) -> None:
+    """Go part of the way back, put the logits level, and write half-precision weights."""
+    network, start = training.average, new_network()
+    start.load_state_dict(torch.load(training.out / "start.pt", weights_only=True))
+    for value, first in zip(network.parameters(), start.parameters(), strict=True):
+        value.lerp_(first, training.recipe.back)
+    probe.level(network, items, believed, network.head.pool)
+    tensors = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in plain_state(network).items()
+    }
+    save_file(tensors, training.out / "model.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -197,10 +210,11 @@ def main() -> None:
     else:
         probe.fit(network, items, believed, load(BUNDLED))
         training.average.load_state_dict(network.state_dict())
+        torch.save(network.state_dict(), args.out / "start.pt")
         training.save()
-    training.run(
-        [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
-    )
+    photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
+    training.run(photos)
+    export(training, items, believed)
 
 
 if __name__ == "__main__":

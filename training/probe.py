@@ -9,7 +9,7 @@ kin to the class.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from training.views import STRIDE
 MEAN, STD = 0.5, 0.5  # what the bundled trunk was trained with
 SIDE = 320  # the shorter side at which the page shows photos
 RIDGE = 2.0  # penalty for each standardised feature and photo
-CALIBRATED = 200  # photos on which the pooled logits are put level
+LEVELLED = 200  # photos on which pooled logits are put level with what is believed
 
 
 def fitted(pixels: np.ndarray) -> Tensor:
@@ -86,6 +86,21 @@ def fit(
     weights, biases = regression(torch.stack(means), wanted, kinship(imagenet))
     network.head.cells.weight.copy_(weights[:, :, None, None])
     network.head.cells.bias.copy_(biases)
-    some = range(0, len(items), max(len(items) // CALIBRATED, 1))
-    pooled = torch.cat([network(fitted(coco.read(items[n].path))) for n in some])
-    network.head.cells.bias.sub_((pooled - wanted[list(some)]).mean(0))
+    level(network, items, beliefs, network.head.peak)
+
+
+@torch.no_grad()
+def level(
+    network: SpatialLite,
+    items: Sequence[coco.Item],
+    beliefs: Sequence[np.ndarray],
+    pool: Callable[[Tensor], Tensor],
+) -> None:
+    """Shift each class's bias so that its pooled logit is right on average."""
+    some = range(0, len(items), max(len(items) // LEVELLED, 1))
+    off = [
+        pool(network.head.cells(network.trunk(fitted(coco.read(items[n].path)))))[0]
+        - torch.from_numpy(beliefs[n].max((1, 2)).astype(np.float32))
+        for n in some
+    ]
+    network.head.cells.bias.sub_(torch.stack(off).mean(0))

@@ -22,9 +22,11 @@ ANCHORS = {32: ((81, 82), (135, 169), (344, 319)), 16: ((23, 27), (37, 58), (81,
 class SpatialHead(nn.Module):
     """A 1 x 1 convolution to one logit per class and cell, pooled so that place matters.
 
-    The pool is the log of the sum of exponentials: its gradient is a softmax over the cells, which
-    sums to one. Grad-CAM times the number of cells is therefore the class's cell logits less their
-    bias: CAM (Zhou et al. 2016) is exact here, as it is behind a global average.
+    The pool is half the cells' average and half their peak, the log of the sum of exponentials: a
+    class may speak from one place, or a little from everywhere. The peak's gradient is a softmax
+    over the cells; so the pool's gradient sums to one, and Grad-CAM times the number of cells is
+    the class's cell logits less their bias: CAM (Zhou et al. 2016) is exact here, as it is behind a
+    global average.
     """
 
     def __init__(self, channels: int, classes: int, sharpness: float = 2.0) -> None:
@@ -38,6 +40,10 @@ class SpatialHead(nn.Module):
 
     def pool(self, cells: Tensor) -> Tensor:
         """Cell logits (N, classes, h, w) -> (N, classes)."""
+        return (self.peak(cells) + cells.mean((2, 3))) / 2
+
+    def peak(self, cells: Tensor) -> Tensor:
+        """Cell logits (N, classes, h, w) -> (N, classes), mostly the surest cell's."""
         return (self.sharpness * cells).flatten(2).logsumexp(-1) / self.sharpness
 
 
