@@ -136,7 +136,7 @@ class Links:
         network, wanted = self._network(query.get("model"))
         framing = "crop" if query.get("framing") == "crop" else "whole"
         kept[:2] = network.key, wanted
-        if wanted != network.key:
+        if "model" in query:  # its state and remark, and it is put to use when it is there
             kept[2] = gr.Timer(active=True)
         kept[3] = framing
         seen = self._example(query.get("example"))
