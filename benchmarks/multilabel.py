@@ -1,7 +1,7 @@
 """Do the multi-label networks see what is there, and do their maps point at it?
 
     python benchmarks/multilabel.py --data DIR [--networks coco80 yolo] [--photos N]
-                                    [--mapped N] [--slow 100] [--classes]
+                                    [--mapped N] [--slow 100] [--methods cam …] [--classes]
 
 DIR: photos and boxes in COCO's form (`instances.json`, `images/`); of photos that name their split,
 those of val2017. For each network: mAP, the mean over classes of the average precision (the mean of
@@ -146,9 +146,11 @@ def chances(network: Network, items: Sequence[coco.Item]) -> np.ndarray:
     return torch.stack(rows).numpy()
 
 
-def measure(network: Network, items: Sequence[coco.Item], slow: int) -> dict[str, dict]:
+def measure(
+    network: Network, items: Sequence[coco.Item], slow: int, methods: Sequence[str]
+) -> dict[str, dict]:
     """Method -> measure -> value."""
-    defined = [m for m in METHODS if find(m).why_not(network) is None]
+    defined = [m for m in methods if find(m).why_not(network) is None]
     tallies: dict[str, Tally] = defaultdict(Tally)
     for number, item in enumerate(items):
         photo = read(item.path)
@@ -190,6 +192,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, help="only the first N")
     parser.add_argument("--mapped", type=int, help="photos for the maps (mAP always takes all)")
     parser.add_argument("--slow", type=int, default=100, help="photos for occlusion")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--classes", action="store_true", help="print every class's precision")
     args = parser.parse_args()
     items = (coco.load(args.data, "val2017") or coco.load(args.data))[: args.photos]
@@ -199,7 +202,10 @@ def main() -> None:
         classes = mean_average_precision(items, chances(network, items))
         value = round(float(np.mean(list(classes.values()))), 4)
         print(f"\n{network.title}: mAP {value} over {len(classes)} classes", flush=True)
-        results[key] = {"map": value, "methods": measure(network, items[: args.mapped], args.slow)}
+        results[key] = {
+            "map": value,
+            "methods": measure(network, items[: args.mapped], args.slow, args.methods),
+        }
         table(results[key]["methods"])
         if args.classes:
             print(json.dumps({name: round(value, 3) for name, value in classes.items()}))

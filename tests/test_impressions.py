@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from explainers import impressions
+from explainers import impressions, load
 from explainers.drawing import goals, masks, priors, shaking
 from explainers.drawing.images import CANVASES, falloff
 from explainers.drawing.knobs import Knobs
 from explainers.errors import ExplainError, OptionError, TargetError
+from explainers.models import folding
 from tests import nets
 
 CALM = {"jitter": 0, "rotation": 0, "scale": 0, "colour": 0, "noise": 0, "tv": 0, "grey": 0}
@@ -362,3 +364,30 @@ def test_what_cannot_be_drawn_is_said(resnet18):
         next(impressions.draw(resnet18, [of(resnet18)] * 7, SMALL))
     with pytest.raises(OptionError, match="too long"):
         next(impressions.draw(resnet18, [of(resnet18)] * 6, Knobs(steps=3000, size=384, crops=8)))
+
+
+class Swapped(nn.Module):
+    """Its BatchNorm is defined behind the convolution, and works before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+        self.norm.running_mean += 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.norm(x)).mean((2, 3))
+
+
+def test_drawing_goes_through_a_folded_copy_of_the_same_function() -> None:
+    network = load("lite0")
+    copy = folding.folded(network.module, network.size)
+    assert copy is not network.module
+    assert folding.folded(network.module, network.size) is copy
+    assert not [part for part in copy.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert [part for part in network.module.modules() if isinstance(part, nn.BatchNorm2d)]
+    x = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        logits = network.module(x)
+        assert (copy(x) - logits).abs().max() < 1e-4 * (logits.max() - logits.min())
+    for same in (Swapped().eval(), nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten())):
+        assert folding.folded(same, 8) is same

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
-from timm.layers import BatchNormAct2d
-from torch import Tensor, nn
+from torch import Tensor
 
 from explainers import load
 from explainers.models.catalogue import BUNDLED
+from explainers.models.folding import fold
 from explainers.models.multilabel import SpatialLite
 
 EPSILON = 1e-3  # that BatchNorm adds to the variance in this trunk
@@ -24,26 +22,6 @@ def new_network() -> SpatialLite:
     )
     fold(network.trunk)
     return network.eval().to(memory_format=torch.channels_last)
-
-
-def fold(module: nn.Module) -> nn.Module:
-    """BatchNorm layers become the identity and their convolutions take over, with a bias.
-
-    With frozen statistics the function is the same, and a step costs a fifth less.
-    """
-    names = list(module._modules)
-    for before, after in pairwise(names):
-        conv, norm = module._modules[before], module._modules[after]
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-            with torch.no_grad():
-                conv.weight.mul_(gain[:, None, None, None])
-                conv.bias = nn.Parameter((norm.bias - norm.running_mean * gain).clone())
-            fused = isinstance(norm, BatchNormAct2d)
-            module._modules[after] = nn.Sequential(norm.drop, norm.act) if fused else nn.Identity()
-    for child in module.children():
-        fold(child)
-    return module
 
 
 def plain_state(network: SpatialLite) -> dict[str, Tensor]:

@@ -27,8 +27,12 @@ class Classes:
     def reach(self, network: Network, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
         """(N,) what is driven up, and the pass; options as of `Network.record`."""
         recording = network.record(x, **options)
+        return self.score(recording.logits), recording
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Logits (N, classes) -> (N,) what is driven up."""
         pairs = zip(self.targets, self.weights, strict=True)
-        return sum(weight * recording.logits[:, target] for target, weight in pairs), recording
+        return sum(weight * logits[:, target] for target, weight in pairs)
 
     def title(self, network: Network) -> str:
         names = [network.labels[target] for target in self.targets]

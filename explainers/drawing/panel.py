@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..models.folding import folded
 from ..network import Network
 from . import masks, shaking
-from .goals import Goal
+from .goals import Classes, Goal
 from .images import CANVASES, Canvas
 from .knobs import Knobs
 from .priors import BatchNormPrior, total_variation
@@ -95,13 +96,18 @@ class Panel:
 
     def _uphill(self, x: Tensor) -> Tensor:
         """The gradient of the loss at the shaken copies, of mean size one."""
-        knobs, prior = self.knobs, BatchNormPrior(self.knobs.every, self.taken % self.knobs.every)
-        with prior if knobs.statistics else nullcontext():
-            score, recording = self.goal.reach(self.network, x, inputs=True)
-        loss = -score.mean()
-        if (apart := prior.value()) is not None:
-            loss = loss + knobs.statistics * apart
-        gradient = torch.autograd.grad(loss, recording.inputs)[0]
+        knobs, inputs = self.knobs, x.detach().requires_grad_()
+        if isinstance(self.goal, Classes) and not knobs.statistics:
+            module = folded(self.network.module, self.network.size)
+            loss = -self.goal.score(module(inputs)).mean()
+        else:
+            prior = BatchNormPrior(knobs.every, self.taken % knobs.every)
+            with prior if knobs.statistics else nullcontext():
+                score, recording = self.goal.reach(self.network, x, inputs=True)
+            loss, inputs = -score.mean(), recording.inputs
+            if (apart := prior.value()) is not None:
+                loss = loss + knobs.statistics * apart
+        gradient = torch.autograd.grad(loss, inputs)[0]
         return gradient / gradient.abs().mean().clamp(min=1e-12) / len(x)
 
     def _inside(self, pixels: Tensor, gradient: Tensor) -> Tensor:
