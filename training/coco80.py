@@ -47,7 +47,7 @@ KEEP_EVERY = 180.0  # seconds between checkpoints
 class Recipe:
     """How to train; written beside the weights."""
 
-    steps: int = 1600
+    steps: int = 1500
     size: int = 320
     batch: int = 16
     rate: float = 2e-4

@@ -1,6 +1,6 @@
 """For each class the probability from which on the page calls it present.
 
-    python -m training.thresholds --data DIR --run RUN [--every 3]
+    python -m training.thresholds --data DIR --run RUN [--every 4]
 
 RUN holds `teacher.npz`, which `training.coco80` left. Over the train2017 photos, the threshold that
 agrees best (F1) with what is annotated or, where nobody annotated, with the teacher. Photos with
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=3, help="of so many photos, one")
+    parser.add_argument("--every", type=int, default=4, help="of so many photos, one")
     args = parser.parse_args()
     network = load("coco80")
     items = coco.load(args.data, "train2017", full=False)[:: args.every]
