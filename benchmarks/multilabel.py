@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -41,6 +41,7 @@ from explainers.faithfulness import strength  # noqa: E402
 from explainers.models.multilabel import YoloTiny  # noqa: E402
 from explainers.network import View  # noqa: E402
 from training import coco  # noqa: E402
+from training.progress import progress  # noqa: E402
 
 METHODS: dict[str, dict[str, Any]] = {
     "cam": {},
@@ -137,26 +138,16 @@ def maps(network: Network, view: View, targets: list[int], method: str) -> Itera
         yield from ((target, last, row) for row, target in enumerate(some))
 
 
-def chances(network: Network, items: Sequence[coco.Item]) -> np.ndarray:
-    rows: list[Tensor] = []
-    for number, item in enumerate(items):
-        view = network.prepare(read(item.path), "whole")
-        rows.append(network.probabilities(network.logits(view.tensor))[0].cpu())
-        progress(f"{network.title}, mAP", number, items)
-    return torch.stack(rows).numpy()
-
-
 def measure(
     network: Network, items: Sequence[coco.Item], slow: int, methods: Sequence[str]
 ) -> dict[str, dict]:
     """Method -> measure -> value."""
     defined = [m for m in methods if find(m).why_not(network) is None]
-    tallies: dict[str, Tally] = defaultdict(Tally)
+    tallies, start = defaultdict(Tally), time.perf_counter()
     for number, item in enumerate(items):
-        photo = read(item.path)
-        view = network.prepare(photo, "whole")
-        scale = np.array([photo.width, photo.height] * 2, np.float32)
-        boxes = {int(c): item.boxes[item.classes == c] / scale for c in set(item.classes)}
+        view = network.prepare(read(item.path), "whole")
+        relative = item.boxes / np.tile(item.size, 2)
+        boxes = {int(c): relative[item.classes == c] for c in set(item.classes)}
         targets = sorted(boxes)
         for target in targets:
             tallies["centre"].add((0.5, 0.5), target, boxes)
@@ -169,13 +160,8 @@ def measure(
                 tallies[method].add(explanation.peak(row), target, boxes)
                 share = energy(explanation, row, boxes[target])
                 tallies[method].values["energy"] += [] if share is None else [share]
-        progress(f"{network.title}, maps", number, items)
+        progress(f"{network.title}, maps", (number + 1) / len(items), start)
     return {method: tally.means() for method, tally in tallies.items()}
-
-
-def progress(what: str, number: int, items: Sequence[Any]) -> None:
-    if number % 20 == 0 or number + 1 == len(items):
-        print(f"\r{what}: {number + 1} of {len(items)} photos", end="", file=sys.stderr, flush=True)
 
 
 def table(methods: dict[str, dict[str, float]]) -> None:
@@ -199,7 +185,7 @@ def main() -> None:
     results = {}
     for key in args.networks:
         network = load(key)
-        classes = mean_average_precision(items, chances(network, items))
+        classes = mean_average_precision(items, coco.chances(network, items))
         value = round(float(np.mean(list(classes.values()))), 4)
         print(f"\n{network.title}: mAP {value} over {len(classes)} classes", flush=True)
         results[key] = {

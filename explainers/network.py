@@ -246,6 +246,10 @@ class Network:
             found = _passes[key] = self.record(view.tensor, (layer,))
         return found
 
+    def answer(self, view: View) -> Tensor:
+        """The logits (classes,) of a view, from the shared pass that also serves the maps."""
+        return self.recorded(view, self.last).logits[0].detach()
+
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""

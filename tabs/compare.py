@@ -115,8 +115,7 @@ class Compare:
         if seen is None:
             return box.EMPTY, gr.skip(), networks
         network = self.subject.zoo.get(key)
-        logits = network.recorded(network.prepare(seen, framing), network.last).logits[0]
-        likely = network.ranked(logits, OFFERED)
+        likely = network.ranked(network.answer(network.prepare(seen, framing)), OFFERED)
         names = [network.labels[i] for i in likely if i not in (targets or [])]
         return box.picture(seen), gr.update(choices=names), networks
 
@@ -200,7 +199,7 @@ def _quick(found: Comparison) -> bool:
 
 def _side(seen: Photo, asked: Question, methods: list[str], baseline: str, around: Any) -> Side:
     name = asked.network.labels[asked.targets[0]]
-    logits = asked.network.recorded(asked.view, asked.network.last).logits.detach()[0]
+    logits = asked.network.answer(asked.view)
     chance = float(asked.network.probabilities(logits)[asked.targets[0]])
     asked = dataclasses.replace(asked, targets=asked.targets[:1])
     title = f"{name} · {html.percent(chance)}"

@@ -23,19 +23,28 @@ def percent(probability: float) -> str:
     return f"{probability:.1%}".replace("%", " %")
 
 
-def chip(index: int, label: str, probability: float, pressed: bool) -> str:
-    """A class: its bar, a button that makes it the target, and one that adds it as another row."""
+def chip(
+    index: int, label: str, probability: float, pressed: bool, bound: float | None = None
+) -> str:
+    """A class: its bar, a button that makes it the target, and one that adds it as another row.
+
+    bound: the probability from which on the class counts as seen, marked on the bar.
+    """
     name, chance = escape(label), percent(probability)
     verb, sign, hint = ("Remove", "−", "this row") if pressed else ("Add", "+", "as another row")
     add = (
         f'<button type="button" class="chip-add" data-class="{index}" data-add="1" '
         f'aria-label="{verb} {name}" title="{verb} {hint}">{sign}</button>'
     )
+    mark = ""
+    if bound is not None:
+        words = f"counts as seen from {percent(bound)} on"
+        mark = f'<span class="chip-mark" style="left:{bound:.2%}" title="{words}"></span>'
     return (
         f'<li class="chip{" chip-on" if pressed else ""}">'
         f'<button type="button" class="chip-main" data-class="{index}" aria-pressed='
         f'"{str(pressed).lower()}" title="Explain “{name}” alone">'
-        f'<span class="chip-bar" style="width:{probability:.2%}"></span>'
+        f'<span class="chip-bar" style="width:{probability:.2%}"></span>{mark}'
         f'<span class="chip-name">{name}</span><span class="chip-value">{chance}</span></button>'
         f"{add}</li>"
     )

@@ -144,8 +144,8 @@ class Sheet:
         gap = identity_gap(cam, grad) if cam and grad else None
         if gap is not None:
             notes.append(
-                "CAM and Grad-CAM are the same map here: the network ends in a global average and "
-                f"one linear layer, and then they differ by a factor alone (measured: {gap:.0e} "
+                "CAM and Grad-CAM are the same map here: after this layer the network only pools "
+                f"and weighs once, and then the two differ by a factor alone (measured: {gap:.0e} "
                 "of the map’s range)."
             )
         if any(each.per_pixel for each in self.found.values()):

@@ -24,7 +24,7 @@ EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 SHOWN = 5  # chips
 MANY = (
     "This network answers yes or no for each class on its own, so the percentages need not add up "
-    "to 100."
+    "to 100. The mark on each bar is where its class counts as seen."
 )
 OFFERED = 12  # classes to contrast with, likeliest first
 HOUR = 3600
@@ -160,16 +160,14 @@ def _strip() -> str:
     return html.strip(items)
 
 
-def _logits(network: Network, seen: Photo, framing: str) -> Tensor:
-    """(classes,) what the network says of a photo."""
-    return network.recorded(network.prepare(seen, framing), network.last).logits[0].detach()
-
-
 def _chips(network: Network, logits: Tensor, targets: list[int]) -> str:
     chances = network.probabilities(logits)
     best = network.ranked(logits, SHOWN)
     shown = list(dict.fromkeys([*network.present(logits), *best, *targets]))
-    items = [html.chip(i, network.labels[i], float(chances[i]), i in targets) for i in shown]
+    bounds = network.thresholds if network.head == "sigmoid" else [None] * len(chances)
+    items = [
+        html.chip(i, network.labels[i], float(chances[i]), i in targets, bounds[i]) for i in shown
+    ]
     return _chip_list(network, "".join(items))
 
 
@@ -206,7 +204,7 @@ class Desk:
     def look(self, seen: Photo, key: str, framing: str) -> tuple[Any, ...]:
         """A new photo: classify it and make the first guess the target."""
         network = self.zoo.get(key)
-        logits = _logits(network, seen, framing)
+        logits = network.answer(network.prepare(seen, framing))
         targets = _first(network, logits)
         return (
             seen,
@@ -263,7 +261,7 @@ class Desk:
             problem = html.notice(ANOTHER) if targets else html.notice("Choose a class to explain.")
         except ExplainError as error:
             problem = html.notice(str(error), "problem")
-        chips = _chips(network, _logits(network, seen, framing), targets)
+        chips = _chips(network, network.answer(network.prepare(seen, framing)), targets)
         return chips, self.fingerprint(seen, key, targets, against, framing), problem
 
     @staticmethod
@@ -279,7 +277,7 @@ class Desk:
         update = gr.update(value=kept) if same else gr.update(value=kept, choices=_named(network))
         if seen is None:
             return key, gr.skip(), update, gr.skip(), gr.skip()
-        logits = _logits(network, seen, framing)
+        logits = network.answer(network.prepare(seen, framing))
         if not kept:
             kept = _first(network, logits)
             update["value"] = kept

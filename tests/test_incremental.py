@@ -43,7 +43,7 @@ def check(module, size, window, stride, *, sparse=False, seed=3):
 
 
 CATALOGUE = ["tf_efficientnet_lite0", "resnet18", "resnet50", "vgg16", "densenet121"]
-CATALOGUE += ["coco80_lite0", "yolov3_tiny", "vgg16_gmp"]
+CATALOGUE += ["coco80_lite2", "yolov3_tiny", "vgg16_gmp"]
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -92,11 +92,11 @@ def test_what_is_above_its_own_threshold_is_present_surest_first() -> None:
 
 
 def test_the_shipped_network_is_small_half_precision_and_safe() -> None:
-    path = WEIGHTS / "coco80-lite0" / "model.safetensors"
+    path = WEIGHTS / "coco80-lite2" / "model.safetensors"
     assert path.stat().st_size <= 12e6
     tensors = load_file(path)
     assert all(v.dtype == torch.float16 for v in tensors.values() if v.is_floating_point())
-    card = (WEIGHTS / "coco80-lite0" / "README.md").read_text("utf-8")
+    card = (WEIGHTS / "coco80-lite2" / "README.md").read_text("utf-8")
     assert all(f"| {name} |" in card for name in COCO_LABELS)
 
 
@@ -105,7 +105,7 @@ def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> N
     other = save({k: v + 1 if k == "head.cells.bias" else v for k, v in ours.items()})
     with running() as hub:
         repo = hub.put("someone/weights", weights=b"")
-        repo.files["coco80-lite0/model.safetensors"] = other
+        repo.files["coco80-lite2/model.safetensors"] = other
         settings = Settings(
             endpoint=hub.url, cache_dir=str(tmp_path), weights_repo="someone/weights"
         )
@@ -155,9 +155,10 @@ def test_folding_changes_nothing_and_the_export_fits_the_plain_network() -> None
     x = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         assert torch.allclose(folded(x), plain(x), atol=1e-4)
-        trunk = load("lite0").module.forward_features(x)
+        trunk = load(folding.TRUNK).module.forward_features(x)
         assert torch.allclose(folded.trunk(x), trunk, atol=1e-3)
-        assert torch.equal(coco80.features(folded.trunk, x, 3), folded.trunk(x))
+        rough = coco80.features(folded.trunk, x, 3)  # its frozen part in half precision
+        assert (rough - trunk).norm() < 0.1 * trunk.norm()
 
 
 def test_annotation_overrules_the_teacher_where_there_is_any() -> None:
@@ -165,8 +166,8 @@ def test_annotation_overrules_the_teacher_where_there_is_any() -> None:
     teacher[CAT, 0, 0], teacher[DOG, 0, 0], teacher[CUP, 5, 5] = 1.0, 1.0, 3.0
     known = np.arange(80) != DOG
     box = np.array([[1, 1, 5, 5]], np.float32) * 16  # its middle: places 2 and 3
-    item = coco.Item(Path("x"), box, np.array([CAT]), known)
-    found = beliefs.annotated(teacher, item, 1 / 16)
+    item = coco.Item(Path("x"), (96, 96), box, np.array([CAT]), known)
+    found = beliefs.annotated(teacher, item)
     middle = np.zeros((6, 6), bool)
     middle[2:4, 2:4] = True
     assert (found[CAT][middle] == beliefs.PRESENT).all()
@@ -193,6 +194,21 @@ def test_beliefs_follow_their_photo_into_a_view() -> None:
         assert (np.delete(cells, CAT, 0) == beliefs.FLOOR).all()
         believed += (cells[CAT] == 2.0).sum()
     assert believed > 30
+
+
+def test_windows_of_a_photo_go_with_what_is_believed_of_them() -> None:
+    maps = torch.zeros(1, 6, 9)
+    maps[0, :3, :3] = torch.arange(9.0).reshape(3, 3)
+    known = np.full((80, 12, 18), beliefs.FLOOR, np.float16)
+    known[CAT, 0, 1], known[DOG, 11, 17] = 3.0, 2.0
+    found = list(probe.windows(maps, known))
+    assert len(found) == 1 + 4 + 9
+    assert found[0][0].item() == pytest.approx(36 / 54)
+    assert [each[1][CAT].item() for each in found].count(3.0) == 3  # all; a large one; a ninth
+    assert [each[1][DOG].item() for each in found].count(2.0) == 3
+    ninth, logits = found[5]
+    assert ninth.item() == pytest.approx((0 + 1 + 2 + 3 + 4 + 5) / 6)  # 2 x 3 cells
+    assert (logits[CAT], logits[DOG]) == (3.0, beliefs.FLOOR)
 
 
 def test_the_first_head_follows_the_data_and_where_there_is_little_its_kin() -> None:

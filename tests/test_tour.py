@@ -101,6 +101,8 @@ def test_one_click_shows_a_step_and_a_class_that_is_not_seen_is_named_so(visit: 
     on = page.locator("#chips .chip-on .chip-name").all_inner_texts()
     assert {"cat", "dog"} <= set(on)
     assert "need not add up" in page.locator("#chips").inner_text()
+    chips = page.locator("#chips .chip")
+    assert chips.locator(".chip-mark").count() == chips.count()
     page.click('#examples button[data-name="espresso.jpg"]')  # what is present is on by itself
     page.wait_for_function("() => !document.querySelector('#chips').innerText.includes('dog')")
     settled(page)

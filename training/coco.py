@@ -7,24 +7,29 @@ the other classes are unknown, and `coco_split`) and `images/`.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from explainers import Network, photo
 from explainers.models.coco_labels import COCO_LABELS
+from training.progress import progress
 
 PERSON = COCO_LABELS.index("person")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One photo. boxes (n, 4): left, top, right, bottom in pixels of the file; classes (n,);
-    known (80,): annotated at all?"""
+    """One photo. size: wide and tall, pixels; boxes (n, 4): left, top, right, bottom in pixels;
+    classes (n,); known (80,): annotated at all?"""
 
     path: Path
+    size: tuple[int, int]
     boxes: np.ndarray
     classes: np.ndarray
     known: np.ndarray
@@ -58,10 +63,21 @@ def load(folder: Path, split: str | None = None, full: bool | None = None) -> li
         known = np.full(len(COCO_LABELS), whole)
         known[PERSON] = True
         path = folder / "images" / image["file_name"]
-        items.append(Item(path, table[:, :4], table[:, 4].astype(np.int64), known))
+        size = image["width"], image["height"]
+        items.append(Item(path, size, table[:, :4], table[:, 4].astype(np.int64), known))
     return items
 
 
 def read(path: Path) -> np.ndarray:
     """RGB pixels (H, W, 3) uint8."""
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def chances(network: Network, items: Sequence[Item]) -> np.ndarray:
+    """(photos, classes): what the network says of each photo as a whole."""
+    rows, start = [], time.perf_counter()
+    for number, item in enumerate(items):
+        view = network.prepare(photo.read(item.path), "whole")
+        rows.append(network.probabilities(network.logits(view.tensor))[0].cpu().numpy())
+        progress(network.title, (number + 1) / len(items), start)
+    return np.stack(rows)

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from explainers import load
-from explainers.models.catalogue import BUNDLED
 from explainers.models.folding import fold
 from explainers.models.multilabel import SpatialLite
 
+TRUNK = "lite2"  # of the catalogue's networks, the one whose trunk is fine-tuned
 EPSILON = 1e-3  # that BatchNorm adds to the variance in this trunk
 
 
 def new_network() -> SpatialLite:
     """ImageNet's trunk, folded, under an untrained head."""
     network = SpatialLite()
-    state = load(BUNDLED).module.state_dict()
+    state = load(TRUNK).module.state_dict()
     network.trunk.load_state_dict(
         {name: value for name, value in state.items() if not name.startswith("classifier.")}
     )

@@ -1,19 +1,21 @@
 """A head for the multi-label network in closed form, before anything is fine-tuned.
 
 Fine-tuning under a random head spoils a good trunk (Kumar et al. 2022, "Fine-Tuning can Distort
-Pretrained Features"), so the head comes first: ridge regression from the trunk's mean features to
-the logits believed of each photo, shrunk not towards zero but towards the ImageNet classes that are
-kin to the class.
+Pretrained Features"), so the head comes first: ridge regression from the trunk's mean features in
+windows of each photo to the logits believed of them, shrunk not towards zero but towards the
+ImageNet classes that are kin to the class.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explainers import Network
@@ -27,6 +29,7 @@ from training.views import STRIDE
 MEAN, STD = 0.5, 0.5  # what the bundled trunk was trained with
 SIDE = 320  # the shorter side at which the page shows photos
 RIDGE = 2.0  # penalty for each standardised feature and photo
+WINDOWS = ((1, 1.0), (2, 0.6), (3, 1 / 3))  # of a photo: so many each way, of this share each
 LEVELLED = 200  # photos on which pooled logits are put level with what is believed
 
 
@@ -69,6 +72,23 @@ def kinship(imagenet: Network) -> Tensor:
     )
 
 
+def windows(maps: Tensor, beliefs: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """The mean features (C,) of windows of a map (C, h, w), and the highest of the beliefs
+    (80, H, W) in each (80,)."""
+    tall, wide = maps.shape[1:]
+    logits = F.adaptive_max_pool2d(torch.from_numpy(beliefs.astype(np.float32)), (tall, wide))
+    for count, share in WINDOWS:
+        starts = [number * (1 - share) / max(count - 1, 1) for number in range(count)]
+        for top, left in product(starts, starts):
+            cut = (slice(None), _cells(top, share, tall), _cells(left, share, wide))
+            yield maps[cut].mean((1, 2)), logits[cut].amax((1, 2))
+
+
+def _cells(start: float, share: float, count: int) -> slice:
+    first = min(round(start * count), count - 1)
+    return slice(first, max(round((start + share) * count), first + 1))
+
+
 @torch.no_grad()
 def fit(
     network: SpatialLite,
@@ -77,13 +97,13 @@ def fit(
     imagenet: Network,
 ) -> None:
     """Give the network its head: beliefs are of the photos, (80, h, w) each."""
-    means, start = [], time.perf_counter()
-    for number, item in enumerate(items):
-        means.append(network.trunk(fitted(coco.read(item.path))).mean((2, 3))[0])
+    pairs, start = [], time.perf_counter()
+    for number, (item, each) in enumerate(zip(items, beliefs, strict=True)):
+        pairs += windows(network.trunk(fitted(coco.read(item.path)))[0], each)
         progress("features", (number + 1) / len(items), start)
     print()
-    wanted = torch.stack([torch.from_numpy(b.max((1, 2)).astype(np.float32)) for b in beliefs])
-    weights, biases = regression(torch.stack(means), wanted, kinship(imagenet))
+    features, wanted = (torch.stack(column) for column in zip(*pairs, strict=True))
+    weights, biases = regression(features, wanted, kinship(imagenet))
     network.head.cells.weight.copy_(weights[:, :, None, None])
     network.head.cells.bias.copy_(biases)
     level(network, items, beliefs, network.head.peak)

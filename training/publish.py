@@ -1,6 +1,6 @@
 """Push weights/ to the Hugging Face Hub: one repository, a folder and a card for each network.
 
-    python -m training.publish USER/NAME [--only coco80-lite0 …] [--dry-run]
+    python -m training.publish USER/NAME [--only coco80-lite2 …] [--dry-run]
 
 Needs a token with write access (`hf auth login`, or HF_TOKEN). A page reads the copy before its own
 files when SEEING_WHY_WEIGHTS names the repository.

@@ -7,7 +7,7 @@ agrees best (F1) with what is annotated or, where nobody annotated, with the tea
 all classes annotated are left out: the network knows them by heart, and what it is sure of there it
 is not sure of elsewhere; with the teacher it agrees no better on photos that it was trained on.
 One shift of all biases puts the threshold of all classes together at 50 per cent, where a visitor
-looks for it. Writes into weights/coco80-lite0: the bias, and `thresholds` in config.json.
+looks for it. Writes into weights/coco80-lite2: the bias, and `thresholds` in config.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from benchmarks.multilabel import chances
 from explainers import load
 from explainers.models.catalogue import WEIGHTS
 from explainers.models.coco_labels import COCO_LABELS
@@ -68,8 +67,8 @@ def main() -> None:
     items = coco.load(args.data, "train2017", full=False)[:: args.every]
     believed = beliefs.read(items, args.run / "teacher.npz")
     present = np.stack([each.max((1, 2)) > SURE for each in believed])
-    path = WEIGHTS / "coco80-lite0" / "config.json"
-    found = chances(network, items)
+    path = WEIGHTS / "coco80-lite2" / "config.json"
+    found = coco.chances(network, items)
     shift = -logit(together(found, present))
     found = 1 / (1 + np.exp(-logit(found) - shift))
     config = json.loads(path.read_text("utf-8"))

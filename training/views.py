@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from training.beliefs import FLOOR, scale
+from training.beliefs import FLOOR
 
 STRIDE = 32  # pixels of a view for each cell
 GREY = (124, 116, 104)
@@ -73,13 +73,12 @@ def _believe(places: np.ndarray, photo: Photo, matrix: np.ndarray, window: Seque
     centres = (np.arange(places.shape[1]) + 0.5) * step
     columns = np.flatnonzero((centres >= x0) & (centres < x1))
     rows = np.flatnonzero((centres >= y0) & (centres < y1))
-    grid = scale(photo.pixels)
     across = (centres[columns] - x0 - matrix[0, 2]) / matrix[0, 0]
     down = (centres[rows] - y0 - matrix[1, 2]) / matrix[1, 1]
-    here = (across >= 0) & (across < photo.pixels.shape[1])
-    there = (down >= 0) & (down < photo.pixels.shape[0])
-    u = (across[here] * grid).astype(int).clip(max=photo.beliefs.shape[2] - 1)
-    v = (down[there] * grid).astype(int).clip(max=photo.beliefs.shape[1] - 1)
+    (tall, wide), (fine_tall, fine_wide) = photo.pixels.shape[:2], photo.beliefs.shape[1:]
+    here, there = (across >= 0) & (across < wide), (down >= 0) & (down < tall)
+    u = (across[here] / wide * fine_wide).astype(int)
+    v = (down[there] / tall * fine_tall).astype(int)
     places[np.ix_(range(len(places)), rows[there], columns[here])] = photo.beliefs[:, v][:, :, u]
 
 

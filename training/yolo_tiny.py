@@ -13,17 +13,14 @@ import argparse
 import hashlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.ops import batched_nms
 
-from explainers.models.multilabel import ANCHORS, YoloTiny
+from explainers.models.multilabel import YoloTiny
 
 SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
-SIDE = 416
 EPSILON = 1e-6  # Darknet adds it to the standard deviation, not to the variance
 PLAIN = 255  # outputs of a detection layer, which has a bias and no BatchNorm
 
@@ -59,46 +56,6 @@ def convert(path: Path) -> YoloTiny:
     if place != len(numbers):
         raise ValueError("The file holds another number of weights than the network.")
     return network
-
-
-def letterbox(pixels: np.ndarray, side: int = SIDE) -> tuple[Tensor, float]:
-    """The photo, RGB in 0..1, in the corner of a grey square (3, side, side); and the scale."""
-    scale = side / max(pixels.shape[:2])
-    tall, wide = (round(v * scale) for v in pixels.shape[:2])
-    square = np.full((side, side, 3), 128, np.uint8)
-    square[:tall, :wide] = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_LINEAR)
-    return torch.from_numpy(square).permute(2, 0, 1).float() / 255, scale
-
-
-@torch.no_grad()
-def detect(
-    network: YoloTiny, pixels: np.ndarray, floor: float = 0.02, side: int = SIDE
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes (n, 4) in pixels of the photo, classes (n,) and scores (n,) of at least `floor`.
-
-    Of overlapping boxes of a class, the best one.
-    """
-    x, scale = letterbox(pixels, side)
-    found = []
-    for stride, raw in network.heads(x[None]).items():
-        anchors, h, w = raw.shape[1], *raw.shape[-2:]
-        score = network.scores(raw).sigmoid()
-        rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-        sizes = torch.tensor(ANCHORS[stride], dtype=torch.float32)
-        cx = (raw[:, :, 0].sigmoid() + columns) * stride
-        cy = (raw[:, :, 1].sigmoid() + rows) * stride
-        bw = raw[:, :, 2].exp() * sizes[:, 0].reshape(1, anchors, 1, 1)
-        bh = raw[:, :, 3].exp() * sizes[:, 1].reshape(1, anchors, 1, 1)
-        boxes = torch.stack([cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2], -1)
-        image, anchor, name, row, column = (score >= floor).nonzero(as_tuple=True)
-        found.append(
-            (boxes[image, anchor, row, column], name, score[image, anchor, name, row, column])
-        )
-    boxes, names, scores = (torch.cat(part) for part in zip(*found, strict=True))
-    kept = batched_nms(boxes, scores, names, 0.5)
-    boxes = (boxes[kept] / scale).numpy()
-    limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
-    return boxes.clip(0, limit), names[kept].numpy(), scores[kept].numpy()
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from .coco_labels import COCO_LABELS
 
 CLASSES = len(COCO_LABELS)
-ANCHORS = {32: ((81, 82), (135, 169), (344, 319)), 16: ((23, 27), (37, 58), (81, 82))}
 
 
 class SpatialHead(nn.Module):
@@ -48,13 +47,13 @@ class SpatialHead(nn.Module):
 
 
 class SpatialLite(nn.Module):
-    """EfficientNet-Lite0's trunk under a `SpatialHead`: ReLU6 only, so guided backprop holds."""
+    """EfficientNet-Lite2's trunk under a `SpatialHead`: ReLU6 only, so guided backprop holds."""
 
     last_map = "trunk.bn2"
 
     def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
-        self.trunk = timm.create_model("tf_efficientnet_lite0", num_classes=0, global_pool="")
+        self.trunk = timm.create_model("tf_efficientnet_lite2", num_classes=0, global_pool="")
         self.head = SpatialHead(self.trunk.num_features, classes)
         stages = self.trunk.feature_info
         self.feature_info = [{"module": f"trunk.{stage['module']}"} for stage in stages]
@@ -147,7 +146,7 @@ class YoloTiny(nn.Module):
 
 
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
-    "coco80_lite0": SpatialLite,
+    "coco80_lite2": SpatialLite,
     "yolov3_tiny": YoloTiny,
     "vgg16_gmp": MaxPooledVGG,
 }
