@@ -18,6 +18,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from .fake_hub import CONFIG, TINY, FakeHub, weights_of
+
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
@@ -26,6 +28,8 @@ FLAGS = (
     "--use-fake-ui-for-media-stream"
 ).split()
 expect.set_options(timeout=30_000)  # two cores, shared
+TWIN = "timm/test_resnet.again"
+TRANSFORMER = "timm/test_vit.r160_in1k"
 NOWHERE = "http://127.0.0.1:9"  # nothing answers there: a Hub that can't be reached
 
 
@@ -77,18 +81,40 @@ def start_server(folder: Path, **settings: str) -> Server:
     raise RuntimeError(f"The page did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
 
 
-def chromium_path() -> str | None:
-    """Where Chromium is, by the names it goes by."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page, running without a Hub."""
-    running = start_server(tmp_path_factory.mktemp("server"))
-    yield running
-    running.process.terminate()
-    running.process.wait(20)
+    yield from _running(start_server(tmp_path_factory.mktemp("server")))
+
+
+@pytest.fixture(scope="session")
+def open_hub() -> Iterator[FakeHub]:
+    """A Hub in miniature, with a network that fits, the same again, and one that is no CNN."""
+    made = FakeHub()
+    for name in (TINY, TWIN):
+        made.put(name, config=CONFIG, weights=weights_of("test_resnet"))
+    made.put(TRANSFORMER, config=CONFIG | {"architecture": "test_vit"}, weights=b"")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def open_server(open_hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page with that Hub, where visitors may type a network's id."""
+    settings = {"SEEING_WHY_HUB_IDS": "on", "SEEING_WHY_STARTUP": "resnet18"}
+    folder = tmp_path_factory.mktemp("open")
+    yield from _running(start_server(folder, HF_ENDPOINT=open_hub.url, **settings))
+
+
+def _running(server: Server) -> Iterator[Server]:
+    yield server
+    server.process.terminate()
+    server.process.wait(20)
+
+
+def chromium_path() -> str | None:
+    """Where Chromium is, by the names it goes by."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

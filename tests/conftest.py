@@ -11,7 +11,7 @@ from skimage import data
 
 from explainers import Network, Photo, load, read
 from tests import nets
-from tests.browser import chromium, server, visit  # noqa: F401  fixtures for all files
+from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
 
 torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy
 

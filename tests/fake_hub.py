@@ -15,6 +15,27 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+import timm
+import torch
+from safetensors.torch import save
+
+TINY = "timm/test_resnet.r160_in1k"
+PHOTO = {
+    "input_size": [3, 160, 160],
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "crop_pct": 0.95,
+    "license": "apache-2.0",
+}
+CONFIG = {"architecture": "test_resnet", "num_classes": 1000, "pretrained_cfg": PHOTO}
+
+
+def weights_of(arch: str, seed: int = 0, **kwargs) -> bytes:
+    """Seeded weights of one of timm's architectures, as safetensors."""
+    torch.manual_seed(seed)
+    return save(timm.create_model(arch, pretrained=False, **kwargs).state_dict())
+
 
 @dataclass
 class Repo:

@@ -15,9 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from explainers import METHODS, load, photo
 from explainers.api import question
 from explainers.scores.comparison import Comparison, applicable
-from tests.browser import ROOT, Server, Visit, usable
-from tests.test_page_models import choose, hub, open_server  # noqa: F401  fixtures
-from tests.test_zoo import TINY
+from tests.browser import ROOT, TWIN, Server, Visit, usable
+from tests.test_page_models import choose
 
 CAT = "&tab=compare&example=cat.jpg&framing=crop&compare.methods="
 TWO = CAT + "gradcam,guided"
@@ -183,7 +182,7 @@ def test_a_photo_is_compared_at_once_and_a_link_that_means_nothing_harms_nothing
 
 
 @pytest.fixture
-def page_with_hub(open_server: Server, chromium: Browser) -> Iterator[Page]:  # noqa: F811
+def page_with_hub(open_server: Server, chromium: Browser) -> Iterator[Page]:
     made = chromium.new_page()
     made.goto(f"{open_server.url}/?{TWO}")
     made.wait_for_selector("#examples button")
@@ -194,7 +193,7 @@ def page_with_hub(open_server: Server, chromium: Browser) -> Iterator[Page]:  # 
 def test_two_networks_side_by_side(page_with_hub: Page) -> None:
     page = page_with_hub
     measured(page, 2)  # the link has set everything; it would set the network back
-    page.locator("#hub-id input, #hub-id textarea").fill(TINY)
+    page.locator("#hub-id input, #hub-id textarea").fill(TWIN)
     page.get_by_role("button", name="Load it").click()
     sees = page.locator("#chips ul")
     expect(sees).to_have_attribute("aria-label", re.compile("test_resnet"))

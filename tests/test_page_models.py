@@ -13,33 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
-from tests.browser import Server, Visit, example, heats, settled, start_server
-from tests.fake_hub import FakeHub
-from tests.test_zoo import CONFIG, TINY, weights_of
-
-TRANSFORMER = "timm/test_vit.r160_in1k"
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[FakeHub]:
-    made = FakeHub()
-    made.put(TINY, config=CONFIG, weights=weights_of("test_resnet"))
-    made.put(TRANSFORMER, config=CONFIG | {"architecture": "test_vit"}, weights=b"")
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def open_server(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start_server(
-        tmp_path_factory.mktemp("open"),
-        HF_ENDPOINT=hub.url,
-        SEEING_WHY_HUB_IDS="on",
-        SEEING_WHY_STARTUP="resnet18",
-    )
-    yield running
-    running.process.terminate()
-    running.process.wait(20)
+from tests.browser import TRANSFORMER, Server, Visit, example, heats, settled
+from tests.fake_hub import TINY, FakeHub
 
 
 @pytest.fixture
@@ -67,14 +42,16 @@ def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -
     expect(page.locator("#chips .chip-main").nth(1)).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_typed_network_is_loaded_with_a_progress_bar_and_used(page: Page, hub: FakeHub) -> None:
+def test_a_typed_network_is_loaded_with_a_progress_bar_and_used(
+    page: Page, open_hub: FakeHub
+) -> None:
     example(page, "cat.jpg")
     before = heats(page)
-    hub.repos[TINY].hold = threading.Event()  # the download stops half way
+    open_hub.repos[TINY].hold = threading.Event()  # the download stops half way
     page.locator("#hub-id input, #hub-id textarea").fill(TINY)
     page.get_by_role("button", name="Load it").click()
     expect(page.locator("#model-news progress")).to_be_visible()
-    hub.repos[TINY].hold.set()
+    open_hub.repos[TINY].hold.set()
     expect(page.locator("#chips ul")).to_have_attribute("aria-label", re.compile("test_resnet"))
     changed = "old => document.querySelector('.maps-row img.heat')?.src !== old"
     page.wait_for_function(changed, arg=before[0])

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save
 from skimage import data as pictures
 
 from explainers import zoo as zoo_module
@@ -22,15 +21,9 @@ from explainers.photo import read
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load
 
-from .fake_hub import FakeHub, commit_of, running
+from .fake_hub import CONFIG, PHOTO, TINY, FakeHub, commit_of, running, weights_of
 
-TINY = "timm/test_resnet.r160_in1k"
 CATS = {"tabby", "tiger cat", "Egyptian cat"}
-
-
-def weights_of(arch: str, seed: int = 0, **kwargs) -> bytes:
-    torch.manual_seed(seed)
-    return save(timm.create_model(arch, pretrained=False, **kwargs).state_dict())
 
 
 def entry_for(repo: str, arch: str, weights: bytes | None = None) -> Entry:
@@ -255,16 +248,7 @@ def test_the_least_used_leave_past_the_bound(hub: FakeHub, settings: Settings, t
     assert zoo.get("a") is not network
 
 
-PHOTO = {
-    "input_size": [3, 160, 160],
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-    "interpolation": "bicubic",
-    "crop_pct": 0.95,
-    "license": "apache-2.0",
-}
 LARGER = PHOTO | {"input_size": [3, 224, 224]}
-CONFIG = {"architecture": "test_resnet", "num_classes": 1000, "pretrained_cfg": PHOTO}
 
 
 def test_a_visitor_may_type_a_hub_id_where_it_is_allowed(
