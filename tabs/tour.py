@@ -68,11 +68,11 @@ STEPS = (
     ),
     Step(
         "Several classes at once",
-        "This network answers for each class on its own: the cat’s map lights the cat, the dogs’ "
-        "map the dogs, and the picture on top shows both.",
+        "This network answers for each class on its own: the cat’s map lights the cat, the cup’s "
+        "map the cup, and the picture on top shows both.",
         "coco80",
-        "cat-and-dogs.jpg",
-        ("cat", "dog"),
+        "cat-and-espresso.jpg",
+        ("cat", "cup"),
         ("gradcam", "guided_gradcam"),
     ),
     Step(

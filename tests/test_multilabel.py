@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -19,7 +20,7 @@ from explainers.models.coco_labels import COCO_LABELS
 from explainers.models.multilabel import MaxPooledVGG, SpatialHead, SpatialLite, YoloTiny
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo
-from training import beliefs, coco, coco80, folding, probe
+from training import beliefs, coco, coco80, folding, probe, thresholds
 from training.coco_imagenet import KIN, RUNS, kin
 from training.views import Photo, view
 
@@ -229,6 +230,41 @@ def test_the_first_head_follows_the_data_and_where_there_is_little_its_kin() -> 
     assert kin("giraffe", names) == []
     assert all(len(kin(name, names)) > 0 for name in (*KIN, *RUNS))
     assert {*KIN, *RUNS} <= set(COCO_LABELS)
+
+
+def test_thresholds_by_hand() -> None:
+    found = np.array([0.9, 0.2, 0.7, 0.4, 0.1])
+    assert thresholds.best(found, found > 0.5) == pytest.approx(0.55)
+    noisy = np.array([True, False, False, True, False])  # F1 of .9 alone: 2/3; down to .4: 4/5
+    assert thresholds.best(found, noisy) == pytest.approx(0.3)
+    everywhere = np.linspace(0, 1, 101)
+    assert thresholds.best(everywhere, everywhere >= 0) == pytest.approx(0.05)
+
+
+def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) -> None:
+    start, runs = folding.new_network().state_dict(), [tmp_path / "one", tmp_path / "two"]
+    for run, grown in zip(runs, (1.02, 1.06), strict=True):
+        run.mkdir()
+        torch.save(start, run / "start.pt")
+        average = {name: value * grown for name, value in start.items()}
+        torch.save({"average": average}, run / "state.pt")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)).save(
+        tmp_path / "x.png"
+    )
+    item = coco.Item(tmp_path / "x.png", (96, 64), np.zeros((0, 4)), np.zeros(0, int), np.ones(80))
+    believed = np.full((80, 4, 6), beliefs.FLOOR, np.float16)
+    believed[CAT, 1, 1] = 3.0
+    coco80.export(runs, coco80.Recipe(back=0.5), [item], [believed])
+    made = SpatialLite().eval()
+    made.load_state_dict(
+        {k: v.float() for k, v in load_file(runs[0] / "model.safetensors").items()}
+    )
+    stem = start["trunk.conv_stem.weight"]
+    assert torch.allclose(made.trunk.conv_stem.weight, stem * 1.02, rtol=2e-3, atol=1e-5)
+    with torch.no_grad():
+        pooled = made(probe.fitted(coco.read(item.path)))[0]
+    assert pooled[CAT] == pytest.approx(3.0, abs=0.1)  # levelled on the one photo there is
+    assert pooled[DOG] == pytest.approx(beliefs.FLOOR, abs=0.1)
 
 
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
-"""The multi-label network: EfficientNet-Lite0, fine-tuned on COCO photos, one logit per place.
+"""The multi-label network: EfficientNet-Lite2, fine-tuned on COCO photos, one logit per place.
 
     python -m training.coco80 --data DIR --teacher yolov3-tiny.weights [--steps N] [--out RUN]
+                              [--mix RUN …]
 
 Learns from train2017 photos alone: from annotation where there is any, from a teacher (YOLOv3-tiny)
 where there is none (`beliefs.py`). First the head, in closed form (`probe.py`); then head and trunk
-on random views, half of them mosaics of four photos (`views.py`): each cell's logits should be
+on random views, some of them mosaics of four photos (`views.py`): each cell's logits should be
 those believed of it, the pooled ones those of the surest cell. The early, general part of the trunk
-stays as ImageNet left it. In the end the weights go part of the way back to where they started
-(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"): less of what was learned by heart,
-more of what ImageNet knew. A checkpoint is kept in RUN every few minutes, and a run that was
-interrupted goes on from there. RUN/model.safetensors is what `weights/coco80-lite2` ships.
+stays as ImageNet left it, and the rest learns slowly: what it knows of ImageNet is worth more than
+what 1,878 photos teach. In the end the weights go part of the way back to where they started
+(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), alone or averaged with other runs'
+(the same authors' "Model soups"), and half of the head is fitted anew in closed form.
+
+A checkpoint is kept in RUN every few minutes, and a run that was interrupted goes on from there.
+RUN/model.safetensors is what `weights/coco80-lite2` ships.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +50,20 @@ KEEP_EVERY = 180.0  # seconds between checkpoints
 class Recipe:
     """How to train; written beside the weights."""
 
-    steps: int = 2200
-    size: int = 320
+    steps: int = 1500
+    size: int = 320  # of views; see also `probe.SIDE`
     batch: int = 16
-    rate: float = 2e-4
-    head_rate: float = 5e-4
+    rate: float = 8e-5
+    head_rate: float = 3e-4
     decay: float = 0.02
-    frozen: int = 3  # of the trunk's seven groups of blocks, and the stem before them
-    mosaics: float = 0.5
+    frozen: int = 4  # of the trunk's seven groups of blocks, and the stem before them
+    mosaics: float = 0.35
     cells: float = 3.0  # weight of the loss over the cells, beside that over pooled logits
     dropout: float = 0.15
-    average: float = 0.997  # of the weights over the steps
-    back: float = 0.3  # of the way to where the weights started, in the end
+    average: float = 0.996  # of the weights over the steps
+    back: float = 0.4  # of the way to where the weights started, in the end
+    refit: float = 0.5  # of the way to a head fitted to the features after that
+    ridge: float = 1.0  # penalty of that fit
     seed: int = 0
 
 
@@ -173,48 +179,66 @@ class Training:
 
 
 @torch.no_grad()
-def export(training: Training, items: Sequence[coco.Item], believed: Sequence[np.ndarray]) -> None:
-    """Go part of the way back, put the logits level, and write half-precision weights."""
-    network, start = training.average, new_network()
-    start.load_state_dict(torch.load(training.out / "start.pt", weights_only=True))
-    for value, first in zip(network.parameters(), start.parameters(), strict=True):
-        value.lerp_(first, training.recipe.back)
+def export(
+    runs: Sequence[Path],
+    recipe: Recipe,
+    items: Sequence[coco.Item],
+    believed: Sequence[np.ndarray],
+) -> None:
+    """Average the runs, go part of the way back, fit the head to what the trunk says then, and
+    write half-precision weights beside the first."""
+    network, start = new_network(), torch.load(runs[0] / "start.pt", weights_only=True)
+    found = [torch.load(run / "state.pt", weights_only=True)["average"] for run in runs]
+    for name, value in network.state_dict().items():
+        mean = torch.stack([each[name] for each in found]).mean(0)
+        value.copy_(mean.lerp(start[name], recipe.back))
+    own = network.head.cells.weight[:, :, 0, 0].clone()
+    probe.fit(network, items, believed, own, recipe.ridge, recipe.refit)
     probe.level(network, items, believed, network.head.pool)
     tensors = {
         name: value.half() if value.is_floating_point() else value
         for name, value in plain_state(network).items()
     }
-    save_file(tensors, training.out / "model.safetensors")
+    save_file(tensors, runs[0] / "model.safetensors")
+
+
+def train(
+    recipe: Recipe, out: Path, items: Sequence[coco.Item], believed: Sequence[np.ndarray]
+) -> None:
+    """A run from its start or from its last checkpoint to its end."""
+    torch.manual_seed(recipe.seed)
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+    network = new_network()
+    training = Training(network, recipe, out)
+    if (out / "state.pt").exists():
+        training.resume()
+    else:
+        probe.fit(network, items, believed, probe.kinship(load(TRUNK)))
+        probe.level(network, items, believed, network.head.peak)
+        training.average.load_state_dict(network.state_dict())
+        torch.save(network.state_dict(), out / "start.pt")
+        training.save()
+    photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
+    training.run(photos)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--out", type=Path, default=Path("runs/coco80"))
+    parser.add_argument("--mix", type=Path, nargs="*", default=[], help="runs to average it with")
+    for each in fields(Recipe):
+        parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
     args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    recipe = Recipe(steps=args.steps, seed=args.seed)
+    recipe = Recipe(**{each.name: getattr(args, each.name) for each in fields(Recipe)})
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     items, kept = coco.load(args.data, "train2017"), args.out / "teacher.npz"
     if not kept.exists():
         beliefs.ask_teacher(items, args.teacher, kept)
     believed = beliefs.read(items, kept)
-    network = new_network()
-    training = Training(network, recipe, args.out)
-    if (args.out / "state.pt").exists():
-        training.resume()
-    else:
-        probe.fit(network, items, believed, load(TRUNK))
-        training.average.load_state_dict(network.state_dict())
-        torch.save(network.state_dict(), args.out / "start.pt")
-        training.save()
-    photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
-    training.run(photos)
-    export(training, items, believed)
+    train(recipe, args.out, items, believed)
+    export([args.out, *args.mix], recipe, items, believed)
 
 
 if __name__ == "__main__":

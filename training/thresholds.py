@@ -1,6 +1,6 @@
 """For each class the probability from which on the page calls it present.
 
-    python -m training.thresholds --data DIR --run RUN [--every 4]
+    python -m training.thresholds --data DIR --run RUN [--every N]
 
 RUN holds `teacher.npz`, which `training.coco80` left. Over the train2017 photos, the threshold that
 agrees best (F1) with what is annotated or, where nobody annotated, with the teacher. Photos with
@@ -26,11 +26,18 @@ from explainers.models.coco_labels import COCO_LABELS
 from training import beliefs, coco
 
 SURE = -2.0  # logit from which on the teacher has an idea of a class: 12 per cent
+MISSED = 0.05  # of the photos, where all have a class
 FEW = 10  # photos with a class; with fewer, the threshold of all classes counts as much
 
 
 def best(chances: np.ndarray, present: np.ndarray) -> float:
-    """The threshold with the highest F1 for chances (n,) of what is present (n,)."""
+    """The threshold with the highest F1 for chances (n,) of what is present (n,).
+
+    What is in every photo, as people are where only people were annotated, says nothing of photos
+    without it: then the threshold that all but a few of them pass.
+    """
+    if present.all():
+        return float(np.quantile(chances, MISSED))
     order = np.argsort(-chances, kind="stable")
     hits = np.cumsum(present[order])
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + present.sum())
@@ -61,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=4, help="of so many photos, one")
+    parser.add_argument("--every", type=int, default=1, help="of so many photos, one")
     args = parser.parse_args()
     network = load("coco80")
     items = coco.load(args.data, "train2017", full=False)[:: args.every]
