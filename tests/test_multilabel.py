@@ -163,7 +163,7 @@ def test_folding_changes_nothing_and_the_export_fits_the_plain_network() -> None
 
 
 def test_annotation_overrules_the_teacher_where_there_is_any() -> None:
-    teacher = np.full((80, 6, 6), -4.5, np.float32)
+    teacher = np.full((80, 6, 6), -1.5, np.float32)
     teacher[CAT, 0, 0], teacher[DOG, 0, 0], teacher[CUP, 5, 5] = 1.0, 1.0, 3.0
     known = np.arange(80) != DOG
     box = np.array([[1, 1, 5, 5]], np.float32) * 16  # its middle: places 2 and 3
@@ -269,7 +269,7 @@ def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) 
 
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     recipe = coco80.Recipe(steps=4, size=64, batch=2)
-    photo = Photo(np.zeros((64, 64, 3), np.uint8), np.full((80, 26, 26), -5.0, np.float16))
+    photo = Photo(np.zeros((64, 64, 3), np.uint8), np.full((80, 26, 26), beliefs.FLOOR, np.float16))
     batch = next(iter(coco80.Views([photo] * 4, recipe, 0)))
     torch.manual_seed(0)
     whole = coco80.Training(folding.new_network(), recipe, tmp_path)

@@ -1,16 +1,16 @@
 """The multi-label network: EfficientNet-Lite2, fine-tuned on COCO photos, one logit per place.
 
-    python -m training.coco80 --data DIR --teacher yolov3-tiny.weights [--steps N] [--out RUN]
-                              [--mix RUN …]
+    python -m training.coco80 --data DIR --teacher yolov3-tiny.weights --detectors DIR
+                              [--steps N] [--out RUN] [--mix RUN …]
 
-Learns from train2017 photos alone: from annotation where there is any, from a teacher (YOLOv3-tiny)
-where there is none (`beliefs.py`). First the head, in closed form (`probe.py`); then head and trunk
-on random views, some of them mosaics of four photos (`views.py`): each cell's logits should be
-those believed of it, the pooled ones those of the surest cell. The early, general part of the trunk
-stays as ImageNet left it, and the rest learns slowly: what it knows of ImageNet is worth more than
-what 1,878 photos teach. In the end the weights go part of the way back to where they started
-(Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), alone or averaged with other runs'
-(the same authors' "Model soups"), and half of the head is fitted anew in closed form.
+Learns from train2017 photos alone: from annotation where there is any, from three detectors where
+there is none (`teachers.py`, `beliefs.py`). First the head, in closed form (`probe.py`); then head
+and trunk on random views, some of them mosaics of four photos (`views.py`): each cell's logits
+should be those believed of it, the pooled ones those of the surest cell. The early, general part of
+the trunk stays as ImageNet left it, and the rest learns slowly: what it knows of ImageNet is worth
+more than what 1,878 photos teach. In the end the weights go part of the way back to where they
+started (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), alone or averaged with
+other runs' (the same authors' "Model soups"), and half of the head is fitted anew in closed form.
 
 A checkpoint is kept in RUN every few minutes, and a run that was interrupted goes on from there.
 RUN/model.safetensors is what `weights/coco80-lite2` ships.
@@ -41,6 +41,7 @@ from training.beliefs import FLOOR
 from training.folding import TRUNK, new_network, plain_state
 from training.probe import MEAN, STD
 from training.progress import progress
+from training.teachers import Teachers, ask_all
 from training.views import Photo, view
 
 KEEP_EVERY = 180.0  # seconds between checkpoints
@@ -226,6 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--detectors", type=Path, required=True, help="see training/teachers.py")
     parser.add_argument("--out", type=Path, default=Path("runs/coco80"))
     parser.add_argument("--mix", type=Path, nargs="*", default=[], help="runs to average it with")
     for each in fields(Recipe):
@@ -235,7 +237,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     items, kept = coco.load(args.data, "train2017"), args.out / "teacher.npz"
     if not kept.exists():
-        beliefs.ask_teacher(items, args.teacher, kept)
+        ask_all(items, Teachers(args.teacher, args.detectors), FLOOR, kept)
     believed = beliefs.read(items, kept)
     train(recipe, args.out, items, believed)
     export([args.out, *args.mix], recipe, items, believed)

@@ -3,9 +3,9 @@
     python -m training.thresholds --data DIR --run RUN [--every N]
 
 RUN holds `teacher.npz`, which `training.coco80` left. Over the train2017 photos, the threshold that
-agrees best (F1) with what is annotated or, where nobody annotated, with the teacher. Photos with
+agrees best (F1) with what is annotated or, where nobody annotated, with the teachers. Photos with
 all classes annotated are left out: the network knows them by heart, and what it is sure of there it
-is not sure of elsewhere; with the teacher it agrees no better on photos that it was trained on.
+is not sure of elsewhere; with the teachers it agrees no better on photos that it was trained on.
 One shift of all biases puts the threshold of all classes together at 50 per cent, where a visitor
 looks for it. Writes into weights/coco80-lite2: the bias, and `thresholds` in config.json.
 """
@@ -25,7 +25,7 @@ from explainers.models.catalogue import WEIGHTS
 from explainers.models.coco_labels import COCO_LABELS
 from training import beliefs, coco
 
-SURE = -2.0  # logit from which on the teacher has an idea of a class: 12 per cent
+SURE = 0.0  # logit from which on the teachers count a class as there: 50 per cent
 MISSED = 0.05  # of the photos, where all have a class
 FEW = 10  # photos with a class; with fewer, the threshold of all classes counts as much
 

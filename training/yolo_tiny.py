@@ -1,4 +1,4 @@
-"""Darknet's YOLOv3-tiny as safetensors, and as the teacher of `training/coco80.py`.
+"""Darknet's YOLOv3-tiny as safetensors, and as a teacher of `training/coco80.py`.
 
     python -m training.yolo_tiny WEIGHTS [--out weights/yolov3-tiny]
 
@@ -10,7 +10,6 @@ The cfg in that package names anchors 0,1,2 for the fine head; the weights were 
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from explainers.models.multilabel import YoloTiny
+from training.published import known
 
 SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"
 EPSILON = 1e-6  # Darknet adds it to the standard deviation, not to the variance
@@ -27,9 +27,7 @@ PLAIN = 255  # outputs of a detection layer, which has a bias and no BatchNorm
 
 def convert(path: Path) -> YoloTiny:
     """The network from Darknet's own file. Raises ValueError for another file than the known."""
-    raw = path.read_bytes()
-    if hashlib.sha256(raw).hexdigest() != SHA256:
-        raise ValueError("This is not the known yolov3-tiny.weights: its SHA-256 differs.")
+    raw = known(path, SHA256)
     numbers = torch.from_numpy(np.frombuffer(raw, np.float32, offset=20).copy())
     network = YoloTiny().eval()
     place = 0
