@@ -240,6 +240,14 @@ def test_thresholds_by_hand() -> None:
     everywhere = np.linspace(0, 1, 101)
     assert thresholds.best(everywhere, everywhere >= 0) == pytest.approx(0.05)
 
+    people, dogs = np.linspace(0.9, 0.99, 100), np.linspace(0.1, 0.4, 100)
+    chances = np.stack([people, dogs, dogs], 1)
+    present = np.stack([people > 0, dogs > 0.3, dogs > 0.2], 1)
+    moved = 1 / (1 + np.exp(-thresholds.logit(chances) - thresholds.shifts(chances, present)))
+    assert (moved[:, 0] > 0.5).mean() == pytest.approx(0.95)  # in every photo: all but a few pass
+    both = thresholds.together(moved, present)
+    assert both == pytest.approx(0.5)
+
 
 def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) -> None:
     start, runs = folding.new_network().state_dict(), [tmp_path / "one", tmp_path / "two"]

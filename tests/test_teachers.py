@@ -65,11 +65,11 @@ def test_a_graph_gives_what_tensorflow_would_at_any_size(
     rng = np.random.default_rng(0)
     kernel = rng.normal(0, 1, (3, 3, 2, 4)).astype(np.float16)
     bias = rng.normal(0, 1, 4)
-    x = rng.normal(0, 1, (2, tall, wide, 2)).astype(np.float32)
+    x = rng.normal(0, 1, (6, tall, wide, 2)).astype(np.float32)
     large, conv = graph(tmp_path, kernel, bias)(torch.from_numpy(x))
     # of stride 2 over an even side, "SAME" pads by one at the end alone
     padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
-    hand = np.empty((2, tall // 2, wide // 2, 4))
+    hand = np.empty((6, tall // 2, wide // 2, 4))
     for row in range(tall // 2):
         for column in range(wide // 2):
             patch = padded[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]

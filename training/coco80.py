@@ -1,7 +1,7 @@
 """The multi-label network: EfficientNet-Lite2, fine-tuned on COCO photos, one logit per place.
 
     python -m training.coco80 --data DIR --teacher yolov3-tiny.weights --detectors DIR
-                              [--steps N] [--out RUN] [--mix RUN …]
+                              [--steps N] [--out RUN] [--begin RUN] [--mix RUN …]
 
 Learns from train2017 photos alone: from annotation where there is any, from three detectors where
 there is none (`teachers.py`, `beliefs.py`). First the head, in closed form (`probe.py`); then head
@@ -10,7 +10,7 @@ should be those believed of it, the pooled ones those of the surest cell. The ea
 the trunk stays as ImageNet left it, and the rest learns slowly: what it knows of ImageNet is worth
 more than what 1,878 photos teach. In the end the weights go part of the way back to where they
 started (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"), alone or averaged with
-other runs' (the same authors' "Model soups"), and half of the head is fitted anew in closed form.
+other runs' (the same authors' "Model soups"). A run may begin where another ended.
 
 A checkpoint is kept in RUN every few minutes, and a run that was interrupted goes on from there.
 RUN/model.safetensors is what `weights/coco80-lite2` ships.
@@ -22,6 +22,7 @@ import argparse
 import copy
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -63,8 +64,6 @@ class Recipe:
     dropout: float = 0.15
     average: float = 0.996  # of the weights over the steps
     back: float = 0.4  # of the way to where the weights started, in the end
-    refit: float = 0.5  # of the way to a head fitted to the features after that
-    ridge: float = 1.0  # penalty of that fit
     seed: int = 0
 
 
@@ -186,15 +185,13 @@ def export(
     items: Sequence[coco.Item],
     believed: Sequence[np.ndarray],
 ) -> None:
-    """Average the runs, go part of the way back, fit the head to what the trunk says then, and
-    write half-precision weights beside the first."""
+    """Average the runs, go part of the way back, put the head level with what is believed, and
+    write half-precision weights beside the first run's."""
     network, start = new_network(), torch.load(runs[0] / "start.pt", weights_only=True)
     found = [torch.load(run / "state.pt", weights_only=True)["average"] for run in runs]
     for name, value in network.state_dict().items():
         mean = torch.stack([each[name] for each in found]).mean(0)
         value.copy_(mean.lerp(start[name], recipe.back))
-    own = network.head.cells.weight[:, :, 0, 0].clone()
-    probe.fit(network, items, believed, own, recipe.ridge, recipe.refit)
     probe.level(network, items, believed, network.head.pool)
     tensors = {
         name: value.half() if value.is_floating_point() else value
@@ -204,9 +201,14 @@ def export(
 
 
 def train(
-    recipe: Recipe, out: Path, items: Sequence[coco.Item], believed: Sequence[np.ndarray]
+    recipe: Recipe,
+    out: Path,
+    items: Sequence[coco.Item],
+    believed: Sequence[np.ndarray],
+    begin: Path | None = None,
 ) -> None:
-    """A run from its start or from its last checkpoint to its end."""
+    """A run from its start, from the end of the run `begin` or from its own last checkpoint to its
+    end."""
     torch.manual_seed(recipe.seed)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     network = new_network()
@@ -214,10 +216,14 @@ def train(
     if (out / "state.pt").exists():
         training.resume()
     else:
-        probe.fit(network, items, believed, probe.kinship(load(TRUNK)))
+        if begin:
+            shutil.copy(begin / "start.pt", out)
+            network.load_state_dict(torch.load(begin / "state.pt", weights_only=True)["average"])
+        else:
+            probe.fit(network, items, believed, probe.kinship(load(TRUNK)))
+            torch.save(network.state_dict(), out / "start.pt")
         probe.level(network, items, believed, network.head.peak)
         training.average.load_state_dict(network.state_dict())
-        torch.save(network.state_dict(), out / "start.pt")
         training.save()
     photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
     training.run(photos)
@@ -229,6 +235,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--detectors", type=Path, required=True, help="see training/teachers.py")
     parser.add_argument("--out", type=Path, default=Path("runs/coco80"))
+    parser.add_argument("--begin", type=Path, help="a run to go on from")
     parser.add_argument("--mix", type=Path, nargs="*", default=[], help="runs to average it with")
     for each in fields(Recipe):
         parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
@@ -239,7 +246,7 @@ def main() -> None:
     if not kept.exists():
         ask_all(items, Teachers(args.teacher, args.detectors), FLOOR, kept)
     believed = beliefs.read(items, kept)
-    train(recipe, args.out, items, believed)
+    train(recipe, args.out, items, believed, args.begin)
     export([args.out, *args.mix], recipe, items, believed)
 
 

@@ -28,7 +28,7 @@ from training.views import STRIDE
 
 MEAN, STD = 0.5, 0.5  # what the bundled trunk was trained with
 SIDE = 384  # the shorter side at which the page shows photos; training views are smaller
-RIDGE = 2.0
+RIDGE = 2.0  # penalty for each standardised feature and row
 WINDOWS = ((1, 1.0), (2, 0.6), (3, 1 / 3))  # of a photo: so many each way, of this share each
 LEVELLED = 200  # photos on which pooled logits are put level with what is believed
 
@@ -42,14 +42,11 @@ def fitted(pixels: np.ndarray) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def regression(
-    features: Tensor, wanted: Tensor, prior: Tensor, ridge: float = RIDGE
-) -> tuple[Tensor, Tensor]:
+def regression(features: Tensor, wanted: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (classes, C) and biases for features (n, C) and logits (n, classes).
 
     prior (classes, C): a direction for each class, zeros for none; how far to go along it is fitted
     for each class alone, and what it leaves is fitted by ridge regression.
-    ridge: the penalty for each standardised feature and row.
     """
     middle, spread = features.mean(0), features.std(0) + 1e-3
     x = (features - middle) / spread
@@ -59,7 +56,7 @@ def regression(
     along = x @ start
     gain = (rest * along).sum(0) / along.square().sum(0).clamp(min=1e-9)
     start = start * gain.clamp(min=0)
-    square = x.T @ x + ridge * len(x) * torch.eye(x.shape[1])
+    square = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1])
     weights = start + torch.linalg.solve(square, x.T @ (rest - x @ start))
     weights = (weights / spread[:, None]).T
     return weights, level - weights @ middle
@@ -98,20 +95,18 @@ def fit(
     items: Sequence[coco.Item],
     beliefs: Sequence[np.ndarray],
     prior: Tensor,
-    ridge: float = RIDGE,
-    share: float = 1.0,
 ) -> None:
-    """Move the network's head by a share of the way to the one fitted to what is believed of the
-    photos, (80, h, w) each. prior and ridge: see `regression`."""
+    """Fit the network's head to what is believed of the photos, (80, h, w) each; prior: see
+    `regression`."""
     pairs, start = [], time.perf_counter()
     for number, (item, each) in enumerate(zip(items, beliefs, strict=True)):
         pairs += windows(network.trunk(fitted(coco.read(item.path)))[0], each)
         progress("features", (number + 1) / len(items), start)
     print()
     features, wanted = (torch.stack(column) for column in zip(*pairs, strict=True))
-    weights, biases = regression(features, wanted, prior, ridge)
-    network.head.cells.weight.lerp_(weights[:, :, None, None], share)
-    network.head.cells.bias.lerp_(biases, share)
+    weights, biases = regression(features, wanted, prior)
+    network.head.cells.weight.copy_(weights[:, :, None, None])
+    network.head.cells.bias.copy_(biases)
 
 
 @torch.no_grad()

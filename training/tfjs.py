@@ -33,7 +33,7 @@ class Graph:
         self.constants = _constants(path.parent, model["weightsManifest"][0])
         (place,) = (n for n in self.nodes.values() if n["op"] == "Placeholder")
         self.place = place["name"]
-        self.side = max(int(d["size"]) for d in place["attr"]["shape"]["shape"]["dim"])
+        self.shape = [int(d["size"]) for d in place["attr"]["shape"]["shape"]["dim"]]
         waiting, needed = list(outputs), {}
         while waiting:
             name = waiting.pop()
@@ -48,7 +48,8 @@ class Graph:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> list[Tensor]:
         """x in the layout that the graph expects, of any size; the values of the outputs."""
-        grown = [side / self.side for side in x.shape if side > 4]
+        side = max(self.shape)
+        grown = [new / side for new, old in zip(x.shape, self.shape, strict=True) if old == side]
         found = {self.place: x}
         for name in self.order:
             if name not in found:
