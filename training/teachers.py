@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explainers.models.multilabel import YoloTiny
+from explainers.models.multilabel import CLASSES, YoloTiny
 from training import coco, yolo_tiny
 from training.progress import progress
 from training.published import known
@@ -38,12 +38,10 @@ SHA256 = {
     "centernet.json": "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05",
     "centernet.bin": "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef",
 }
-LEVELS = ("PartitionedCall/transpose_99", "PartitionedCall/transpose_105")
-COARSEST = "PartitionedCall/transpose_111"
+LEVELS = tuple(f"PartitionedCall/transpose_{number}" for number in (99, 105, 111))  # fine to coarse
 HEAT = "tower_0/CenternetHead/centernet_cls_output/BiasAdd"
 NANO_MEAN = torch.tensor([123.675, 116.28, 103.53])  # of red, green and blue
 NANO_STD = torch.tensor([58.395, 57.12, 57.375])
-CLASSES = 80
 
 
 class Teachers:
@@ -53,7 +51,7 @@ class Teachers:
         for name, digest in SHA256.items():
             known(detectors / name, digest)
         self.yolo = yolo_tiny.convert(yolo).to(memory_format=torch.channels_last)
-        self.nano = Graph(detectors / "nanodet.json", (*LEVELS, COARSEST))
+        self.nano = Graph(detectors / "nanodet.json", LEVELS)
         self.centre = Graph(detectors / "centernet.json", (HEAT,))
 
     @torch.no_grad()
