@@ -114,12 +114,13 @@ def level(
     network: SpatialLite,
     items: Sequence[coco.Item],
     beliefs: Sequence[np.ndarray],
-    pool: Callable[[Tensor], Tensor],
+    answer: Callable[[Tensor], Tensor],
 ) -> None:
-    """Shift each class's bias so that its pooled logit is right on average."""
+    """Shift each class's bias so that its logit, of which `answer` makes (1, 80) from a photo as
+    `fitted` prepares it, is right on average."""
     some = range(0, len(items), max(len(items) // LEVELLED, 1))
     off = [
-        pool(network.head.cells(network.trunk(fitted(coco.read(items[n].path)))))[0]
+        answer(fitted(coco.read(items[n].path)))[0]
         - torch.from_numpy(beliefs[n].max((1, 2)).astype(np.float32))
         for n in some
     ]

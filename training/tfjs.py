@@ -58,6 +58,19 @@ class Graph:
                 found[name] = self.constants[name] if constant else _value(node, sources, grown)
         return [found[name] for name in self.outputs]
 
+    def convolutions(self) -> list[tuple[Tensor, Tensor]]:
+        """Kernels (outputs, inputs, h, w) and biases of its convolutions, as the exporter counted
+        them."""
+        found = {}
+        for add in (self.nodes[name] for name in self.order):
+            sources = self._sources(add["name"])
+            if add["op"] == "Add" and self.nodes[sources[0]]["op"] == "Conv2D":
+                kernel = self._sources(sources[0])[1]
+                count = kernel.rpartition("/")[2].partition("_")[2]
+                weight = self.constants[kernel].permute(3, 2, 0, 1)
+                found[int(count or 0)] = (weight, self.constants[sources[1]])
+        return [found[count] for count in sorted(found)]
+
 
 def _constants(folder: Path, manifest: Node) -> dict[str, Tensor]:
     raw = b"".join((folder / name).read_bytes() for name in manifest["paths"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from training.beliefs import FLOOR
+from training.runs import Recipe
 
 STRIDE = 32  # pixels of a view for each cell
 GREY = (124, 116, 104)
@@ -20,6 +24,29 @@ class Photo:
 
     pixels: np.ndarray
     beliefs: np.ndarray
+
+
+class Views(IterableDataset):
+    """Endless batches of pixels (N, S, S, 3) uint8 and beliefs (N, 80, S / 32, S / 32)."""
+
+    def __init__(self, photos: Sequence[Photo], recipe: Recipe, start: int) -> None:
+        self.photos, self.recipe, self.start = photos, recipe, start
+        best = np.stack([photo.beliefs.max((1, 2)) > 0 for photo in photos])
+        rare = 1 / (best.sum(0) + 20)
+        self.odds = 1 + 30 * (best * rare).sum(1)
+        self.odds /= self.odds.sum()
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = np.random.default_rng([self.recipe.seed, self.start])
+        while True:
+            rows = [self._one(rng) for _ in range(self.recipe.batch)]
+            pixels, wanted = (torch.from_numpy(np.stack(c)) for c in zip(*rows, strict=True))
+            yield pixels, wanted
+
+    def _one(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        count = 4 if rng.random() < self.recipe.mosaics else 1
+        picked = rng.choice(len(self.photos), count, replace=False, p=self.odds)
+        return view([self.photos[i] for i in picked], self.recipe.size, rng)
 
 
 def view(

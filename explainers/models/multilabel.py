@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .coco_labels import COCO_LABELS
+from .nano import Nano
 
 CLASSES = len(COCO_LABELS)
 
@@ -60,6 +61,24 @@ class SpatialLite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.trunk(x))
+
+
+class LiteWithDetector(SpatialLite):
+    """The same trunk beside a small detector, which saw many more photos of these classes than the
+    trunk did, under one head: it reads the trunk's maps and how sure the detector is of each class.
+    """
+
+    last_map = "both"
+
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__(classes)
+        self.detector = Nano(classes)
+        self.both = nn.Identity()  # a name for the last map
+        self.head = SpatialHead(self.trunk.num_features + classes, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.trunk(x)
+        return self.head(self.both(torch.cat([maps, self.detector(x, maps.shape[2:])], 1)))
 
 
 class MaxPooledVGG(nn.Module):
@@ -146,7 +165,7 @@ class YoloTiny(nn.Module):
 
 
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
-    "coco80_lite2": SpatialLite,
+    "coco80_lite2": LiteWithDetector,
     "yolov3_tiny": YoloTiny,
     "vgg16_gmp": MaxPooledVGG,
 }

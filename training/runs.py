@@ -1,0 +1,101 @@
+"""A run of training that can be stopped and taken up again."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.progress import progress
+
+KEEP_EVERY = 180.0  # seconds between checkpoints
+STEEPEST = 50.0  # norm of the gradients
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every run needs to know."""
+
+    steps: int
+    size: int  # of views, in pixels
+    batch: int
+    rate: float
+    decay: float
+    mosaics: float  # share of the views
+    average: float  # of the weights over the steps
+    seed: int = 0
+
+
+class Run:
+    """A network in training, the running average of its weights, and where they are kept."""
+
+    def __init__(
+        self, network: nn.Module, groups: list[dict[str, Any]], recipe: Recipe, out: Path
+    ) -> None:
+        """groups: of parameters, as for an optimiser, each with a "rate"."""
+        self.recipe, self.out, self.network = recipe, out, network
+        self.average = copy.deepcopy(network)
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.decay)
+        self.step = 0
+
+    def resume(self) -> None:
+        """From the last checkpoint, at the rates of this recipe."""
+        state = torch.load(self.out / "state.pt", weights_only=True)
+        rates = [group["rate"] for group in self.optimiser.param_groups]
+        for name in ("network", "average", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+            group["rate"] = rate
+        self.step = state["step"]
+
+    def save(self) -> None:
+        state = {"step": self.step}
+        for name in ("network", "average", "optimiser"):
+            state[name] = getattr(self, name).state_dict()
+        torch.save(state, self.out / "state.new")
+        (self.out / "state.new").replace(self.out / "state.pt")
+
+    def descend(self, loss: Tensor) -> None:
+        """A step against the gradient: slow at first, slower and slower to the end."""
+        warm = min((self.step + 1) / 50, 1.0)
+        fade = (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["rate"] * warm * fade
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), STEEPEST)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for slow, fast in pairs:
+                slow.lerp_(fast, 1 - keep)
+
+    def go(
+        self,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        one: Callable[[Tensor, Tensor], tuple[float, ...]],
+        names: str,
+    ) -> None:
+        """To the recipe's end; one: takes a step and hands over the losses called `names`."""
+        first, start, log = self.step, time.perf_counter(), []
+        saved = start
+        while self.step < self.recipe.steps:
+            log.append(one(*next(batches)))
+            if self.step % 10 == 0:
+                losses = " ".join(f"{loss:.3f}" for loss in np.mean(log[-100:], 0))
+                note = f"step {self.step}, {names} {losses}"
+                progress("train", (self.step - first) / (self.recipe.steps - first), start, note)
+            if time.perf_counter() - saved > KEEP_EVERY:
+                self.save()
+                saved = time.perf_counter()
+        self.save()
