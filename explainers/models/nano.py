@@ -62,23 +62,23 @@ class Nano(nn.Module):
         maps = [self.halve(self.stem(x))]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
-        fine, middle, coarse = map(_call, self.narrow, maps[-3:])
+        fine, middle, coarse = (
+            narrow(last) for narrow, last in zip(self.narrow, maps[-3:], strict=True)
+        )
         middle = middle + _resized(coarse, middle.shape[2:])
         fine = fine + _resized(middle, fine.shape[2:])
         middle = middle + _resized(fine, middle.shape[2:])
         return [fine, middle, coarse + _resized(middle, coarse.shape[2:])]
 
-    def levels(self, x: Tensor) -> list[Tensor]:
-        """Logits of the classes on the three grids, (N, classes, h, w) each."""
-        return list(map(_call, self.classify, map(_call, self.read, self.grids(x))))
+    def logits(self, grids: Sequence[Tensor]) -> list[Tensor]:
+        """Of the classes, read from the three grids: (N, classes, h, w) each."""
+        levels = zip(self.read, self.classify, grids, strict=True)
+        return [classify(read(grid)) for read, classify, grid in levels]
 
     def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
-        pooled = [F.adaptive_max_pool2d(level, tuple(size)) for level in self.levels(x)]
+        levels = self.logits(self.grids(x))
+        pooled = [F.adaptive_max_pool2d(level, tuple(size)) for level in levels]
         return self.opinion(torch.maximum(torch.maximum(*pooled[:2]), pooled[2]) - LOWEST)
-
-
-def _call(module: nn.Module, x: Tensor) -> Tensor:
-    return module(x)
 
 
 def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
