@@ -29,6 +29,7 @@ Score = Literal["logit", "probability"]
 Position = tuple[int, int]
 Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
 
+MANY = 100  # windows of the first picture; with more, every other one each way comes first
 COARSE = 32  # pixels between the windows of the first picture, unless fewer are asked for
 MOST_SCORES = 25_000_000  # positions x classes kept, 100 MB
 KEPT = 8  # results in memory, 4 to 40 MB each
@@ -255,6 +256,8 @@ def _passes(rows: int, cols: int, window: int, stride: int):
     """Grids of positions (row numbers, column numbers), coarse to fine, each position once."""
     step = 1
     while 2 * step * stride <= min(window, COARSE):
+        step *= 2
+    if rows * cols > MANY * step**2:  # what comes first should be of the whole photo all the same
         step *= 2
     had: tuple[set[int], set[int]] = set(), set()
     while step:

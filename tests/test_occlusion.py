@@ -102,11 +102,19 @@ def test_finer_passes_keep_what_is_known_and_end_as_if_computed_at_once(network,
 
 
 def test_every_position_is_computed_once():
-    for rows, cols, window, stride in ((7, 5, 32, 8), (1, 9, 16, 4), (4, 4, 8, 8)):
+    cases = ((7, 5, 32, 8), (1, 9, 16, 4), (4, 4, 8, 8), (17, 12, 32, 32))
+    for rows, cols, window, stride in cases:
         places = [
             (r, c) for some in _passes(rows, cols, window, stride) for r in some[0] for c in some[1]
         ]
         assert sorted(places) == sorted(itertools.product(range(rows), range(cols)))
+
+
+def test_of_many_windows_those_come_first_that_are_spread_over_the_photo():
+    rows, cols = next(_passes(17, 12, 32, 32))
+    assert len(rows) * len(cols) < 17 * 12 / 3
+    assert (rows[0], rows[-1], cols[0], cols[-1]) == (0, 16, 0, 11)
+    assert max(np.diff(rows).max(), np.diff(cols).max()) == 2
 
 
 def test_the_likeliest_class_and_the_top_list_tell_of_each_position(network, view):
