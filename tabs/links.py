@@ -15,7 +15,7 @@ from explainers.api import MOST_TARGETS
 from explainers.patchwise import SHARE
 
 from .guard import guarded
-from .subject import EXAMPLES, Desk, Subject, examples
+from .subject import EXAMPLES, Desk, Subject, examples, ghosts, named
 
 #: Where a method is shown if no tab offers it among its "methods".
 FALLBACK = {"perturbation": "muting", "patches": "patches"}
@@ -142,8 +142,10 @@ class Links:
         seen = self._example(query.get("example"))
         if seen is not None:
             kept[4:11] = self._look(seen, network, framing, query)
-        elif targets := _classes(network, query.get("target", ""))[:MOST_TARGETS]:
-            kept[8] = gr.update(value=targets)  # impressions are drawn without a photo
+        else:  # impressions are drawn without a photo
+            targets = _classes(network, query.get("target", ""))[:MOST_TARGETS]
+            kept[7] = ghosts(network)
+            kept[8] = gr.update(value=targets, choices=named(network))
         if (tab := query.get("tab")) in self.subject.titles:
             kept[11:13] = gr.Tabs(selected=tab), tab
         return kept[:13] + self._settings(query)

@@ -180,6 +180,11 @@ def _chip_list(network: Network, items: str) -> str:
     )
 
 
+def ghosts(network: Network) -> str:
+    """The chips before there is a photo."""
+    return _chip_list(network, '<li class="chip ghost"></li>' * SHOWN)
+
+
 def _first(network: Network, logits: Tensor) -> list[int]:
     """What to explain before the visitor chooses: all that is present, else the best guess."""
     return network.present(logits)[:MOST_TARGETS] or network.ranked(logits, 1)
@@ -191,7 +196,7 @@ def _against(network: Network, logits: Tensor) -> Any:
     return gr.update(choices=choices, value=None)
 
 
-def _named(network: Network) -> list[tuple[str, int]]:
+def named(network: Network) -> list[tuple[str, int]]:
     return [(label, index) for index, label in enumerate(network.labels)]
 
 
@@ -211,7 +216,7 @@ class Desk:
             render.shrink(seen, 960),
             html.notice(ANOTHER),
             _chips(network, logits, targets),
-            gr.update(value=targets, choices=_named(network)),
+            gr.update(value=targets, choices=named(network)),
             _against(network, logits),
             self.fingerprint(seen, key, targets, None, framing),
         )
@@ -274,9 +279,9 @@ class Desk:
         network, before = self.zoo.get(key), self.zoo.get(old)
         same = network.labels == before.labels
         kept = list(targets or []) if same else []
-        update = gr.update(value=kept) if same else gr.update(value=kept, choices=_named(network))
+        update = gr.update(value=kept) if same else gr.update(value=kept, choices=named(network))
         if seen is None:
-            return key, gr.skip(), update, gr.skip(), gr.skip()
+            return key, ghosts(network), update, gr.skip(), gr.skip()
         logits = network.answer(network.prepare(seen, framing))
         if not kept:
             kept = _first(network, logits)
@@ -304,12 +309,12 @@ def _photo_side() -> tuple[gr.Image, gr.HTML, gr.HTML]:
 
 def _class_side(first: Network) -> tuple[gr.HTML, gr.Dropdown, gr.Dropdown]:
     chips = gr.HTML(
-        _chip_list(first, '<li class="chip ghost"></li>' * SHOWN),
+        ghosts(first),
         js_on_load=CHIP_JS,
         elem_id="chips",
     )
     targets = gr.Dropdown(
-        _named(first),
+        named(first),
         value=[],
         multiselect=True,
         max_choices=MOST_TARGETS,

@@ -129,3 +129,14 @@ def test_the_verifier_is_another_network_of_the_same_classes(resnet18) -> None:
     )  # fmt: skip
     assert verifier(zoo, resnet18) is twin
     assert verifier(zoo, other) is None
+
+
+def test_without_a_photo_classes_have_the_names_of_the_network_in_use(visit: Visit) -> None:
+    page = visit(query="&tab=impressions&model=coco80")
+    expect(page.locator("#chips")).to_contain_text("What Lite2 for COCO sees", timeout=30_000)
+    page = visit(query="&tab=impressions&model=coco80&target=15")
+    expect(page.locator("#targets")).to_contain_text("cat")
+    page.locator("#model input").click()
+    page.get_by_role("option", name="EfficientNet-Lite0").click()
+    expect(page.locator("#chips")).to_contain_text("What EfficientNet-Lite0 sees")
+    expect(page.locator("#targets")).not_to_contain_text("cat")
