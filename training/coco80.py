@@ -28,7 +28,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -171,10 +171,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/coco80"))
     parser.add_argument("--begin", type=Path, help="a run to go on from")
     parser.add_argument("--mix", type=Path, nargs="*", default=[], help="runs to average it with")
-    for each in fields(Recipe):
-        parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
+    runs.options(parser, Recipe)
     args = parser.parse_args()
-    recipe = Recipe(**{each.name: getattr(args, each.name) for each in fields(Recipe)})
+    recipe = runs.chosen(Recipe, args)
     args.out.mkdir(parents=True, exist_ok=True)
     items, kept = coco.load(args.data, "train2017"), args.out / "teacher.npz"
     if not kept.exists():

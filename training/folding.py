@@ -63,8 +63,8 @@ def narrowed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in tensors.items():
         if value.ndim == 4 and value.numel() >= LARGE:
             out[name + SCALE] = step = (value.flatten(1).abs().amax(1) / 127).half()
-            value = (value / step.float()[:, None, None, None]).round().clamp(-127, 127)
-            out[name] = value.to(torch.int8).contiguous()
+            steps = step.float().clamp(min=1e-9)[:, None, None, None]  # a dead channel has none
+            out[name] = (value / steps).round().clamp(-127, 127).to(torch.int8).contiguous()
         else:
             out[name] = value.half() if value.is_floating_point() else value
     return out

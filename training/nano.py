@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -152,10 +152,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--detectors", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/nano"))
-    for each in fields(Recipe):
-        parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
+    runs.options(parser, Recipe)
     args = parser.parse_args()
-    recipe = Recipe(**{each.name: getattr(args, each.name) for each in fields(Recipe)})
+    recipe = runs.chosen(Recipe, args)
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     training = Training(convert(args.detectors), recipe, args.out)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,20 @@ class Recipe:
     mosaics: float  # share of the views
     average: float  # of the weights over the steps
     seed: int = 0
+
+
+Kind = TypeVar("Kind", bound=Recipe)
+
+
+def options(parser: ArgumentParser, kind: type[Recipe]) -> None:
+    """An option for each field of a kind of recipe; see `chosen`."""
+    for each in fields(kind):
+        parser.add_argument(f"--{each.name}", type=type(each.default), default=each.default)
+
+
+def chosen(kind: type[Kind], args: Namespace) -> Kind:
+    """The recipe that the options say."""
+    return kind(**{each.name: getattr(args, each.name) for each in fields(kind)})
 
 
 class Run:
