@@ -36,10 +36,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from explainers import METHODS, ExplainError, Network, Photo, Question, load, read  # noqa: E402
-from explainers import faithfulness as ours  # noqa: E402
 from explainers.api import question  # noqa: E402
 from explainers.muting.baselines import baseline as baseline_image  # noqa: E402
 from explainers.network import Frame  # noqa: E402
+from explainers.scores import faithfulness as ours  # noqa: E402
 from explainers.scores.comparison import Comparison, applicable  # noqa: E402
 
 # COCO category -> words that the ImageNet label must end in (before its first comma). Both sides

@@ -34,10 +34,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from explainers import Network, impressions, load  # noqa: E402
-from explainers.drawing.goals import of_class  # noqa: E402
-from explainers.drawing.knobs import Knobs  # noqa: E402
-from explainers.drawing.panel import Panel  # noqa: E402
 from explainers.impressions import PRESETS, Impression  # noqa: E402
+from explainers.impressions.drawing import Drawing  # noqa: E402
+from explainers.impressions.goals import of_class  # noqa: E402
+from explainers.impressions.knobs import Knobs  # noqa: E402
 
 # Chosen before any was drawn: things that most people can name from a picture, half of them alive.
 CLASSES = (
@@ -124,7 +124,7 @@ def steps(network: Network, knobs: Knobs, clock) -> tuple[dict[str, list], dict[
     """Our step against the bare forward and backward pass, plain and saliency-driven."""
     knobs = replace(knobs, start=network.size, steps=1000)
     goal = of_class(network, CLASSES[0])
-    panels = {d: Panel(network, goal, knobs, driven=d) for d in (False, True)}
+    panels = {d: Drawing(network, goal, knobs, driven=d) for d in (False, True)}
     for panel in panels.values():
         panel.taken = 500  # past the warm-up
     x = torch.randn(knobs.crops, 3, network.size, network.size)
@@ -185,7 +185,7 @@ def beside_lucent(
         drawn = Impression(goal, name, False, knobs, values, None, (), 1.0, seconds)
         rows.append(figures(network, second, drawn, seconds))
         kept.append(drawn)
-    panel = Panel(network, of_class(network, names[0]), replace(knobs, start=network.size))
+    panel = Drawing(network, of_class(network, names[0]), replace(knobs, start=network.size))
     target, few = of_class(network, names[0]).targets[0], 6
 
     def ours() -> None:

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from explainers import METHODS, ModelError, Network, Question, View, load, read  # noqa: E402
-from explainers.models.catalogue import CATALOGUE, recipe  # noqa: E402
+from explainers.zoo.catalogue import CATALOGUE, recipe  # noqa: E402
 from tests import nets  # noqa: E402
 
 FAMILY = [key for key, method in METHODS.items() if method.family == "cam"]

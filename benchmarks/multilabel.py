@@ -37,9 +37,9 @@ sys.path.insert(0, str(ROOT))
 
 from explainers import Explanation, Network, Question, ask, load, read  # noqa: E402
 from explainers.api import MOST_TARGETS, find  # noqa: E402
-from explainers.faithfulness import strength  # noqa: E402
-from explainers.models.multilabel import YoloTiny  # noqa: E402
 from explainers.network import View  # noqa: E402
+from explainers.scores.faithfulness import strength  # noqa: E402
+from explainers.zoo.multilabel import YoloTiny  # noqa: E402
 from training import coco  # noqa: E402
 from training.progress import progress  # noqa: E402
 

@@ -36,9 +36,9 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from explainers.muting import mute, windows  # noqa: E402
 from explainers.muting.incremental import Incremental  # noqa: E402
 from explainers.network import Network  # noqa: E402
-from explainers.occlusion import mute, windows  # noqa: E402
 
 ARCHS = {
     "vgg16": "vgg16",

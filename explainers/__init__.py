@@ -7,10 +7,11 @@ In three lines:
     explain(network, "cat.jpg", "tabby")
 """
 
-from . import backprop, cam, occlusion, patchwise, rise  # each registers its methods
 from .api import ask, explain
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
 from .explanation import Explanation, Question, to_npz
+from .methods import backprop, cam, occlusion, rise  # each registers its methods
+from .methods import patches as patchwise
 from .network import Network, View
 from .photo import Photo, read
 from .registry import METHODS, Method

@@ -23,12 +23,12 @@ from typing import Any
 
 from .api import find, question
 from .errors import ExplainError, OptionError
-from .faithfulness import BASELINES, STEPS, counts
 from .network import Network
 from .photo import read
 from .registry import METHODS
-from .scores import report
+from .render import report
 from .scores.comparison import Comparison, applicable
+from .scores.faithfulness import BASELINES, STEPS, counts
 from .zoo import load
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}

@@ -62,7 +62,7 @@ class Explanation:
 
     def _repr_png_(self) -> bytes:
         """Notebooks show the map over its photo."""
-        from .sheets import panel  # a picture is made only when one is asked for
+        from .render.sheets import panel  # a picture is made only when one is asked for
 
         return panel(self.photo, [self]) if self.photo else b""
 

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from explainers import ExplainError, Network, Photo, Question, photo, render
-from explainers import activations as acts
+from explainers import units as acts
 from explainers.units.mosaic import mosaic
 from explainers.units.strongest import Strongest
 

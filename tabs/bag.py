@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 
 from explainers import render
-from explainers.bags.patches import Grid
+from explainers.mil.patches import Grid
 
 from . import html
 from .curve import curve

@@ -8,10 +8,10 @@ from html import escape
 import numpy as np
 
 from explainers import Explanation, Network, Photo, Question, ask, render
-from explainers.bags.cam import tile_cam
-from explainers.bags.patches import stitch
-from explainers.bags.scores import PatchScores
 from explainers.mil import Reading, brightness
+from explainers.mil.patches import stitch
+from explainers.mil.scores import PatchScores
+from explainers.mil.tiles import tile_cam
 from explainers.recent import Recent
 
 from . import html

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from explainers import Network
-from explainers.occlusion import Change
+from explainers.muting import Change
 
 from . import html
 

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from explainers import ExplainError, photo
-from explainers import activations as acts
+from explainers import units as acts
 from explainers.units.video import LONGEST, Look, side_by_side
 
 from . import courier, html, kept

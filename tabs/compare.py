@@ -12,9 +12,10 @@ import gradio as gr
 
 from explainers import METHODS, ExplainError, Network, Photo, Question, photo, render
 from explainers.api import question
-from explainers.faithfulness import BASELINES, checked_box
-from explainers.scores import report, sanity
+from explainers.render import report
+from explainers.scores import sanity
 from explainers.scores.comparison import SORTS, Comparison, applicable
+from explainers.scores.faithfulness import BASELINES, checked_box
 
 from . import box, html, kept, links, scoreboard
 from .guard import guarded

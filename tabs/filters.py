@@ -11,8 +11,7 @@ import numpy as np
 
 from explainers import Network, Photo, render
 from explainers import filters as kernels
-from explainers.filters import Conv
-from explainers.units import gabor
+from explainers.filters import Conv, gabor
 from explainers.units import mosaic as mosaics
 
 from . import gabors, html, impressions, tiles, unit

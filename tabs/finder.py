@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from explainers import ExplainError, Photo, Question, photo, render
-from explainers.activations import inside, peak
 from explainers.network import Frame
+from explainers.units import inside, peak
 
 from . import html, unit
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from explainers import render
-from explainers.units import gabor
-from explainers.units.gabor import Fit
+from explainers.filters import gabor
+from explainers.filters.gabor import Fit
 
 from . import html, unit
 

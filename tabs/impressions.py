@@ -12,10 +12,10 @@ import gradio as gr
 
 from explainers import ExplainError, Network, impressions
 from explainers.api import MOST_TARGETS
-from explainers.drawing.goals import Goal, fused, of_class, of_unit
-from explainers.drawing.images import CANVASES
-from explainers.drawing.knobs import LIMITS, Knobs
 from explainers.impressions import PRESETS, Check, Impression
+from explainers.impressions.goals import Goal, fused, of_class, of_unit
+from explainers.impressions.images import CANVASES
+from explainers.impressions.knobs import LIMITS, Knobs
 from explainers.recent import Recent
 from explainers.zoo import Zoo
 

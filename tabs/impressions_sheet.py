@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from explainers import Network, impressions, render
-from explainers.drawing.goals import Classes
 from explainers.impressions import Check, Impression
+from explainers.impressions.goals import Classes
 
 from . import html
 from .curve import curve

@@ -10,8 +10,8 @@ import gradio as gr
 import numpy as np
 
 from explainers import ExplainError, Photo, render
-from explainers.bags.lesson import CELLS, CHANCE, SIDE, DrawnBag, Lesson, draw_bag, lesson, read_bag
 from explainers.mil import AttentionMIL, Reading, brightness
+from explainers.mil.lesson import CELLS, CHANCE, SIDE, DrawnBag, Lesson, draw_bag, lesson, read_bag
 
 from . import html
 from .curve import curve

@@ -12,7 +12,7 @@ import gradio as gr
 
 from explainers import METHODS, ExplainError, Network, Photo, photo
 from explainers.api import MOST_TARGETS
-from explainers.patchwise import SHARE
+from explainers.methods.patches import SHARE
 
 from .guard import guarded
 from .subject import EXAMPLES, Desk, Subject, examples, ghosts, named

@@ -8,14 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import (
-    METHODS,
-    ExplainError,
-    ask,
-    render,
-    sheets,
-)
+from explainers import METHODS, ExplainError, ask, render
 from explainers.explanation import to_npz
+from explainers.render import sheets
 
 from . import html, kept
 from .guard import guarded, sentence

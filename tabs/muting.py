@@ -10,11 +10,11 @@ from typing import Any
 import gradio as gr
 
 from explainers import ExplainError, Question, render
+from explainers.muting import COARSE, Key, Muting, Score, mute, recent
 from explainers.muting import maps as muting_maps
 from explainers.muting.baselines import BASELINES
 from explainers.muting.brush import Flip, smallest_flip
-from explainers.muting.panel import panel
-from explainers.occlusion import COARSE, Key, Muting, Score, mute, recent
+from explainers.muting.pictures import panel
 
 from . import brush, courier, html, kept, positions, rise
 from .guard import guarded

@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 
 from explainers import ExplainError, photo, render
-from explainers.bags.patches import MAX_OVERLAP, cut
-from explainers.bags.scores import POOLINGS, patch_scores
 from explainers.mil import AttentionMIL, attend, load_amil
+from explainers.mil.patches import MAX_OVERLAP, cut
+from explainers.mil.scores import POOLINGS, patch_scores
 from explainers.recent import Recent
 
 from . import bag, html, lesson

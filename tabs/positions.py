@@ -10,9 +10,9 @@ import numpy as np
 
 from explainers import Photo, Question, render
 from explainers import photo as photos
+from explainers.muting import Change, Muting, Position, Score
 from explainers.muting import maps as muting_maps
-from explainers.muting import panel
-from explainers.occlusion import Change, Muting, Position, Score
+from explainers.muting import pictures as panel
 
 from . import change, courier, html
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 
 from explainers import METHODS, Explanation, Photo, render
-from explainers.scores import plots
+from explainers.render import plots
+from explainers.render.report import MEANING, shown_as
 from explainers.scores.comparison import Comparison
-from explainers.scores.report import MEANING, shown_as
 from explainers.scores.sanity import Stage
 
 from . import html

@@ -7,7 +7,7 @@ from html import escape
 
 from explainers import METHODS, ExplainError, Explanation, Method, Photo, Question, render
 from explainers import photo as photos
-from explainers.cam import identity_gap
+from explainers.methods.cam import identity_gap
 
 from . import html
 

@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 
 from explainers import Network, Photo, Question, photo, render
-from explainers.activations import Feeds, Unit, activation, feeds, layer_of
 from explainers.network import Frame
+from explainers.units import Feeds, Unit, activation, feeds, layer_of
 from explainers.units.receptive import field, on_photo
 from explainers.units.strongest import Peaks
 

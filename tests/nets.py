@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from explainers import Network, Question, View, ask
-from explainers.models.dense import DenseConv
-from explainers.models.multilabel import BUILDERS
+from explainers.network.dense import DenseConv
+from explainers.zoo.multilabel import BUILDERS
 
 _asked = itertools.count()
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
-from explainers import activations as acts
-from explainers.models.catalogue import CATALOGUE
+from explainers import units as acts
 from explainers.units.glance import decode, glance
 from explainers.units.mosaic import mosaic, strengths
 from explainers.units.receptive import field, fields
 from explainers.units.strongest import peaks
+from explainers.zoo.catalogue import CATALOGUE
 from tests import nets
 from tests.test_cam import RED_GREEN_BLUE, Paper
 

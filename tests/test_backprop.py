@@ -13,7 +13,7 @@ from captum.attr import GuidedBackprop, GuidedGradCam, IntegratedGradients, Laye
 from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, ask
-from explainers.models.catalogue import CATALOGUE
+from explainers.zoo.catalogue import CATALOGUE
 from tests import nets
 from tests.nets import assert_close, maps
 from tests.test_cam import LAYERS, RED_GREEN_BLUE, Paper

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from explainers import load
-from explainers.models.catalogue import CATALOGUE
+from explainers.zoo.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -14,11 +14,12 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from explainers import METHODS, OptionError, View, ask
-from explainers import faithfulness as f
 from explainers.api import question
 from explainers.explanation import Question
 from explainers.registry import register
-from explainers.scores import report, sanity
+from explainers.render import report
+from explainers.scores import faithfulness as f
+from explainers.scores import sanity
 from explainers.scores.comparison import Comparison, applicable
 from tests import nets
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from explainers import OptionError, filters
-from explainers.units import gabor, mosaic
+from explainers.filters import gabor
+from explainers.units import mosaic
 from tests import nets
 
 

@@ -15,11 +15,11 @@ from PIL import Image
 from torch import nn
 
 from explainers import impressions, load
-from explainers.drawing import goals, masks, priors, shaking
-from explainers.drawing.images import CANVASES, falloff
-from explainers.drawing.knobs import Knobs
 from explainers.errors import ExplainError, OptionError, TargetError
-from explainers.models import folding
+from explainers.impressions import goals, impression, masks, priors, shaking
+from explainers.impressions.images import CANVASES, falloff
+from explainers.impressions.knobs import Knobs
+from explainers.network import folding
 from tests import nets
 
 CALM = {"jitter": 0, "rotation": 0, "scale": 0, "colour": 0, "noise": 0, "tv": 0, "grey": 0}
@@ -99,7 +99,7 @@ def test_twenty_runs_do_not_grow_memory(resnet18):
 
 
 def test_it_is_shown_as_it_grows_and_what_is_there_can_be_kept(resnet18, monkeypatch):
-    monkeypatch.setattr(impressions, "OFTEN", 0.0)
+    monkeypatch.setattr(impression, "OFTEN", 0.0)
     seen = list(impressions.draw(resnet18, [of(resnet18)], SMALL))
     assert [each[0].done for each in seen] == [step / 6 for step in range(7)]
     kept = seen[3][0]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from explainers.muting import windows
 from explainers.muting.incremental import Incremental
-from explainers.occlusion import windows
 from tests import nets
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from explainers import mil
-from explainers.bags import lesson as mil_lesson
-from explainers.bags.patches import MAX_PATCHES, cut, stitch
-from explainers.bags.scores import POOLINGS, patch_scores
 from explainers.errors import ExplainError, OptionError, TargetError
+from explainers.mil import lesson as mil_lesson
+from explainers.mil.patches import MAX_PATCHES, cut, stitch
+from explainers.mil.scores import POOLINGS, patch_scores
 from training import amil, amil_breakhis, draw_tissue, stain
 from training.bags import Bank, canvas, draw_bags, hold_out
 

@@ -16,8 +16,9 @@ from PIL import Image, ImageOps
 from skimage import data
 from torch import Tensor, nn
 
-from explainers import METHODS, Network, OptionError, Question, TargetError, ask, network, read
+from explainers import METHODS, Network, OptionError, Question, TargetError, ask, read
 from explainers.api import explain, question
+from explainers.network import frozen
 from tests import nets
 from tests.nets import maps
 
@@ -132,7 +133,7 @@ def state(net: Network) -> list[object]:
         [type(part) for part in net.module.modules()],
         [part.training for part in net.module.modules()],
         [(t.requires_grad, t.grad, t.is_inference()) for t in tensors],
-        network._recording.get(),
+        frozen._recording.get(),
         torch._C._len_torch_function_stack(),
         torch.is_grad_enabled(),
         torch.get_rng_state().tolist(),
@@ -257,7 +258,7 @@ def test_memory_of_past_visitors_is_bounded(resnet18):
     for seed in range(20):
         asked = question(resnet18, np.full((64, 64, 3), seed, np.uint8), 1)
         list(ask(asked, "gradcam"))
-    assert 1 <= len(network._passes) < 20
+    assert 1 <= len(frozen._passes) < 20
 
 
 GRID = {"cat": "Egyptian cat", "espresso": "espresso", "honey-bee": "bee", "tripod": "tripod"}

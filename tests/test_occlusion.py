@@ -11,9 +11,9 @@ from captum.attr import Occlusion
 from torch import nn
 
 from explainers import OptionError, Question
+from explainers.methods.rise import Running, random_masks, rise
+from explainers.muting import mute, sweep, windows
 from explainers.muting.brush import score_mask, smallest_flip
-from explainers.occlusion import _passes, mute, windows
-from explainers.rise import Running, random_masks, rise
 from tests import nets
 
 
@@ -105,13 +105,16 @@ def test_every_position_is_computed_once():
     cases = ((7, 5, 32, 8), (1, 9, 16, 4), (4, 4, 8, 8), (17, 12, 32, 32))
     for rows, cols, window, stride in cases:
         places = [
-            (r, c) for some in _passes(rows, cols, window, stride) for r in some[0] for c in some[1]
+            (r, c)
+            for some in sweep._passes(rows, cols, window, stride)
+            for r in some[0]
+            for c in some[1]
         ]
         assert sorted(places) == sorted(itertools.product(range(rows), range(cols)))
 
 
 def test_of_many_windows_those_come_first_that_are_spread_over_the_photo():
-    rows, cols = next(_passes(17, 12, 32, 32))
+    rows, cols = next(sweep._passes(17, 12, 32, 32))
     assert len(rows) * len(cols) < 17 * 12 / 3
     assert (rows[0], rows[-1], cols[0], cols[-1]) == (0, 16, 0, 11)
     assert max(np.diff(rows).max(), np.diff(cols).max()) == 2

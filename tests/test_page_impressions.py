@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from explainers import ExplainError
-from explainers.drawing.goals import Classes, Unit
+from explainers.impressions.goals import Classes, Unit
 from tabs.impressions import PRESET, Impressions, _preset, _wanted, verifier
 from tests import nets
 from tests.browser import Visit, usable

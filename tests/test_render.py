@@ -14,17 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from explainers import (
-    Explanation,
-    Network,
-    OptionError,
-    Photo,
-    explain,
-    read,
-    render,
-    sheets,
-    to_npz,
-)
+from explainers import Explanation, Network, OptionError, Photo, explain, read, render, to_npz
+from explainers.render import overlays, sheets
 from tests import nets
 
 CELL = 8  # input pixels per side of a map's cell in the network below
@@ -113,7 +104,7 @@ def test_heat_lands_on_its_place_of_the_original_photo(shape, framing, rotated, 
     left, top, right, bottom = found.frame
     cell = (right - left) / found.values.shape[2], (bottom - top) / found.values.shape[1]
     inside = np.zeros(over.shape[:2], bool)
-    box = render._box(found, over.shape[1], over.shape[0])
+    box = overlays._box(found, over.shape[1], over.shape[0])
     inside[box[1] : box[3], box[0] : box[2]] = True
     heat = np.where(inside, over[..., :3].astype(float).sum(2), 0)  # Inferno: brighter is more
     for edge, (landed, painted_at) in enumerate(zip(heated(heat), square, strict=True)):

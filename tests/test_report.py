@@ -16,7 +16,7 @@ from skimage import data
 from explainers import __main__ as command
 from explainers import read
 from explainers.api import question
-from explainers.scores import report
+from explainers.render import report
 from explainers.scores.comparison import Comparison
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from explainers import mil, read, render
-from explainers.bags.cam import load_tiles, tile_cam
 from explainers.errors import ExplainError
+from explainers.mil.tiles import load_tiles, tile_cam
 
 TISSUE = Path(__file__).parent.parent / "assets/tissue"
 

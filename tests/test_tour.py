@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from explainers import Explanation, Question, ask, load, read
-from explainers.cam import identity_gap
+from explainers.methods.cam import identity_gap
 from tabs.subject import EXAMPLES, examples
 from tabs.tour import STEPS, Step
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from explainers import PhotoError, render
-from explainers.cam import gradcam
+from explainers.methods.cam import gradcam
 from explainers.photo import read
 from explainers.units.video import Look, side_by_side
 

@@ -14,12 +14,12 @@ import timm
 import torch
 from skimage import data as pictures
 
-from explainers import zoo as zoo_module
 from explainers.errors import ModelError, OptionError
-from explainers.models.catalogue import CATALOGUE, Entry, imagenet_labels, offered
 from explainers.photo import read
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load
+from explainers.zoo import loaded as zoo_module
+from explainers.zoo.catalogue import CATALOGUE, Entry, imagenet_labels, offered
 
 from .fake_hub import CONFIG, PHOTO, TINY, FakeHub, commit_of, running, weights_of
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from explainers import Network, photo
-from explainers.models.coco_labels import COCO_LABELS
+from explainers.zoo.coco_labels import COCO_LABELS
 from training.progress import progress
 
 PERSON = COCO_LABELS.index("person")

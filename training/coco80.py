@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from explainers import load
-from explainers.models.multilabel import SpatialLite
-from explainers.models.nano import Nano
+from explainers.zoo.multilabel import SpatialLite
+from explainers.zoo.nano import Nano
 from training import beliefs, coco, nano, probe, runs
 from training.beliefs import FLOOR
 from training.folding import TRUNK, joined, narrowed, new_network, plain_state

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from explainers import load
-from explainers.models.folding import fold
-from explainers.models.multilabel import LiteWithDetector, SpatialLite
-from explainers.models.nano import Nano
-from explainers.models.weights import SCALE
+from explainers.network.folding import fold
+from explainers.zoo.assembly import SCALE
+from explainers.zoo.multilabel import LiteWithDetector, SpatialLite
+from explainers.zoo.nano import Nano
 
 TRUNK = "lite2"  # of the catalogue's networks, the one whose trunk is fine-tuned
 EPSILON = 1e-3  # that BatchNorm adds to the variance in this trunk
@@ -58,7 +58,7 @@ def plain_state(network: SpatialLite) -> dict[str, Tensor]:
 
 def narrowed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as they are shipped: half precision, and the weights of large convolutions in 8
-    bits, with the size of their steps for each output channel (`weights.whole` undoes it)."""
+    bits, with the size of their steps for each output channel (`assembly.whole` undoes it)."""
     out = {}
     for name, value in tensors.items():
         if value.ndim == 4 and value.numel() >= LARGE:

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from explainers.models.coco_labels import COCO_LABELS
-from explainers.models.nano import Nano
+from explainers.zoo.coco_labels import COCO_LABELS
+from explainers.zoo.nano import Nano
 from training import coco, runs
 from training.beliefs import FLOOR
 from training.probe import MEAN, STD

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from explainers import Network
-from explainers.models.coco_labels import COCO_LABELS
-from explainers.models.multilabel import SpatialLite
+from explainers.zoo.coco_labels import COCO_LABELS
+from explainers.zoo.multilabel import SpatialLite
 from training import coco
 from training.coco_imagenet import kin
 from training.progress import progress

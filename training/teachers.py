@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from explainers.models.multilabel import CLASSES, YoloTiny
+from explainers.zoo.multilabel import CLASSES, YoloTiny
 from training import coco, yolo_tiny
 from training.progress import progress
 from training.published import known

@@ -23,8 +23,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from explainers import load
-from explainers.models.catalogue import WEIGHTS
-from explainers.models.coco_labels import COCO_LABELS
+from explainers.zoo.catalogue import WEIGHTS
+from explainers.zoo.coco_labels import COCO_LABELS
 from training import beliefs, coco
 
 SURE = 0.0  # logit from which on the teachers count a class as there: 50 per cent

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from explainers.models.multilabel import YoloTiny
+from explainers.zoo.multilabel import YoloTiny
 from training.published import known
 
 SHA256 = "dccea06f59b781ec1234ddf8d1e94b9519a97f4245748a7d4db75d5b7080a42c"

@@ -1,1 +1,17 @@
-"""What occlusion and RISE are made of: baselines, and passes that compute only what changes."""
+"""Muting windows of a photo: which pixels does a class need?"""
+
+from .result import Change, Muting, Position, Score, to_pixels
+from .sweep import COARSE, Key, mute, recent, windows
+
+__all__ = [
+    "COARSE",
+    "Change",
+    "Key",
+    "Muting",
+    "Position",
+    "Score",
+    "mute",
+    "recent",
+    "to_pixels",
+    "windows",
+]

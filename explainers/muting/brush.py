@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..network import Network, View
-from ..occlusion import Change, Muting, Position
 from .baselines import baseline as baseline_image
+from .result import Change, Muting, Position
 
 
 def score_mask(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..explanation import Explanation, Question
-from ..occlusion import Muting, Position, Score
+from .result import Muting, Position, Score
 
 
 def drop_map(muting: Muting, question: Question, score: Score = "logit") -> Explanation:

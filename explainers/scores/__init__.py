@@ -1,1 +1,1 @@
-"""What is said about maps: agreement, sanity checks, plots and reports."""
+"""How good a map is: faithfulness, sanity, and several methods side by side."""

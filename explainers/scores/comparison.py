@@ -10,7 +10,9 @@ from typing import Any
 from ..api import ask, find
 from ..errors import ExplainError
 from ..explanation import Explanation, Question
-from ..faithfulness import (
+from ..network import Frame
+from ..registry import METHODS, Method
+from .faithfulness import (
     DRAWS,
     SEED,
     STEPS,
@@ -21,8 +23,6 @@ from ..faithfulness import (
     pointing,
     score,
 )
-from ..network import Frame
-from ..registry import METHODS, Method
 
 #: name -> (title, is small good?): what methods can be sorted by.
 SORTS: dict[str, tuple[str, bool]] = {

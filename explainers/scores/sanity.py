@@ -18,9 +18,9 @@ from torch import nn
 
 from ..errors import ExplainError
 from ..explanation import Explanation, Question
-from ..faithfulness import rank_correlation
 from ..network import Network
 from ..registry import METHODS
+from .faithfulness import rank_correlation
 
 SEED = 0
 _serials = itertools.count()

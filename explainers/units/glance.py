@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..activations import check, layer_of
 from ..errors import PhotoError
 from ..network import Network
 from ..photo import Photo, read
+from .activations import check, layer_of
 from .mosaic import Mosaic, Per, mosaic
 
 LARGEST = 640  # pixels on the longer side of a frame

@@ -16,12 +16,13 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 
-from .. import render, sheets
-from ..activations import check, layer_of
-from ..cam import gradcam
+from .. import render
 from ..errors import PhotoError
+from ..methods.cam import gradcam
 from ..network import Network
 from ..photo import read
+from ..render import sheets
+from .activations import check, layer_of
 
 LONGEST = 30  # seconds
 SLACK = 0.5  # seconds: containers round

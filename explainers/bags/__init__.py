@@ -1,1 +1,0 @@
-"""What multiple instance learning is made of: cutting patches, scoring them, and a lesson."""

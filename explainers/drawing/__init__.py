@@ -1,1 +1,0 @@
-"""What an impression is made with: pictures to optimise, ways to shake them, goals and priors."""

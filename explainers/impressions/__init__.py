@@ -1,0 +1,35 @@
+"""Class impressions: what a network remembers of a class, drawn without any photo."""
+
+from .impression import (
+    MOST_PANELS,
+    PRESETS,
+    TRIES,
+    Check,
+    Impression,
+    Point,
+    animation,
+    as_input,
+    check,
+    concentration,
+    draw,
+    to_pixels,
+    variation,
+    with_mask,
+)
+
+__all__ = [
+    "MOST_PANELS",
+    "PRESETS",
+    "TRIES",
+    "Check",
+    "Impression",
+    "Point",
+    "animation",
+    "as_input",
+    "check",
+    "concentration",
+    "draw",
+    "to_pixels",
+    "variation",
+    "with_mask",
+]

@@ -1,0 +1,129 @@
+"""One impression in the making: a canvas, a goal, an optimiser, a step at a time."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network import Network
+from ..network.folding import folded
+from . import masks, shaking
+from .goals import Classes, Goal
+from .images import CANVASES, Canvas
+from .knobs import Knobs
+from .priors import BatchNormPrior, total_variation
+
+WARM_UP = 0.3  # of the steps: a saliency-driven impression starts as a plain one
+EVERY = 8  # steps between looks at where the object is
+MEMORY = 0.9  # of the running mean of saliency
+GREY_PULL = 2.0  # outside of the mask, times the distance from grey
+
+
+class Drawing:
+    """Draws one goal. Nothing of the network is changed, and nothing is held between steps but
+    the picture, the optimiser's moments and a saliency map.
+
+    mask: (S, S) in 0..1 once a saliency-driven drawing has found its object, else None.
+    """
+
+    def __init__(self, network: Network, goal: Goal, knobs: Knobs, *, driven: bool = False) -> None:
+        self.network, self.goal, self.knobs, self.driven = network, goal, knobs, driven
+        self.generator = torch.Generator().manual_seed(knobs.seed)
+        self.sizes = knobs.sizes(network)
+        self.canvas: Canvas = CANVASES[knobs.canvas](self.sizes[0], self.generator, network.device)
+        self.taken = 0
+        self.mask: np.ndarray | None = None
+        self._saliency: np.ndarray | None = None
+        self._optimiser = self._fresh()
+
+    def _fresh(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            self.canvas.parameters, lr=self.knobs.rate, betas=(0.9, 0.99), fused=True
+        )
+
+    @torch.no_grad()
+    def picture(self) -> Tensor:
+        """(1, 3, S, S) in 0..1."""
+        return self.canvas.picture().clamp(0, 1)
+
+    def size(self) -> int:
+        """Pixels of the side at this point of the way."""
+        stage = self.taken * len(self.sizes) // max(self.knobs.steps, 1)
+        return self.sizes[min(stage, len(self.sizes) - 1)]
+
+    def step(self) -> None:
+        """One step up."""
+        knobs, size = self.knobs, self.size()
+        if size != self.canvas.size:
+            self.canvas = self.canvas.grown(size)
+            self._optimiser = self._fresh()
+        with torch.enable_grad():
+            picture = self.canvas.picture()
+            gradient = self._gradient(picture.detach().requires_grad_())
+            found = torch.autograd.grad(picture, self.canvas.parameters, gradient)
+        for parameter, each in zip(self.canvas.parameters, found, strict=True):
+            parameter.grad = each.contiguous()  # fused Adam takes other strides for the same
+        for group in self._optimiser.param_groups:
+            group["lr"] = knobs.rate * self._pace()
+        self._optimiser.step()
+        self.canvas.settle()
+        self.taken += 1
+
+    def _pace(self) -> float:
+        """The share of the learning rate at this point: a short rise, then half a cosine."""
+        done = self.taken / max(self.knobs.steps, 1)
+        return min(1.0, (self.taken + 1) / 8) * (0.08 + 0.92 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _gradient(self, pixels: Tensor) -> Tensor:
+        """Which way down the loss is for each pixel, (1, 3, S, S)."""
+        knobs, network = self.knobs, self.network
+        size = pixels.shape[-1]
+        shake = shaking.draw(knobs.ranges(), knobs.crops, size, self.generator)
+        shaken = shaking.apply(pixels, shake, size)
+        x = (shaken - network.mean.to(pixels)) / network.std.to(pixels)
+        inputs = self._uphill(x)
+        gradient = torch.autograd.grad(shaken, pixels, inputs)[0]
+        if self.driven:
+            gradient = self._inside(pixels, gradient)
+        rough = total_variation(pixels).sum() * (knobs.tv * pixels.numel())
+        home = (pixels.detach() - 0.5) * knobs.grey
+        return gradient + torch.autograd.grad(rough, pixels)[0] + home
+
+    def _uphill(self, x: Tensor) -> Tensor:
+        """The gradient of the loss at the shaken copies, of mean size one."""
+        knobs, inputs = self.knobs, x.detach().requires_grad_()
+        if isinstance(self.goal, Classes) and not knobs.statistics:
+            module = folded(self.network.module, self.network.size)
+            loss = -self.goal.score(module(inputs)).mean()
+        else:
+            prior = BatchNormPrior(knobs.every, self.taken % knobs.every)
+            with prior if knobs.statistics else nullcontext():
+                score, recording = self.goal.reach(self.network, x, inputs=True)
+            loss, inputs = -score.mean(), recording.inputs
+            if (apart := prior.value()) is not None:
+                loss = loss + knobs.statistics * apart
+        gradient = torch.autograd.grad(loss, inputs)[0]
+        return gradient / gradient.abs().mean().clamp(min=1e-12) / len(x)
+
+    def _inside(self, pixels: Tensor, gradient: Tensor) -> Tensor:
+        """Saliency-driven: the logit where the object is; elsewhere a pull to grey."""
+        strength = gradient[0].abs().amax(0).cpu().numpy()
+        before = self._saliency
+        if before is None:
+            self._saliency = strength
+        else:
+            if before.shape != strength.shape:
+                before = cv2.resize(before, strength.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            self._saliency = MEMORY * before + (1 - MEMORY) * strength
+        if self.taken < WARM_UP * self.knobs.steps:
+            return gradient
+        if self.mask is None or self.taken % EVERY == 0 or self.mask.shape != strength.shape:
+            self.mask = masks.soft(self._saliency)
+        inside = torch.from_numpy(self.mask).to(pixels)
+        grey = (pixels.detach() - 0.5) * GREY_PULL
+        return inside * gradient + (1 - inside) * grey

@@ -1,0 +1,131 @@
+"""What an impression is of: one class, a mix of two, or a unit inside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import OptionError
+from ..network import Enough, Network, Recording
+from ..network.dense import DenseConv
+from ..units import check, layer_of
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The logit of a class, or a weighted sum of several; weights add up to one."""
+
+    targets: tuple[int, ...]
+    weights: tuple[float, ...] = (1.0,)
+
+    def reach(self, network: Network, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
+        """(N,) what is driven up, and the pass; options as of `Network.record`."""
+        recording = network.record(x, **options)
+        return self.score(recording.logits), recording
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Logits (N, classes) -> (N,) what is driven up."""
+        pairs = zip(self.targets, self.weights, strict=True)
+        return sum(weight * logits[:, target] for target, weight in pairs)
+
+    def title(self, network: Network) -> str:
+        names = [network.labels[target] for target in self.targets]
+        if len(names) == 1:
+            return names[0]
+        shares = zip(names, self.weights, strict=True)
+        return " + ".join(f"{weight:.0%} {name}" for name, weight in shares)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A channel of a layer, by its mean over all places, or the neuron in its middle.
+
+    layer: one that is tapped, or any convolution, whose output is taken before what follows it.
+    """
+
+    layer: str
+    channel: int
+    part: Literal["channel", "neuron"] = "channel"
+    targets: tuple[int, ...] = ()
+
+    def reach(self, network: Network, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
+        """(N,) what is driven up, and the pass, which stops there; see `Network.record`."""
+        if self.layer in network.maps or self.layer in network.flat:
+            recording = network.record(x, until=self.layer, **options)
+            values = recording.activations[self.layer]
+        else:
+            with _Catch(network.module.get_submodule(self.layer)) as catch:
+                recording = network.record(x, **options)
+            values = catch.output
+        values = (
+            values[:, self.channel] if values.ndim == 4 else values[:, self.channel, None, None]
+        )
+        if self.part == "channel":
+            return values.mean((1, 2)), recording
+        return values[:, values.shape[1] // 2, values.shape[2] // 2], recording
+
+    def title(self, network: Network) -> str:
+        if self.layer in network.maps or self.layer in network.flat:
+            where, kind = layer_of(network, self.layer).title.split(" · ")[0], "Channel"
+        else:
+            where, kind = self.layer, "Filter"
+        kind = kind if self.part == "channel" else f"Neuron of {kind.lower()}"
+        return f"{kind} {self.channel} · {where}"
+
+
+class _Catch(TorchFunctionMode):
+    """Takes a convolution's output and ends the pass; no module is touched."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.output = module.weight, torch.empty(0)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if func in (F.conv2d, torch.conv2d) and args[1] is self.weight:
+            self.output = found
+            raise Enough
+        return found
+
+
+Goal = Classes | Unit
+
+
+def of_class(network: Network, target: int | str) -> Classes:
+    """One class, by index or name. Raises TargetError."""
+    return Classes((network.resolve(target),))
+
+
+def fused(network: Network, targets: Sequence[int | str], share: float) -> Classes:
+    """Two classes at once: `share` of the first, the rest of the second. Raises ExplainError."""
+    found = [network.resolve(target) for target in targets]
+    if len(set(found)) != 2 or len(found) != 2:
+        raise OptionError("A fused impression is of two different classes: choose two.")
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise OptionError("The mix goes from 0 to 1: choose a share in between.")
+    return Classes((found[0], found[1]), (float(share), 1.0 - float(share)))
+
+
+def of_unit(network: Network, layer: str, channel: int, part: str = "channel") -> Unit:
+    """A channel or single neuron of any layer that is tapped, or of any convolution. Raises
+    OptionError."""
+    layer = layer if isinstance(layer, str) else ""
+    if layer in network.maps or layer in network.flat:
+        channel = check(network, layer, channel)
+    else:
+        parts = dict(network.module.named_modules())
+        module = parts.get(layer)
+        if not isinstance(module, nn.Conv2d) or isinstance(module, DenseConv):
+            raise OptionError(f"{network.title} has no such layer: choose one from the list.")
+        known = type(channel) is int and 0 <= channel < module.out_channels
+        if not known:
+            raise OptionError(f"This layer has the filters 0 to {module.out_channels - 1}.")
+    if part not in ("channel", "neuron"):
+        raise OptionError("A unit is a whole “channel” or one “neuron” of it: choose one of these.")
+    return Unit(layer, channel, part)

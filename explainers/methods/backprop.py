@@ -1,0 +1,287 @@
+"""Maps of the input's own pixels: gradients, plain, guided, smoothed and integrated.
+
+Guided backprop needs every ReLU to pass back only positive gradients. A torch function mode round
+the forward pass swaps the calls, so that no module is touched and two visitors can't meet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import OptionError
+from ..explanation import Explanation, Question
+from ..network import Network, Recording
+from ..network.swaps import LEAN, Swapped
+from ..recent import Recent
+from ..registry import register
+from .cam import gradcam, layer_map
+
+RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
+
+
+class _GuidedRelu(torch.autograd.Function):
+    """clamp(x, 0, top) whose backward also cuts negative gradients (Springenberg et al. 2015)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, top: float, inplace: bool) -> Tensor:
+        y = x.clamp_(0, top) if inplace else x.clamp(0, top)
+        if inplace:
+            ctx.mark_dirty(x)
+        ctx.save_for_backward(y)
+        ctx.top = top
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (y,) = ctx.saved_tensors  # 0 < y < top exactly where 0 < x < top
+        return torch.ops.aten.hardtanh_backward(gradient, y, 0.0, ctx.top).clamp_(min=0), None, None
+
+
+class _OpenRelu(_GuidedRelu):
+    """The same without the cut at the top, so that a saturated ReLU6 still says where it looks."""
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ctx.top = torch.inf
+        return _GuidedRelu.backward(ctx, gradient)
+
+
+def _relu(x: Tensor, inplace: bool = False) -> Tensor:
+    return _GuidedRelu.apply(x, torch.inf, inplace)
+
+
+def _relu6(x: Tensor, inplace: bool = False, rule: Any = _GuidedRelu) -> Tensor:
+    return rule.apply(x, 6.0, inplace)
+
+
+def _hardtanh(
+    x: Tensor,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
+    rule: Any = _GuidedRelu,
+) -> Tensor:
+    if min_val != 0:  # not a rectifier
+        return F.hardtanh(x, min_val, max_val, inplace)
+    return rule.apply(x, float(max_val), inplace)
+
+
+def _inplace(function: Any) -> Any:
+    return lambda x, *args, **kwargs: function(x, *args, **{**kwargs, "inplace": True})
+
+
+_SWAPS = LEAN | {
+    F.relu: _relu,
+    torch.relu: _relu,
+    Tensor.relu: _relu,
+    torch.relu_: _inplace(_relu),
+    Tensor.relu_: _inplace(_relu),
+    F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
+    F.hardtanh_: _inplace(_hardtanh),
+}
+_OPEN_SWAPS = _SWAPS | {
+    F.relu6: partial(_relu6, rule=_OpenRelu),
+    F.hardtanh: partial(_hardtanh, rule=_OpenRelu),
+    F.hardtanh_: _inplace(partial(_hardtanh, rule=_OpenRelu)),
+}
+
+
+def _no_guided(network: Network) -> str | None:
+    used = network.nonlinearities
+    if used and used <= RECTIFIERS:
+        return None
+    met = ", ".join(sorted(used - RECTIFIERS)) or "no activation function"
+    return (
+        f"Guided backprop is a rule for ReLUs, and {network.title} uses {met}; "
+        "the plain gradient is defined for every network."
+    )
+
+
+def guided_recording(
+    network: Network, x: Tensor, layers: Sequence[str] = (), *, open_top: bool = False
+) -> Recording:
+    """A recorded pass to the input whose ReLUs pass back positive gradients only.
+
+    open_top: a ReLU6 passes them back even where it is saturated. Raises OptionError where that is
+    not defined, rather than return a plain gradient.
+    """
+    if reason := _no_guided(network):
+        raise OptionError(reason)
+    with Swapped(_OPEN_SWAPS if open_top else _SWAPS):
+        return network.record(x, layers, inputs=True)
+
+
+def _plain_recording(network: Network, x: Tensor) -> Recording:
+    with Swapped(LEAN):
+        return network.record(x, inputs=True)
+
+
+_recent: Recent[Hashable, tuple[Tensor, Tensor]] = Recent(12)
+
+
+def _pixels(
+    question: Question, record: Callable[[Network, Tensor], Recording]
+) -> tuple[Tensor, Tensor]:
+    """Gradients (K, 3, H, W) of the targets with respect to the input, and the logits.
+
+    Kept for a while, since guided backprop and Guided Grad-CAM need the same ones.
+    """
+    key = (record.__name__, question.view.key, question.targets, question.against)
+    found = _recent.get(key)
+    if found is None:
+        recording = record(question.network, question.view.tensor)
+        gradients = recording.gradients(question.targets, question.against)[:, 0]
+        found = _recent[key] = (gradients, recording.logits.detach())
+    return found
+
+
+@register(
+    "gradient",
+    title="Gradient",
+    family="gradient",
+    caption="Which pixels, changed a little, change the score most; noisy by nature.",
+    paper="Simonyan et al. 2014",
+)
+def gradient(question: Question) -> Iterator[Explanation]:
+    """The gradient of the logit with respect to the input."""
+    start = time.perf_counter()
+    yield question.answer("gradient", *_pixels(question, _plain_recording), start)
+
+
+@register(
+    "guided",
+    title="Guided backprop",
+    family="guided",
+    caption="Fine edges that the network responds to; it hardly depends on the class.",
+    paper="Springenberg et al. 2015",
+    default=True,
+    why_not=_no_guided,
+)
+def guided(question: Question) -> Iterator[Explanation]:
+    """The gradient with negative gradients cut off at every ReLU."""
+    start = time.perf_counter()
+    yield question.answer("guided", *_pixels(question, guided_recording), start)
+
+
+@register(
+    "guided_gradcam",
+    title="Guided Grad-CAM",
+    family="guided",
+    caption="The fine edges of guided backprop, only where Grad-CAM finds the class.",
+    paper="Selvaraju et al. 2017",
+    default=True,
+    why_not=_no_guided,
+)
+def guided_gradcam(question: Question) -> Iterator[Explanation]:
+    """Guided backprop times the positive part of Grad-CAM, enlarged bilinearly (section 3.2)."""
+    start = time.perf_counter()
+    where = layer_map(question, gradcam).clamp(min=0)[:, None]
+    where = F.interpolate(where, question.view.tensor.shape[2:], mode="bilinear")
+    edges, logits = _pixels(question, guided_recording)
+    yield question.answer("guided_gradcam", edges * where, logits, start, layer=question.layer)
+
+
+def _averaged(
+    method: str,
+    question: Question,
+    inputs: Iterator[tuple[Tensor, Tensor]],
+    scale: Tensor | float,
+    options: dict[str, Any],
+    count: int,
+) -> Iterator[Explanation]:
+    """Weighted sum of gradients at `count` inputs, in small batches, shown as it grows.
+
+    inputs: pairs of a batch (n, 3, H, W) and its weights (n,), which add up to one at the end.
+    """
+    start = time.perf_counter()
+    network, x = question.network, question.view.tensor
+    logits = network.recorded(question.view, network.last).logits
+    total, seen, weight = torch.zeros(len(question.targets), *x.shape[1:]), 0, 0.0
+    for batch, weights in inputs:
+        recording = _plain_recording(network, batch)
+        gradients = recording.gradients(question.targets, question.against).cpu()
+        total = total + torch.einsum("n,knchw->kchw", weights, gradients)
+        seen, weight = seen + len(batch), weight + float(weights.sum())
+        mean = total / weight * scale
+        yield question.answer(method, mean, logits, start, done=seen / count, options=options)
+
+
+def _check(value: int, low: int, high: int, name: str) -> int:
+    if not low <= value <= high:
+        raise OptionError(f"The number of {name} goes from {low} to {high}: choose one in between.")
+    return int(value)
+
+
+@register(
+    "smoothgrad",
+    title="SmoothGrad",
+    family="gradient",
+    caption="The gradient averaged over noisy copies of the photo: what stays is less noise.",
+    paper="Smilkov et al. 2017",
+    slow=True,
+)
+def smoothgrad(
+    question: Question,
+    *,
+    samples: int = 24,
+    noise: float = 0.15,
+    seed: int = 0,
+    batch: int = 4,
+) -> Iterator[Explanation]:
+    """Mean gradient over `samples` copies with normal noise of `noise` times the input's range."""
+    samples = _check(samples, 1, 500, "samples")
+    x = question.view.tensor
+    generator = torch.Generator().manual_seed(seed)
+    sigma = noise * float(x.max() - x.min())
+
+    def copies() -> Iterator[tuple[Tensor, Tensor]]:
+        for first in range(0, samples, batch):
+            n = min(batch, samples - first)
+            noisy = torch.randn(n, *x.shape[1:], generator=generator) * sigma + x
+            yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype)
+
+    options = {"samples": samples, "noise": noise, "seed": seed}
+    yield from _averaged("smoothgrad", question, copies(), 1.0, options, samples)
+
+
+@register(
+    "integrated",
+    title="Integrated gradients",
+    family="gradient",
+    caption="Each pixel’s share of the score on the way from grey to the photo; shares add up.",
+    paper="Sundararajan et al. 2017",
+    slow=True,
+)
+def integrated(
+    question: Question,
+    *,
+    steps: int = 32,
+    batch: int = 4,
+) -> Iterator[Explanation]:
+    """Path integral of the gradient from the zero input (the data set's mean colour), times x.
+
+    Gauss-Legendre quadrature; the values of a map add up to logit(x) - logit(0) (completeness).
+    """
+    steps = _check(steps, 2, 500, "steps")
+    x = question.view.tensor
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    # spread the nodes, so that the growing picture is fair to the whole path from the start
+    order = np.argsort(np.arange(steps) * 0.618033988749895 % 1)
+    alphas = torch.tensor((nodes[order] + 1) / 2, dtype=x.dtype)
+    parts = torch.tensor(weights[order] / 2, dtype=x.dtype)
+
+    def path() -> Iterator[tuple[Tensor, Tensor]]:
+        pairs = zip(alphas.split(batch), parts.split(batch), strict=True)
+        for alpha, part in pairs:
+            yield alpha[:, None, None, None] * x, part
+
+    yield from _averaged("integrated", question, path(), x[0], {"steps": steps}, steps)

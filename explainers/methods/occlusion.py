@@ -1,0 +1,55 @@
+"""Muting windows as a method: the drop of each class's score, by pixel.
+
+Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from ..explanation import Explanation, Question
+from ..muting import Score, mute, recent
+from ..registry import register
+
+
+@register(
+    "occlusion",
+    title="Muting windows",
+    family="perturbation",
+    caption="Where the class’s score falls most when a window there is muted.",
+    paper="Zeiler and Fergus 2014",
+    slow=True,
+)
+def occlusion(
+    question: Question,
+    *,
+    window: int = 32,
+    stride: int = 16,
+    baseline: str = "grey",
+    seed: int = 0,
+    score: Score = "logit",
+) -> Iterator[Explanation]:
+    """The drop of each target's score (minus that of `against`), (K, H, W)."""
+    start, view = time.perf_counter(), question.view
+    options = {"window": window, "stride": stride, "baseline": baseline, "score": score}
+    options |= {"seed": seed} if baseline == "noise" else {}
+    key = (view.key, window, stride, baseline, seed if baseline == "noise" else 0)
+    known = recent.get(key)
+    if known is None or known.done < 1:
+        muted = mute(
+            question.network, view, window=window, stride=stride, baseline=baseline, seed=seed
+        )
+    else:
+        muted = [known]
+    for muting in muted:
+        if muting.done >= 1:
+            recent[key] = muting
+        values = torch.stack([muting.drop(target, score) for target in question.targets])
+        if question.against is not None:
+            values = values - muting.drop(question.against, score)
+        yield question.answer(
+            "occlusion", values, muting.before[None], start, options=options, done=muting.done
+        )

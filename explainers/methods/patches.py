@@ -1,0 +1,63 @@
+"""Patches as a map: how sure the network is of the class when it sees one patch alone.
+
+Instance-level multiple instance learning with a network that was trained on whole photos. The
+Patches tab reads the photo's own pixels this way; here it is the network's input that is cut, so
+that the map stands beside the others and is scored like them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import OptionError
+from ..explanation import Explanation, Question
+from ..mil.patches import cut, stitch
+from ..mil.scores import BATCH
+from ..registry import register
+
+LEAST = 16  # pixels of a patch
+SHARE = 1 / 2
+
+
+@register(
+    "patches",
+    title="Patches",
+    family="patches",
+    caption="How sure the network is of the class when it sees one patch alone.",
+    paper="Patil, Tamboli et al. 2019",
+    slow=True,
+)
+def patches(
+    question: Question, *, patch: int | None = None, overlap: float = 0.5
+) -> Iterator[Explanation]:
+    """Probability of each target (minus that of `against`) in the patches over a pixel, (K, H, W).
+
+    patch: side in pixels of the input (default: half of the shorter side); each is enlarged
+    bilinearly to the network's own size. A pixel under several patches has their mean, one that no
+    patch covers yet has 0.
+    """
+    start, network, x = time.perf_counter(), question.network, question.view.tensor
+    patch = round(min(x.shape[2:]) * SHARE) if patch is None else patch
+    if not LEAST <= patch <= min(x.shape[2:]):
+        raise OptionError(f"A patch has {LEAST} to {min(x.shape[2:])} pixels a side here.")
+    grid = cut(x[0].permute(1, 2, 0).numpy(), patch, overlap)
+    parts = [torch.from_numpy(part).permute(2, 0, 1)[None] for part in grid.patches]
+    logits, found = network.recorded(question.view, network.last).logits, []
+    for first in range(0, len(parts), BATCH):
+        some = [F.interpolate(p, (network.size,) * 2, mode="bilinear", antialias=True)
+                for p in parts[first : first + BATCH]]  # fmt: skip
+        chances = network.probabilities(network.logits(torch.cat(some)).float()).cpu()
+        values = chances[:, list(question.targets)]
+        if question.against is not None:
+            values = values - chances[:, [question.against]]
+        found.append(values)
+        read = torch.cat(found).T.numpy()
+        laid = torch.stack([torch.from_numpy(stitch(v, grid.boxes, grid.size)) for v in read])
+        yield question.answer(
+            "patches", laid.nan_to_num(), logits, start,
+            options={"patch": patch, "overlap": overlap}, done=read.shape[1] / len(grid),
+        )  # fmt: skip

@@ -1,0 +1,135 @@
+"""RISE: which random masks leave a class its score?
+
+Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC
+2018, section 3: masks are coarse random grids, enlarged bilinearly and shifted by less than a cell;
+a pixel's importance is the mean score over the masks that show it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import OptionError
+from ..explanation import Explanation, Question
+from ..muting.baselines import baseline as baseline_image
+from ..registry import register
+
+BATCH = 16
+FEWEST = 192  # masks before it may stop by itself
+
+
+def random_masks(
+    count: int, size: tuple[int, int], grid: int, keep: float, generator: torch.Generator
+) -> Tensor:
+    """(count, 1, H, W) in 0..1: 1 shows the photo, 0 mutes it; each pixel's mean is `keep`."""
+    height, width = size
+    cell = math.ceil(height / grid), math.ceil(width / grid)
+    coarse = (torch.rand(count, 1, grid, grid, generator=generator) < keep).float()
+    large = F.interpolate(
+        coarse, size=((grid + 1) * cell[0], (grid + 1) * cell[1]), mode="bilinear"
+    )
+    down = torch.randint(cell[0], (count,), generator=generator).tolist()
+    right = torch.randint(cell[1], (count,), generator=generator).tolist()
+    return torch.stack(
+        [m[:, y : y + height, x : x + width] for m, y, x in zip(large, down, right, strict=True)]
+    )
+
+
+class Running:
+    """Running mean of score x mask / keep, and its standard error, for K targets."""
+
+    def __init__(self, targets: int, size: tuple[int, int], keep: float) -> None:
+        self.count, self.keep = 0, keep
+        self.total = torch.zeros(targets, *size, dtype=torch.float64)
+        self.squares = torch.zeros_like(self.total)
+
+    def add(self, scores: Tensor, masks: Tensor) -> None:
+        """scores: (N, K); masks: (N, 1, H, W)."""
+        scores, masks = scores.double(), masks[:, 0].double()
+        self.count += len(masks)
+        self.total += torch.einsum("nk,nhw->khw", scores, masks)
+        self.squares += torch.einsum("nk,nhw->khw", scores**2, masks**2)
+
+    @property
+    def mean(self) -> Tensor:
+        """(K, H, W): the paper's equation 6, normalised by the expected mask."""
+        return self.total / (self.count * self.keep)
+
+    @property
+    def error(self) -> Tensor:
+        """(K, H, W): standard error of `mean`."""
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean**2).clamp(min=0)
+        return (variance / max(self.count - 1, 1)).sqrt() / self.keep
+
+    def unsettled(self) -> float:
+        """Mean standard error as a share of the map's range: the worst of the targets."""
+        mean = self.mean.flatten(1)
+        span = (mean.amax(1) - mean.amin(1)).clamp(min=1e-12)
+        return float((self.error.flatten(1).mean(1) / span).max())
+
+
+@register(
+    "rise",
+    title="RISE",
+    family="perturbation",
+    caption="Which parts must be visible for the class to be likely, over many random masks.",
+    paper="Petsiuk et al. 2018",
+    slow=True,
+)
+def rise(
+    question: Question,
+    *,
+    masks: int = 4000,
+    grid: int = 7,
+    keep: float = 0.5,
+    tolerance: float = 0.1,
+    baseline: str = "grey",
+    seed: int = 0,
+) -> Iterator[Explanation]:
+    """Mean probability of each target over the masks that show a pixel, (K, H, W).
+
+    Stops when `masks` are done, or when the mean standard error is below `tolerance` of the map's
+    range; the note says where it stands. The same seed gives the same masks.
+    """
+    _check(masks, grid, keep, tolerance, min(question.view.tensor.shape[2:]))
+    start, network, x = time.perf_counter(), question.network, question.view.tensor
+    fill = baseline_image(network, x, baseline, seed)
+    size = tuple(x.shape[2:])
+    chosen = [*question.targets, *([] if question.against is None else [question.against])]
+    generator = torch.Generator().manual_seed(seed)
+    logits = network.logits(x)
+    running = Running(len(question.targets), size, keep)
+    options = {"masks": masks, "grid": grid, "keep": keep, "baseline": baseline, "seed": seed}
+    while running.count < masks:
+        some = random_masks(min(BATCH, masks - running.count), size, grid, keep, generator)
+        scores = network.probabilities(network.logits(x * some + fill * (1 - some)).float().cpu())
+        scores = scores[:, chosen]
+        if question.against is not None:
+            scores = scores[:, :-1] - scores[:, -1:]
+        running.add(scores, some)
+        unsettled = running.unsettled()
+        settled = running.count >= FEWEST and unsettled <= tolerance
+        share = max(running.count / masks, min((tolerance / max(unsettled, 1e-9)) ** 2, 0.99))
+        done = 1.0 if settled else share
+        facts = {**options, "used": running.count, "standard_error": round(unsettled, 4)}
+        yield question.answer("rise", running.mean, logits, start, options=facts, done=done)
+        if settled:
+            return
+
+
+def _check(masks: int, grid: int, keep: float, tolerance: float, side: int) -> None:
+    if not 1 <= masks <= 100_000:
+        raise OptionError("RISE takes between 1 and 100,000 masks.")
+    if not 2 <= grid <= side // 2:
+        raise OptionError(f"The grid of RISE has between 2 and {side // 2} cells a side here.")
+    if not 0 < keep < 1:
+        raise OptionError("The share that RISE shows lies between 0 and 1.")
+    if not tolerance >= 0:
+        raise OptionError("The tolerance of RISE is 0 or more.")

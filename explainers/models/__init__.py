@@ -1,1 +1,0 @@
-"""Where networks come from: the catalogue, weights and their checks, and what a network holds."""

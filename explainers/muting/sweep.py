@@ -1,0 +1,122 @@
+"""Muting every window of a photo in turn, coarse positions first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import OptionError
+from ..network import Network, View
+from ..recent import Recent
+from .baselines import baseline as baseline_image
+from .incremental import Incremental, Interval
+from .result import Muting
+
+Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
+MANY = 100  # windows of the first picture; with more, every other one each way comes first
+COARSE = 32  # pixels between the windows of the first picture, unless fewer are asked for
+MOST_SCORES = 25_000_000  # positions x classes kept, 100 MB
+KEPT = 8  # results in memory, 4 to 40 MB each
+
+
+def windows(length: int, window: int, stride: int) -> tuple[Interval, ...]:
+    """Positions 0, stride, ... along one side; the last is clipped at the border, as in captum."""
+    count = max(-(-(length - window) // stride), 0) + 1
+    return tuple((s, min(s + window, length)) for s in range(0, count * stride, stride))
+
+
+def mute(
+    network: Network,
+    view: View,
+    *,
+    window: int = 32,
+    stride: int = 16,
+    baseline: str = "grey",
+    seed: int = 0,
+) -> Iterator[Muting]:
+    """Mute every window, coarse positions first; yields the growing result after every batch.
+
+    The last result is that of all positions, the same as if computed at once; closing the
+    generator stops the work. Raises OptionError for a window or stride that is not possible.
+    """
+    start = time.perf_counter()
+    x = view.tensor.to(network.device)
+    rows, cols = (windows(n, window, stride) for n in _checked(network, x, window, stride))
+    fill = baseline_image(network, x, baseline, seed)
+    try:
+        engine = Incremental(network.module, x)
+    except RuntimeError as error:
+        raise OptionError(
+            f"{network.title} can't take in a photo of {x.shape[3]} by {x.shape[2]} pixels: "
+            "use a larger one."
+        ) from error
+    known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
+    logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
+    facts = (network, view, fill.cpu(), window, stride, baseline, rows, cols)
+    result = Muting(*facts, logits, known, engine.logits.cpu(), 0.0, 0.0, None, engine.note)
+    begun = time.perf_counter()
+    for some_rows, some_cols in _passes(len(rows), len(cols), window, stride):
+        lots = [rows[i] for i in some_rows], [cols[i] for i in some_cols]
+        for batch, scores in engine.scores(*lots, fill):
+            at = np.ix_(some_rows[batch.rows], some_cols[batch.cols])
+            logits[at], known[at] = scores.cpu(), True
+            now, done = time.perf_counter(), float(known.float().mean())
+            yield replace(
+                result,
+                logits=logits.clone(),
+                known=known.clone(),
+                done=done,
+                seconds=now - start,
+                seconds_left=(now - begun) * (1 - done) / done,
+            )
+
+
+def _checked(network: Network, x: Tensor, window: int, stride: int) -> tuple[int, int]:
+    height, width = x.shape[2:]
+    if not (isinstance(window, int) and isinstance(stride, int) and window >= 1 and stride >= 1):
+        raise OptionError("Window and stride are whole numbers of pixels, 1 or more.")
+    if window > min(height, width):
+        raise OptionError(
+            f"A window of {window} px is larger than the photo, which the network sees at {width} "
+            f"by {height} px: choose a smaller window."
+        )
+    if stride > window:
+        raise OptionError(
+            f"A stride of {stride} px would leave gaps between windows of {window} px: choose a "
+            "stride no larger than the window."
+        )
+    positions = len(windows(height, window, stride)) * len(windows(width, window, stride))
+    if positions * len(network.labels) > MOST_SCORES:
+        raise OptionError(
+            f"A stride of {stride} px makes {positions} positions, more than can be kept: choose a "
+            "larger stride."
+        )
+    return height, width
+
+
+def _passes(rows: int, cols: int, window: int, stride: int):
+    """Grids of positions (row numbers, column numbers), coarse to fine, each position once."""
+    step = 1
+    while 2 * step * stride <= min(window, COARSE):
+        step *= 2
+    if rows * cols > MANY * step**2:  # what comes first should be of the whole photo all the same
+        step *= 2
+    had: tuple[set[int], set[int]] = set(), set()
+    while step:
+        now = [sorted({*range(0, n, step), n - 1}) for n in (rows, cols)]
+        new_rows = [i for i in now[0] if i not in had[0]]
+        new_cols = [i for i in now[1] if i not in had[1]]
+        for lot in ((new_rows, now[1]), (sorted(had[0]), new_cols)):
+            if all(lot):
+                yield np.array(lot[0]), np.array(lot[1])
+        had = set(now[0]), set(now[1])
+        step //= 2
+
+
+#: Done or half done, by what they were asked with; the Muting tab and the method share them.
+recent: Recent[Key, Muting] = Recent(KEPT)

@@ -1,0 +1,126 @@
+"""Sheets of maps with words beside them: the panel to take away, the frames of a video."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .. import render
+from ..explanation import Explanation
+from ..photo import Photo
+
+
+def panel(
+    photo: Photo,
+    explanations: Sequence[Explanation],
+    *,
+    titles: Sequence[str] | None = None,
+    opacity: float = 0.75,
+    colourmap: str = render.DEFAULT,
+    scale: render.Scale = "each",
+    pixels: render.Pixels = "colour",
+    cell: int = 320,
+) -> bytes:
+    """All maps side by side with titles and a legend, a row for each target, as PNG."""
+    picture = render.shrink(photo, cell)
+    height, width = picture.shape[:2]
+    titles = list(titles or [each.method for each in explanations])
+    targets = explanations[0].targets if explanations else ()
+    gap, head, foot = 12, 30, 44
+    sheet = Image.new(
+        "RGB",
+        (
+            (width + gap) * (len(explanations) + 1) + gap,
+            len(targets) * (height + head) + head + foot,
+        ),
+        render.PAPER,
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(["Photo", *titles]):
+        _text(draw, (gap + column * (width + gap), 8), title, width, 15, render.INK)
+    for row, target in enumerate(targets):
+        y = head + row * (height + head)
+        for column, each in enumerate([None, *explanations]):
+            x = gap + column * (width + gap)
+            shown = picture
+            if each is not None:
+                over = render.layer(
+                    each, row, (width, height), colourmap=colourmap, scale=scale, pixels=pixels
+                )
+                shown = render.blend(picture, over, opacity)
+            sheet.paste(Image.fromarray(shown), (x, y))
+        first = explanations[0]
+        name = first.labels[target] if first.labels else str(target)
+        if first.against is not None and first.labels:
+            name += f", and not {first.labels[first.against]}"
+        about = f"{name}   {float(first.probabilities[target]):.1%}"
+        _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, render.DIM)
+    _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
+    file = io.BytesIO()
+    sheet.save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Pictures of one size side by side, each under its title; even sides, as videos need."""
+    height, width = pictures[0].shape[:2]
+    head, gap = 26, 6
+    full = len(pictures) * (width + gap) - gap
+    sheet = Image.new("RGB", (full + full % 2, height + head + height % 2), render.INK)
+    draw = ImageDraw.Draw(sheet)
+    for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        x = column * (width + gap)
+        _text(draw, (x + 6, 5), title, width - 12, 13, render.PAPER)
+        sheet.paste(Image.fromarray(picture), (x, head))
+    return np.asarray(sheet)
+
+
+def swatches(items: Sequence[tuple[str, str]], width: int) -> np.ndarray:
+    """(colour, words) in lines of that width, as the legend of a row above; "" is no colour."""
+    font, line, gap = ImageFont.load_default(13), 24, 18
+    places, x, y = [], 6, 4
+    for _, words in items:
+        need = round(20 + ImageDraw.Draw(Image.new("L", (1, 1))).textlength(words, font)) + gap
+        if x + need > width and x > 6:
+            x, y = 6, y + line
+        places.append((x, y))
+        x += need
+    sheet = Image.new("RGB", (width, y + line), render.INK)
+    draw = ImageDraw.Draw(sheet)
+    for (colour, words), (x, y) in zip(items, places, strict=True):
+        draw.rectangle((x, y + 2, x + 13, y + 15), colour or None, render.PAPER)
+        _text(draw, (x + 20, y), words, width, 13, render.PAPER)
+    return np.asarray(sheet)
+
+
+def _text(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    width: int,
+    size: int,
+    colour: tuple[int, int, int],
+) -> None:
+    """A line of text, cut with an ellipsis where it would leave its column."""
+    font = ImageFont.load_default(size)
+    if draw.textlength(text, font) > width:
+        while text and draw.textlength(text + "…", font) > width:
+            text = text[:-1]
+        text += "…"
+    draw.text(at, text, colour, font)
+
+
+def _legend(
+    sheet: Image.Image, explanations: Sequence[Explanation], colourmap: str, y: int, x: int
+) -> None:
+    both = any(render.signed(each) for each in explanations)
+    ramp = Image.fromarray(render.colours(colourmap, both)[None]).resize((180, 12))
+    draw = ImageDraw.Draw(sheet)
+    low, high = ("against", "for the class") if both else ("none", "strongest")
+    _text(draw, (x, y), low, 120, 13, render.DIM)
+    start = x + int(draw.textlength(low, ImageFont.load_default(13))) + 8
+    sheet.paste(ramp, (start, y + 2))
+    _text(draw, (start + 188, y), high, 160, 13, render.DIM)

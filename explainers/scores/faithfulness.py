@@ -1,0 +1,298 @@
+"""Scores of a map: does the network itself agree that these are the places that matter?
+
+Deletion and insertion: Petsiuk, Das, Saenko, "RISE", BMVC 2018, section 4.2. Pixels leave the photo
+(or enter a blurred copy) in the order of the map, and the target's probability is followed. The
+counts of pixels, the order of equals and the area are those of torchcam's
+`DeletionInsertionMetric`. Pointing: Zhang et al., "Top-down Neural Attention by Excitation
+Backprop", ECCV 2016. Energy inside: Wang et al., "Score-CAM", CVPRW 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import OptionError
+from ..explanation import Explanation, Question
+from ..muting.baselines import baseline as baseline_image
+from ..network import Frame, Network
+from ..recent import Recent
+
+STEPS = 24
+BATCH = 16
+DRAWS = 2  # random orders that the floor is the mean of
+SEED = 0
+BASELINES = {"blur": "a blurred copy", "mean": "the photo’s mean colour"}
+SHARES = 28  # cells along the shorter side when two maps are compared
+SAME = 1e-5  # of their range: maps no further apart are one map, and their order is followed once
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Probability of the target by the fraction of pixels that were taken, both in 0..1."""
+
+    fractions: tuple[float, ...]
+    chances: tuple[float, ...]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve by the trapezoid rule, 0..1."""
+        return float(np.trapezoid(self.chances, self.fractions))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """deletion: small is good, the class leaves soon; insertion: large is good, it comes soon."""
+
+    deletion: Curve
+    insertion: Curve
+
+    @property
+    def gain(self) -> float:
+        """Insertion minus deletion, -1..1: large is good."""
+        return self.insertion.area - self.deletion.area
+
+
+_scored: Recent[Hashable, Scores] = Recent(512)
+_orders: Recent[Hashable, list[tuple[Tensor, Scores]]] = Recent(16)
+_ends: Recent[Hashable, tuple[float, float]] = Recent(64)
+
+
+def strength(explanation: Explanation, row: int, size: tuple[int, int]) -> Tensor:
+    """How much each pixel matters to that map, (H, W) at the input's size; only its order counts.
+
+    Signed values as they are, enlarged bilinearly; for a value per colour the largest magnitude.
+    """
+    values = explanation.values[row].nan_to_num()
+    values = values.abs().amax(0) if explanation.per_pixel else values
+    if values.shape == size:
+        return values
+    return F.interpolate(values[None, None], size, mode="bilinear")[0, 0]
+
+
+def ranks(strengths: Tensor) -> Tensor:
+    """(H, W) int32: 0 for the strongest pixel; among equals the upper left comes first."""
+    order = strengths.flatten().argsort(descending=True, stable=True)
+    ranked = torch.empty(order.shape, dtype=torch.int32)
+    ranked[order] = torch.arange(len(order), dtype=torch.int32)
+    return ranked.reshape(strengths.shape)
+
+
+def counts(places: int, steps: int) -> list[int]:
+    """Pixels taken at each point of a curve: 0, s, 2s, … and all, with s = ⌈places / steps⌉."""
+    if not 2 <= steps <= 200:
+        raise OptionError("The number of steps goes from 2 to 200: choose one in between.")
+    return [*range(0, places, -(-places // steps)), places]
+
+
+def curves(
+    network: Network,
+    x: Tensor,
+    fill: Tensor,
+    ranked: Tensor,
+    target: int,
+    *,
+    steps: int = STEPS,
+    batch: int = BATCH,
+    ends: tuple[float, float] | None = None,
+) -> Scores:
+    """Both curves of one order of pixels.
+
+    x, fill: (1, 3, H, W), the input and what stands where a pixel is missing; ranked: (H, W) as
+    from `ranks`; ends: the target's probability for x and for fill, if known. Memory is that of
+    `batch` inputs.
+    """
+    taken = counts(ranked.numel(), steps)
+    if ends is None:
+        ends = tuple(_chances(network, torch.cat([x, fill]), target))
+    x, fill = (each.to(network.device).contiguous(memory_format=torch.channels_last)
+               for each in (x, fill))  # fmt: skip
+    ranked, inner = ranked.to(network.device), taken[1:-1]
+    jobs = torch.tensor([(count, which) for which in (0, 1) for count in inner])
+    found: list[float] = []
+    for some in jobs.split(batch):
+        limit, insertion = (column.to(ranked.device).view(-1, 1, 1, 1) for column in some.T)
+        missing = (ranked < limit) ^ insertion.bool()
+        found += _chances(network, torch.where(missing, fill, x), target)
+    whole, blank = ends
+    fractions = tuple(count / ranked.numel() for count in taken)
+    return Scores(
+        Curve(fractions, (whole, *found[: len(inner)], blank)),
+        Curve(fractions, (blank, *found[len(inner) :], whole)),
+    )
+
+
+def _chances(network: Network, x: Tensor, target: int) -> list[float]:
+    return network.probabilities(network.logits(x).float())[:, target].tolist()
+
+
+def _measure(
+    question: Question, target: int, strengths: Tensor, baseline: str, steps: int
+) -> Scores:
+    if baseline not in BASELINES:
+        raise OptionError(f"A missing pixel shows {' or '.join(BASELINES)}: choose one of them.")
+    network, x = question.network, question.view.tensor
+    fill = baseline_image(network, x, baseline)
+    key = (question.view.key, baseline, target)
+    if (ends := _ends.get(key)) is None:
+        ends = _ends[key] = tuple(_chances(network, torch.cat([x, fill]), target))
+    return curves(network, x, fill, ranks(strengths), target, steps=steps, ends=ends)
+
+
+def score(
+    question: Question,
+    explanation: Explanation,
+    row: int = 0,
+    *,
+    baseline: str = "blur",
+    steps: int = STEPS,
+) -> Scores:
+    """Deletion and insertion of the map of that target; kept for a while.
+
+    baseline: a key of `BASELINES`. With a second class the map is that of a difference; the curves
+    still follow the probability of the target alone. Maps that are the same up to their scale and
+    rounding (on a linear head CAM, Grad-CAM and HiResCAM) are measured once.
+    """
+    target = explanation.targets[row]
+    key = (*_key(question, baseline, steps), target, *_identity(explanation))
+    if (known := _scored.get(key)) is not None:
+        return known
+    values = strength(explanation, row, tuple(explanation.values.shape[-2:]))
+    low, high = values.aminmax()
+    values = (values - low) / (high - low).clamp(min=1e-30)
+    alike = _orders.get((*key[:3], target)) or []
+    for other, found in alike:
+        if other.shape == values.shape and float((other - values).abs().max()) < SAME:
+            known = found
+    if known is None:
+        size = tuple(question.view.tensor.shape[2:])
+        strengths = strength(explanation, row, size)
+        known = _measure(question, target, strengths, baseline, steps)
+        if not explanation.per_pixel:
+            _orders[(*key[:3], target)] = [*alike, (values, known)]
+    _scored[key] = known
+    return known
+
+
+def floor(
+    question: Question,
+    target: int,
+    *,
+    pixels: bool = False,
+    baseline: str = "blur",
+    steps: int = STEPS,
+    seed: int = SEED,
+) -> Scores:
+    """What a random order scores: the mean of `DRAWS` random maps, seeded.
+
+    A random map is as coarse as the layer's (or as fine as the photo's pixels, with `pixels`):
+    single pixels scattered over the photo harm a network more than blobs do, so each map is to be
+    held against the floor of its own grain.
+    """
+    key = (*_key(question, baseline, steps), target, "floor", pixels, question.layer, seed)
+    if (known := _scored.get(key)) is not None:
+        return known
+    size = tuple(question.view.tensor.shape[2:])
+    passed = question.network.recorded(question.view, question.layer)
+    shape = size if pixels else tuple(passed.activations[question.layer].shape[2:])
+    generator, drawn = torch.Generator().manual_seed(seed), []
+    for _ in range(DRAWS):
+        noise = torch.rand(1, 1, *shape, generator=generator)
+        noise = F.interpolate(noise, size, mode="bilinear")[0, 0]
+        drawn.append(_measure(question, target, noise, baseline, steps))
+    _scored[key] = mean = Scores(
+        _mean([each.deletion for each in drawn]), _mean([each.insertion for each in drawn])
+    )
+    return mean
+
+
+def _mean(several: Sequence[Curve]) -> Curve:
+    chances = np.mean([curve.chances for curve in several], axis=0)
+    return Curve(several[0].fractions, tuple(chances.tolist()))
+
+
+def _key(question: Question, baseline: str, steps: int) -> tuple[Any, ...]:
+    return question.view.key, baseline, steps
+
+
+def _identity(explanation: Explanation) -> tuple[Any, ...]:
+    options = tuple(sorted(explanation.options.items()))
+    return explanation.method, explanation.against, explanation.layer, options, explanation.done
+
+
+def checked_box(given: Any) -> Frame:
+    """(left, top, right, bottom) as fractions of the photo, in order; raises OptionError."""
+    fine = isinstance(given, list | tuple) and len(given) == 4
+    fine = fine and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given
+    )
+    if not fine:
+        raise OptionError("A box has four numbers: left, top, right and bottom, from 0 to 1.")
+    left, top, right, bottom = (min(max(float(v), 0.0), 1.0) for v in given)
+    left, right, top, bottom = *sorted((left, right)), *sorted((top, bottom))
+    if right - left < 0.005 or bottom - top < 0.005:
+        raise OptionError("The box is empty: draw one round the object.")
+    return left, top, right, bottom
+
+
+def pointing(explanation: Explanation, box: Frame, row: int = 0) -> bool:
+    """Is the strongest place of the map inside the box (fractions of the photo)?"""
+    (x, y), (left, top, right, bottom) = explanation.peak(row), box
+    return left <= x <= right and top <= y <= bottom
+
+
+def energy_inside(
+    explanation: Explanation, box: Frame, size: tuple[int, int], row: int = 0
+) -> float | None:
+    """Share of the map's positive strength that lies inside the box, 0..1.
+
+    size: (H, W) of the input, at which pixels are counted by their centres. None for a map that is
+    positive nowhere.
+    """
+    energy = strength(explanation, row, size).clamp(min=0).double()
+    left, top, right, bottom = explanation.frame
+    x = left + (torch.arange(size[1]) + 0.5) / size[1] * (right - left)
+    y = top + (torch.arange(size[0]) + 0.5) / size[0] * (bottom - top)
+    inside = ((y >= box[1]) & (y <= box[3])).double()[:, None] * (
+        (x >= box[0]) & (x <= box[2])
+    ).double()
+    total = float(energy.sum())
+    return float((energy * inside).sum()) / total if total > 0 else None
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> float:
+    """Spearman's: 1 for the same order, 0 for none, -1 for the reverse; 0 if either is constant."""
+    a, b = (_average_ranks(each.flatten()) for each in (a, b))
+    a, b = a - a.mean(), b - b.mean()
+    spread = float(a.norm() * b.norm())
+    return float(a @ b) / spread if spread else 0.0
+
+
+def _average_ranks(values: Tensor) -> Tensor:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, inverse, count = values.unique(return_inverse=True, return_counts=True)
+    return (count.cumsum(0) - (count - 1) / 2).double()[inverse]
+
+
+def agreement(
+    explanations: Sequence[Explanation], size: tuple[int, int], row: int = 0
+) -> list[list[float]]:
+    """Rank correlation of each map with each, on cells of about 1/28 of the shorter side.
+
+    size: (H, W) of the input. Cells, since maps of single pixels and of large blobs can only be
+    compared at a scale that both have.
+    """
+    scale = SHARES / min(size)
+    cells = tuple(max(1, round(side * scale)) for side in size)
+    pooled = [
+        F.interpolate(strength(each, row, size)[None, None], cells, mode="area")[0, 0]
+        for each in explanations
+    ]
+    return [[rank_correlation(a, b) for b in pooled] for a in pooled]

@@ -1,0 +1,330 @@
+"""The networks in memory: loaded once each, shared by all, the least used ones leaving first."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from ..errors import ModelError, OptionError
+from ..network import Network
+from ..settings import Settings, from_environment
+from . import assembly, download, hub_ids
+from .catalogue import BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
+
+State = Literal["ready", "loading", "on demand", "failed"]
+
+MOST_EXTRAS = 4  # networks typed by visitors, at one time
+FIRST_REST, LONGEST_REST = 5.0, 300.0  # seconds before a failed load is tried again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a network stands. progress: 0 to 1. message: a sentence, empty when it is ready."""
+
+    entry: Entry
+    state: State
+    progress: float
+    message: str
+
+    @property
+    def key(self) -> str:
+        return self.entry.key
+
+    @property
+    def title(self) -> str:
+        return self.entry.title
+
+
+@dataclass
+class _Slot:
+    """A network's place in the Zoo, guarded by the Zoo's lock (`done` is only ever replaced).
+
+    failure: why it can't be had, as text: an exception would keep its frames' tensors alive.
+    """
+
+    entry: Entry
+    network: Network | None = None
+    job: Future[Network] | None = None
+    queued: bool = False
+    done: tuple[int, int] = (0, 0)
+    failure: str = ""
+    failures: int = 0
+    rests_until: float = 0.0
+    used: int = 0
+    folder: tempfile.TemporaryDirectory | None = field(default=None, repr=False)
+
+    @property
+    def loading(self) -> bool:
+        return self.job is not None or self.queued
+
+    @property
+    def rests(self) -> bool:
+        """Did it fail so lately that trying again would only cost time?"""
+        return bool(self.failure) and time.monotonic() < self.rests_until
+
+
+class Zoo:
+    """Loads networks when they are asked for. All methods may be called from any thread.
+
+    A network that leaves the Zoo keeps working for whoever still holds it.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, catalogue: Sequence[Entry] | None = None
+    ) -> None:
+        """Raises OptionError if the startup set names a network that is not in the catalogue."""
+        self.settings = settings or Settings()
+        catalogue = offered(self.settings) if catalogue is None else catalogue
+        self._slots = {entry.key: _Slot(entry) for entry in catalogue}
+        self._catalogue = {entry.repo: entry.key for entry in catalogue if entry.repo}
+        self._listed = frozenset(self._slots)
+        self._lock = threading.Lock()
+        self._ticks = itertools.count(1)
+        self._closed = False
+        for key in self.settings.startup:
+            if key not in self._slots:
+                raise OptionError(
+                    f"SEEING_WHY_STARTUP names “{key[:40]}”: choose from {', '.join(self._slots)}."
+                )
+
+    def get(self, key: str = BUNDLED) -> Network:
+        """The network, loaded now if it has to be: however many ask at a time, it is loaded once.
+
+        Raises ModelError if it can't be had; after a failure, at once for a few seconds.
+        """
+        with self._lock:
+            slot = self._find(key)
+            slot.used = next(self._ticks)
+            if slot.network is not None:
+                return slot.network
+            job, mine = slot.job, slot.job is None
+            if job is None:
+                if slot.rests:
+                    raise ModelError(slot.failure)
+                job = slot.job = Future()
+        if mine:
+            self._run(slot, job)
+        return job.result()
+
+    def request(self, key: str) -> None:
+        """Have a network loaded in the background, unless that is done or under way."""
+        with self._lock:
+            slot = self._find(key)
+            if slot.network is not None or slot.loading or slot.rests:
+                return
+            slot.queued = True
+        self._in_background([key])
+
+    def start(self) -> None:
+        """Have what needs no Hub, and then the startup set, loaded, in order, in the background."""
+        with self._lock:
+            here = [key for key, slot in self._slots.items() if slot.entry.here]
+            keys = list(dict.fromkeys([*here, *self.settings.startup]))
+            for key in keys:
+                slot = self._slots[key]
+                slot.queued = slot.network is None and not slot.rests
+        self._in_background(keys)
+
+    def add(self, text: str, *, allowed: bool | None = None) -> str:
+        """Take in a network by its Hub id (timm/…), load it in the background, return its key.
+
+        The id is checked here; what is wrong with the network itself shows in `status` and `get`.
+        Beyond four such networks the oldest leaves. Raises ModelError; also where the settings
+        forbid Hub ids, unless `allowed` says otherwise.
+        """
+        if not (self.settings.hub_ids if allowed is None else allowed):
+            raise ModelError("This server does not take Hub ids: choose a network from the list.")
+        entry = hub_ids.entry(text)
+        key = self._catalogue.get(entry.repo, entry.key)
+        with self._lock:
+            if key not in self._slots:
+                self._drop_an_extra()
+                self._slots[key] = _Slot(entry, used=next(self._ticks))
+        self.request(key)
+        return key
+
+    def status(self) -> tuple[Status, ...]:
+        """How each network stands: the catalogue in its order, then those typed by visitors."""
+        with self._lock:
+            return tuple(_status(slot) for slot in self._slots.values())
+
+    def close(self) -> None:
+        """Stop what is being downloaded and let go of every network."""
+        with self._lock:
+            self._closed = True
+            slots = list(self._slots.values())
+            for slot in slots:
+                slot.network, slot.queued = None, False
+        for slot in slots:
+            _sweep(slot)
+
+    def _find(self, key: str) -> _Slot:
+        if self._closed:
+            raise ModelError("The page is shutting down: open it again in a minute.")
+        if key not in self._slots:
+            raise ModelError(
+                f"There is no network “{key[:60]}”: choose one of {', '.join(self._slots)}."
+            )
+        return self._slots[key]
+
+    def _drop_an_extra(self) -> None:
+        extras = [key for key in self._slots if key not in self._listed]
+        if len(extras) < MOST_EXTRAS:
+            return
+        idle = [key for key in extras if not self._slots[key].loading]
+        if not idle:
+            raise ModelError(f"{len(extras)} networks are being fetched: try again in a minute.")
+        _sweep(self._slots.pop(idle[0]))
+
+    def _in_background(self, keys: list[str]) -> None:
+        def work() -> None:
+            for key in keys:
+                try:
+                    self.get(key)
+                except ModelError as error:
+                    _log.info("%s", error)
+
+        threading.Thread(target=work, name="zoo", daemon=True).start()
+
+    def _run(self, slot: _Slot, job: Future[Network]) -> None:
+        """Load and hand the outcome to everyone who waits for `job`."""
+        network, failure = None, ""
+        try:
+            network = self._load(slot)
+        except ModelError as error:
+            failure = str(error)
+        except Exception:
+            _log.exception("%s could not be loaded", slot.entry.key)
+            failure = f"{slot.entry.title} could not be loaded: choose another network."
+        with self._lock:
+            slot.job, slot.queued, slot.failure, slot.done = None, False, failure, (0, 0)
+            if network is None:
+                rest = min(FIRST_REST * 2**slot.failures, LONGEST_REST)
+                slot.failures, slot.rests_until = slot.failures + 1, time.monotonic() + rest
+            elif not self._closed:
+                slot.network, slot.failures = network, 0
+                self._make_room(slot)
+        if network is None:
+            job.set_exception(ModelError(failure))
+        else:
+            job.set_result(network)
+
+    def _make_room(self, newest: _Slot) -> None:
+        held = [slot for slot in self._slots.values() if slot.network is not None]
+        total = sum(slot.network.bytes for slot in held)
+        for slot in sorted(held, key=lambda slot: slot.used):
+            if total <= self.settings.model_mb * download.MEGABYTE:
+                return
+            if slot is not newest and not slot.entry.bundled:
+                total -= slot.network.bytes
+                slot.network = None
+
+    def _load(self, slot: _Slot) -> Network:
+        entry, settings = slot.entry, self.settings
+        if entry.arch:
+            made, folder = recipe(entry), None
+        else:  # typed by a visitor: its files go where they can be removed again
+            slot.folder = slot.folder or tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+            folder = slot.folder.name
+            made, commit = hub_ids.inspect(entry, settings, folder)
+            entry = replace(entry, revision=commit)
+
+        def progress(done: int, total: int) -> None:
+            if self._closed:
+                raise ModelError("The page is shutting down: open it again in a minute.")
+            slot.done = (done, total)
+
+        path = _weights(entry, settings, progress, folder)
+        tensors = assembly.read(path, entry.title)
+        module = assembly.assemble(
+            made.arch, len(made.labels), tensors, entry.title, in_order=entry.in_order
+        )
+        return _network(module, entry, made, settings.torch_device)
+
+
+def _weights(
+    entry: Entry, settings: Settings, progress: download.Progress, folder: str | None
+) -> Path:
+    """The file with an entry's weights, from wherever it comes. Raises ModelError."""
+    if entry.bundled:
+        return download.bundled(entry.title, entry.sha256, entry.package)
+    if entry.file:
+        return Path(entry.file)
+    repo, filename = entry.repo, entry.filename
+    if entry.shipped:
+        repo, filename = settings.weights_repo, f"{entry.shipped}/{filename}"
+    source = download.Source(entry.title, repo, filename, entry.revision, entry.sha256)
+    if not entry.shipped:
+        return download.fetch(source, settings, progress, keep_in=folder)
+    if repo:
+        try:
+            return download.fetch(source, settings, progress)
+        except ModelError as error:
+            _log.info("%s The copy that is here is used.", error)
+    return WEIGHTS / filename
+
+
+def _network(module, entry: Entry, made: Recipe, device: str) -> Network:
+    return Network(
+        module,
+        key=entry.key,
+        title=entry.title,
+        labels=made.labels,
+        size=made.size,
+        mean=made.mean,
+        std=made.std,
+        interpolation=made.interpolation,
+        crop_pct=made.crop_pct,
+        licence=made.licence,
+        head=made.head,
+        thresholds=made.thresholds,
+        device=device,
+    )
+
+
+def _status(slot: _Slot) -> Status:
+    entry = slot.entry
+    if slot.network is not None:
+        return Status(entry, "ready", 1.0, "")
+    if slot.loading:
+        done, total = slot.done
+        if not total:
+            return Status(entry, "loading", 0.0, f"{entry.title} is about to be loaded.")
+        amount = f"{done // download.MEGABYTE} of {total // download.MEGABYTE} MB"
+        return Status(entry, "loading", done / total, f"{entry.title}: {amount} are here.")
+    if slot.failure:
+        return Status(entry, "failed", 0.0, slot.failure)
+    size = f" ({entry.megabytes} MB)" if entry.megabytes else ""
+    return Status(entry, "on demand", 0.0, f"{entry.title} loads when first chosen{size}.")
+
+
+def _sweep(slot: _Slot) -> None:
+    if slot.folder is not None:
+        slot.folder.cleanup()
+        slot.folder = None
+
+
+@cache
+def shared() -> Zoo:
+    """This process's Zoo, with the settings from the environment."""
+    return Zoo(from_environment())
+
+
+def load(key: str = BUNDLED) -> Network:
+    """A network by its key ("lite0", "resnet50", …) or Hub id ("timm/…"), loaded if need be.
+
+    Raises ModelError with the reason if it can't be had.
+    """
+    zoo = shared()
+    return zoo.get(zoo.add(key, allowed=True) if "/" in key else key)
