@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import BoundedSemaphore
+from typing import Any
 
 import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from explainers.depth import check_dark, eight_bit, is_deep
 from explainers.errors import PhotoError
+from explainers.sniff import RAW, reason
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
+#: By format, where that limit is another one: a JPEG is decoded at a reduced scale, 48 megapixels
+#: is what phones make, and JPEG 2000 takes 18 bytes for each pixel on the way.
+LIMITS = {
+    "JPEG": 80_000_000,
+    "MPO": 80_000_000,
+    "HEIF": 50_000_000,
+    "AVIF": 50_000_000,
+    "JPEG2000": 25_000_000,
+}
 MAX_SIDE = 1280
 MIN_SIDE = 8
 #: The only decoders ever reached; the rest of Pillow's (EPS, PSD, ...) stay shut.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "JPEG2000", "PPM")
+COLOURS = (1, 3, 4)
+# TIFF tags: what kind of page it is, where pages inside it are, and that it is a camera's raw file.
+_SUBFILE, _INNER, _DNG = 254, 330, 50706
 
-_NOT_A_PHOTO = (
-    "This is not a photo that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or HEIC file."
-)
 _DAMAGED = "The photo is damaged or incomplete; export or download it once more and try again."
-_TOO_MANY_PIXELS = (
-    f"The photo has more than {MAX_PIXELS // 1_000_000} megapixels; scale it down and try again."
+_DAMAGED_TIFF = (
+    "The TIFF is damaged, or compressed in a way that can't be read here; save it as PNG or as an "
+    "uncompressed TIFF and try again."
 )
+_TOO_MANY_PIXELS = "The photo has more than {} megapixels; scale it down and try again."
 _TOO_HEAVY = (
     f"The file is larger than {MAX_BYTES // 1_000_000} MB; save the photo smaller and try again."
 )
@@ -35,10 +50,9 @@ _TOO_NARROW = (
     f"The photo is too small or too narrow; its shorter side must have at least {MIN_SIDE} pixels "
     f"when the longer side has at most {MAX_SIDE}."
 )
-_BAD_ARRAY = (
-    "An array must be (H, W), (H, W, 3) or (H, W, 4) with uint8 values, "
-    "or finite floats between 0 and 1."
-)
+_NO_SUCH_PAGE = "The file has no page {}; pages are counted from 0."
+_SEVERAL_PAGES = "The file has several pages, and this is the {}."
+_LAB = "The photo's colours are Lab; save it as RGB and try again."
 
 # EXIF 2.32, tag 0x0112: how the stored pixels must be turned to stand upright.
 _UPRIGHT = {
@@ -53,7 +67,7 @@ _UPRIGHT = {
 
 pillow_heif.register_heif_opener()
 # The largest photos take some 500 MB to decode; many visitors at once must not add that up.
-_DECODERS = BoundedSemaphore(2)
+_DECODERS, _LARGE_ONES, LARGE = BoundedSemaphore(2), BoundedSemaphore(1), 12_500_000
 
 
 @dataclass(frozen=True)
@@ -61,13 +75,15 @@ class Photo:
     """An upright RGB photo, at most `MAX_SIDE` pixels on its longer side.
 
     `pixels` is (H, W, 3) uint8 and read-only, `digest` the SHA-256 of its shape and values, and
-    `original_size` the upright (width, height) before it was scaled. Equal pixels make equal
-    photos, so a photo can be the key of a cache.
+    `original_size` the upright (width, height) before it was scaled. `notes`: sentences on what
+    was decided in reading it, such as greys that were stretched. Equal pixels make equal photos,
+    so a photo can be the key of a cache.
     """
 
     pixels: np.ndarray = field(repr=False, compare=False)
     digest: str
     original_size: tuple[int, int] = field(compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def width(self) -> int:
@@ -78,27 +94,34 @@ class Photo:
         return self.pixels.shape[0]
 
 
-def read(source: bytes | str | Path | Image.Image | np.ndarray) -> Photo:
-    """Read a photo from a file's bytes, a path, a Pillow image or an array.
+def read(source: Any, *, page: int = 0) -> Photo:
+    """Read a photo from a file's bytes, a path, a Pillow image, an array or a tensor.
 
     Size limits are checked from the header, before pixels are decoded. EXIF rotation is applied,
-    transparency laid on white, and every colour mode and bit depth brought to 8-bit RGB; of an
-    animation the first frame is taken. An array is (H, W), (H, W, 3) or (H, W, 4), uint8 or float
-    in 0..1. Raises `PhotoError`, and nothing else, for whatever can't be read.
+    transparency laid on white, and every colour mode and bit depth brought to 8-bit RGB; of a file
+    with several pages or frames, `page` is taken. An array or tensor is (H, W), or has 1, 3 or 4
+    colours last or first; it holds uint8, booleans, floats in 0..1, or integers of 16 bits, which
+    are stretched as those of a file are (`Photo.notes` says so). Raises `PhotoError`, and nothing
+    else, for whatever can't be read.
     """
-    if isinstance(source, np.ndarray):
-        image, owned = _from_array(source), True
-    elif isinstance(source, Image.Image):
+    notes: list[str] = []
+    if not isinstance(page, int) or page < 0:
+        raise PhotoError(_NO_SUCH_PAGE.format(page))
+    if isinstance(source, Image.Image):
         image, owned = source, False
+    elif hasattr(source, "__array__"):
+        image, owned = _from_array(_as_array(source), notes), True
     else:
         image, owned = _open(_bytes_of(source)), True
-    _check_size(*image.size)
+    _check_size(*image.size, image.format)
     try:
-        with _DECODERS:
-            return _develop(image, owned)
+        with _LARGE_ONES if image.width * image.height > LARGE else _DECODERS:
+            return _develop(image, owned, page, notes)
+    except PhotoError:
+        raise
     except Exception as error:
         # A decoder fed hostile bytes may raise anything: struct.error, KeyError, MemoryError, ...
-        raise PhotoError(_DAMAGED) from error
+        raise PhotoError(_DAMAGED_TIFF if image.format == "TIFF" else _DAMAGED) from error
 
 
 def to_jpeg(photo: Photo | np.ndarray, quality: int = 88) -> bytes:
@@ -115,6 +138,8 @@ def _bytes_of(source: bytes | str | Path) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source) if len(source) <= MAX_BYTES else source
     elif isinstance(source, str | Path):
+        if str(source).startswith(("http://", "https://")):
+            raise PhotoError("A photo is read from a file; download this address first.")
         try:
             # is_file: a pipe or a device would keep the reader waiting.
             if not Path(source).is_file():
@@ -127,7 +152,7 @@ def _bytes_of(source: bytes | str | Path) -> bytes:
             # Without the cause: it names the path.
             raise PhotoError("The file can't be opened; choose the photo again.") from None
     else:
-        raise PhotoError("A photo must be bytes, a path, a Pillow image or an array.")
+        raise PhotoError("A photo must be bytes, a path, a Pillow image, an array or a tensor.")
     if len(content) > MAX_BYTES:
         raise PhotoError(_TOO_HEAVY)
     if not content:
@@ -138,31 +163,76 @@ def _bytes_of(source: bytes | str | Path) -> bytes:
 def _open(content: bytes) -> Image.Image:
     """The header alone: Pillow decodes no pixel until `load`."""
     try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PhotoError(_TOO_MANY_PIXELS) from error
+        raise PhotoError(_TOO_MANY_PIXELS.format(MAX_PIXELS // 1_000_000)) from error
     except UnidentifiedImageError as error:
-        raise PhotoError(_NOT_A_PHOTO) from error
+        raise PhotoError(reason(content)) from error
     except Exception as error:
         raise PhotoError(_DAMAGED) from error
+    if image.format == "TIFF" and (
+        _DNG in image.tag_v2 or (_reduced(image) and _INNER in image.tag_v2)
+    ):
+        raise PhotoError(RAW)  # what stands first in it is a thumbnail
+    return image
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PhotoError(_BAD_ARRAY)
+def _as_array(source: Any) -> np.ndarray:
+    """An array of this machine's memory; of a tensor, without its gradients."""
+    try:
+        if hasattr(source, "detach"):
+            source = source.detach().cpu()
+            source = source.float() if source.is_floating_point() else source  # bfloat16
+            source = source[0] if source.ndim == 4 and len(source) == 1 else source
+        array = np.asarray(source)
+    except Exception as error:
+        raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
+    # A side of 1, 3 or 4 is too short for a photo, so it is the colours.
+    if array.ndim == 3 and array.shape[2] not in COLOURS and array.shape[0] in COLOURS:
+        array = np.moveaxis(array, 0, 2)
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in COLOURS):
+        shape = " × ".join(map(str, array.shape)) or "a single number"
+        raise PhotoError(
+            f"An array of {shape} is no photo; give one of height × width, with 1, 3 or 4 colours "
+            "last or first."
+        )
     _check_size(array.shape[1], array.shape[0])
-    if np.issubdtype(array.dtype, np.floating):
-        if not (array.min() >= -1e-6 and array.max() <= 1 + 1e-6):  # false for NaN as well
-            raise PhotoError(_BAD_ARRAY)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    elif np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not (low >= -1e-6 and high <= 1 + 1e-6):  # true for NaN as well
+            raise PhotoError(_floats(low, high))
         array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
+    elif array.dtype in (np.uint16, np.int16):
+        # the opacity apart: it is whole where the colours are dark
+        parts = [array[..., :3], array[..., 3:]] if array.ndim == 3 else [array]
+        some = [part for part in parts if part.size]
+        eight = [eight_bit(part, (65535.0,), notes if not n else []) for n, part in enumerate(some)]
+        array = np.concatenate(eight, -1)
     elif array.dtype != np.uint8:
-        raise PhotoError(_BAD_ARRAY)
+        raise PhotoError(
+            f"An array of {array.dtype} names no white of its own; give uint8, uint16, or floats "
+            "between 0 and 1."
+        )
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise PhotoError(_TOO_MANY_PIXELS)
+def _floats(low: float, high: float) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "The array holds NaN or infinite values; replace them and try again."
+    remedy = "divide by 255" if low >= 0 and high <= 255 else "undo the network's normalisation"
+    return f"The array's floats go from {low:.3g} to {high:.3g}, not from 0 to 1; {remedy} first."
+
+
+def _check_size(width: int, height: int, format: str | None = None) -> None:
+    most = LIMITS.get(format or "", MAX_PIXELS)
+    if width * height > most:
+        raise PhotoError(_TOO_MANY_PIXELS.format(most // 1_000_000))
     if min(width, height) < 1 or min(_fitted(width, height)) < MIN_SIDE:
         raise PhotoError(_TOO_NARROW)
 
@@ -172,15 +242,19 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
     return round(width * scale), round(height * scale)
 
 
-def _develop(image: Image.Image, owned: bool) -> Photo:
+def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Photo:
     """Decode, scale, flatten and turn, in the order that keeps the fewest bytes in memory."""
+    _turn_to(image, page, notes)
     width, height = image.size
     if owned:
         # JPEG alone can decode straight to a half, quarter or eighth; others ignore the hint.
         image.draft(None, tuple(2 * side for side in _fitted(width, height)))
+    deep = is_deep(image)
     image.load()
+    if deep:
+        check_dark(image)
     orientation = _orientation(image)  # after load: a PNG may hold its EXIF at its end
-    image = _with_plain_mode(image)
+    image = _with_plain_mode(image, notes)
     image = image.resize(_fitted(*image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -189,7 +263,30 @@ def _develop(image: Image.Image, owned: bool) -> Photo:
         image = image.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
-    return _photo(image, (width, height))
+    return _photo(image, (width, height), tuple(notes))
+
+
+def _turn_to(image: Image.Image, page: int, notes: list[str]) -> None:
+    """Seek a page or frame; of a TIFF that has several, note which one it is."""
+    if not page and image.format != "TIFF":
+        return
+    several = False
+    try:
+        image.seek(page or 1)
+        several = not _reduced(image)
+    except Exception as error:
+        if page:
+            raise PhotoError(_NO_SUCH_PAGE.format(page)) from error
+    if not page:
+        image.seek(0)
+    if several:
+        notes.append(_SEVERAL_PAGES.format(f"page {page}, counted from 0" if page else "the first"))
+    _check_size(*image.size, image.format)
+
+
+def _reduced(image: Image.Image) -> bool:
+    """Is this page of a TIFF a smaller copy of another one?"""
+    return bool(getattr(image, "tag_v2", {}).get(_SUBFILE, 0) & 1)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -200,10 +297,18 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _with_plain_mode(image: Image.Image) -> Image.Image:
+def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
     """L, RGB, RGBA or CMYK: the modes that can be scaled with antialiasing."""
+    if image.mode.startswith("I;16"):
+        depth = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))[0]
+        white = 2.0 ** min(depth, 16) - 1
+        return Image.fromarray(eight_bit(np.asarray(image), (white,), notes))
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bit(image)
+        values = np.nan_to_num(np.asarray(image), posinf=0.0, neginf=0.0)
+        own = (65535.0,) if image.format == "PPM" else (1.0, 255.0, 65535.0)
+        return Image.fromarray(eight_bit(values, own, notes))
+    if image.mode == "LAB":
+        raise PhotoError(_LAB)
     if image.mode in ("RGBA", "CMYK"):
         return image
     if image.has_transparency_data:
@@ -211,32 +316,9 @@ def _with_plain_mode(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Greys deeper than 8 bits, scaled by their real depth rather than clipped.
-
-    16 bits (or 12, if a TIFF says so) by what they can hold. Integers and floats of 32 bits name
-    no white of their own: it is the first of 1, 255 and 65535 that holds every value, or else the
-    range is stretched.
-    """
-    values = np.nan_to_num(np.asarray(image), posinf=0.0, neginf=0.0)
-    low, white = 0.0, 65535.0
-    if image.mode.startswith("I;16"):
-        depth = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))[0]
-        white = 2.0 ** min(depth, 16) - 1
-    else:
-        low, high = float(values.min()), float(values.max())
-        fitting = [top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top]
-        low, white = (0.0, fitting[0]) if fitting else (low, high)
-    grey = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), 256):  # in strips: no float copy of 40 megapixels
-        strip = (values[top : top + 256].astype(np.float64) - low) * (255 / max(white - low, 1e-12))
-        grey[top : top + 256] = np.rint(strip.clip(0, 255))
-    return Image.fromarray(grey)
-
-
-def _photo(image: Image.Image, original_size: tuple[int, int]) -> Photo:
+def _photo(image: Image.Image, original_size: tuple[int, int], notes: tuple[str, ...]) -> Photo:
     shape = (image.height, image.width, 3)
     content = image.tobytes()
     digest = hashlib.sha256(repr(shape).encode() + content).hexdigest()
     # An array over `bytes` is read-only for good: nobody can switch writing on again.
-    return Photo(np.frombuffer(content, np.uint8).reshape(shape), digest, original_size)
+    return Photo(np.frombuffer(content, np.uint8).reshape(shape), digest, original_size, notes)

@@ -1,0 +1,64 @@
+"""Photos deeper than 8 bits: which of their values is white."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from explainers.errors import PhotoError
+
+#: The whites of 1, 8, 10, 12 and 14 bits.
+INSTRUMENTS = (1.0, 255.0, 1023.0, 4095.0, 16383.0)
+DARK = 64  # of 255: no brighter are the colours of 14 bits in a file of 16
+
+_DARK_COLOURS = (
+    "The colours fill only a few of the file's 16 bits and would be nearly black; stretch them to "
+    "all 16, or save the photo with 8 bits a colour."
+)
+
+
+def eight_bit(values: np.ndarray, own: tuple[float, ...], notes: list[str]) -> np.ndarray:
+    """Values deeper than 8 bits as uint8, by the first white that holds them all.
+
+    own: the whites that their kind may mean (16 bits: what they can hold; 32 bits name none). The
+    greys of instruments fill 10 to 14 of 16 bits and would be nearly black: a note says by which
+    white they were stretched instead, or that the range was.
+    """
+    low, high = float(values.min()), float(values.max())
+    whites = sorted({*own, *(white for white in INSTRUMENTS if white < own[-1])})
+    white = next((white for white in whites if low >= 0 and high <= white), None)
+    if white == 255 and high < 64 and np.issubdtype(values.dtype, np.floating):
+        white = None  # fractions, whose white is their maximum
+    if not high and not low:
+        low, white = 0.0, own[-1]
+    elif white is None:
+        white = high
+        notes.append(f"Its values were stretched from {low:.5g} (black) to {high:.5g} (white).")
+    else:
+        low = 0.0
+        if white not in own:
+            notes.append(
+                f"Its greys fill {high:.0f} of {own[-1]:.0f} steps, so they were stretched: white "
+                f"is {white:.0f}."
+            )
+    eight = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), 256):  # in strips: no float copy of 40 megapixels
+        strip = (values[top : top + 256].astype(np.float64) - low) * (255 / max(white - low, 1e-12))
+        eight[top : top + 256] = np.rint(strip.clip(0, 255))
+    return eight
+
+
+def check_dark(image: Image.Image) -> None:
+    """Colours of 16 bits lose the lower 8 in the decoder: dark ones can't be stretched any more."""
+    colours = image.getextrema()[:3] if image.mode != "LA" else image.getextrema()[:1]
+    if max(high for _, high in colours) < DARK:
+        raise PhotoError(_DARK_COLOURS)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Does the file hold colours of more than 8 bits? Asked before they are decoded."""
+    if image.mode not in ("RGB", "RGBA", "LA") or not getattr(image, "tile", None):
+        return False
+    how = image.tile[0][3]
+    maximum = how[1] if image.format == "PPM" and isinstance(how, tuple) else 0
+    return ";16" in str(how) or (isinstance(maximum, int) and maximum > 255)
