@@ -41,6 +41,7 @@ from explainers.muting.baselines import baseline as baseline_image  # noqa: E402
 from explainers.network import Frame  # noqa: E402
 from explainers.scores import faithfulness as ours  # noqa: E402
 from explainers.scores.comparison import Comparison, applicable  # noqa: E402
+from tests import nets  # noqa: E402
 
 # COCO category -> words that the ImageNet label must end in (before its first comma). Both sides
 # mean the same kind of thing; categories without a clear counterpart are left out.
@@ -233,7 +234,7 @@ def main() -> None:
         print(json.dumps(grid(network, coco, chosen)))
         return
     methods = chosen.methods or list(METHODS)
-    methods = [name for name in methods if not METHODS[name].why_not(network)]
+    methods = [name for name in methods if not nets.why_not(network, name)]
     found = Found(chosen, {name: defaultdict(list) for name in methods})
     for number, (asked, around) in enumerate(coco.asked(network, chosen.photos), 1):
         try:

@@ -87,7 +87,7 @@ def our_sides(network: Network, x: Tensor, targets: tuple[int, ...]) -> list[Sid
         answers = [list(METHODS[key].run(question))[-1] for key in methods]
         return answers[0].values[0]
 
-    family = [key for key in FAMILY if not METHODS[key].why_not(network)]
+    family = [key for key in FAMILY if not nets.why_not(network, key)]
     one = targets[:1]
     sides = [
         Side("Grad-CAM, ours", lambda: ask(["gradcam"], one), "pass, raw map, probabilities"),
@@ -97,7 +97,7 @@ def our_sides(network: Network, x: Tensor, targets: tuple[int, ...]) -> list[Sid
             "the same, for all of them together",
         ),
     ]
-    if not METHODS["guided"].why_not(network):
+    if not nets.why_not(network, "guided"):
         guided = Side(
             "guided backprop, ours",
             lambda: ask(["guided"], one),

@@ -36,10 +36,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from explainers import Explanation, Network, Question, ask, load, read  # noqa: E402
-from explainers.api import MOST_TARGETS, find  # noqa: E402
+from explainers.api import MOST_TARGETS  # noqa: E402
 from explainers.network import View  # noqa: E402
 from explainers.scores.faithfulness import strength  # noqa: E402
 from explainers.zoo.multilabel import YoloTiny  # noqa: E402
+from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
 from training.progress import progress  # noqa: E402
 
@@ -142,7 +143,7 @@ def measure(
     network: Network, items: Sequence[coco.Item], slow: int, methods: Sequence[str]
 ) -> dict[str, dict]:
     """Method -> measure -> value."""
-    defined = [m for m in methods if find(m).why_not(network) is None]
+    defined = [m for m in methods if nets.why_not(network, m) is None]
     tallies, start = defaultdict(Tally), time.perf_counter()
     for number, item in enumerate(items):
         view = network.prepare(read(item.path), "whole")

@@ -1,7 +1,7 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
 Writes one ZIP for each photo (the page, pictures, raw maps and scores of
-`explainers.scores.report`) and summary.json. Run it again after an interruption: what is there
+`explainers.render.report`) and summary.json. Run it again after an interruption: what is there
 already, made from the same photo with the same settings, is not made again. A photo that can't
 be read is named at the end and stops nothing.
 

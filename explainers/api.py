@@ -69,7 +69,7 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
     Raises OptionError, with the reason in one sentence, where the method is not defined.
     """
     chosen = find(method)
-    if reason := chosen.why_not(question.network):
+    if reason := chosen.why_not(question):
         raise OptionError(reason)
     key = (
         method,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
+from .errors import OptionError
 from .explanation import Explanation, Question
-from .network import Network
 
 Family = Literal["cam", "gradient", "guided", "perturbation", "patches"]
+Cost = Literal["one pass", "dozens", "hundreds"]
+COSTS = get_args(Cost)  # cheapest first
 
 
 class Run(Protocol):
@@ -19,7 +21,7 @@ class Run(Protocol):
     def __call__(self, question: Question, **options: Any) -> Iterator[Explanation]: ...
 
 
-def _always(_network: Network) -> None:
+def _always(_question: Question) -> None:
     return None
 
 
@@ -27,9 +29,13 @@ def _always(_network: Network) -> None:
 class Method:
     """One way to explain, and what a visitor should know of it.
 
-    caption: one sentence on what to look for. paper: where it comes from. default: shown without
-    being asked for. slow: takes many passes and streams. why_not(network): the reason, in one
-    sentence, why the method is not defined for that network, or None.
+    family: what kind of map it is; nothing else follows from it. caption: one sentence on what to
+    look for. paper: where it comes from. cost: how many forward passes it takes, the dearest unless
+    it says otherwise, since those of hundreds are never run without being asked for. default: shown
+    without being asked for, which only a method of one pass can be. home: the tab that shows it
+    closely. place: where it stands in every list, the lowest first. class_dependent: False where
+    another class gives nearly the same map. why_not(question): the reason, in one sentence, why
+    the method is not defined for that network, view and layer, or None.
     """
 
     key: str
@@ -38,9 +44,26 @@ class Method:
     caption: str
     paper: str
     run: Run
+    cost: Cost = "hundreds"
     default: bool = False
-    slow: bool = False
-    why_not: Callable[[Network], str | None] = _always
+    home: str = "maps"
+    place: int = 1000
+    class_dependent: bool = True
+    why_not: Callable[[Question], str | None] = _always
+
+    def __post_init__(self) -> None:
+        if self.cost not in COSTS:
+            raise OptionError(f"The cost of “{self.key}” is one of {', '.join(COSTS)}.")
+        if self.default and self.cost != COSTS[0]:
+            raise OptionError(
+                f"“{self.key}” takes {self.cost} of passes, too many to be shown without being "
+                "asked for: leave out default, or say that its cost is one pass."
+            )
+
+    @property
+    def slow(self) -> bool:
+        """Does it take many passes, and stream?"""
+        return self.cost != COSTS[0]
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -49,14 +72,23 @@ class Method:
         return {each.name: each.default for each in given if each.kind is each.KEYWORD_ONLY}
 
 
+#: Every method by its key, in the order of `place`.
 METHODS: dict[str, Method] = {}
 
 
 def register(key: str, **facts: Any) -> Callable[[Run], Run]:
-    """Decorator: add a method under `key`; `facts` are the other fields of `Method`."""
+    """Decorator: add a method under `key`; `facts` are the other fields of `Method`.
+
+    Raises OptionError for a key that is taken, an unknown cost, or a slow method by default.
+    """
 
     def add(run: Run) -> Run:
+        if key in METHODS:
+            raise OptionError(f"There is a method “{key}” already: choose another key.")
         METHODS[key] = Method(key=key, run=run, **facts)
+        in_order = sorted(METHODS.values(), key=lambda method: method.place)
+        METHODS.clear()
+        METHODS.update((method.key, method) for method in in_order)
         return run
 
     return add

@@ -195,7 +195,7 @@ class Compare:
 
 def _quick(found: Comparison) -> bool:
     """Are there only methods that take at most some dozens of passes?"""
-    return all(METHODS[name].family != "perturbation" for name in found.methods)
+    return all(METHODS[name].cost != "hundreds" for name in found.methods)
 
 
 def _side(seen: Photo, asked: Question, methods: list[str], baseline: str, around: Any) -> Side:
@@ -216,7 +216,7 @@ def _name_apart(sides: list[Side], beside: str) -> None:
 def _controls(first: Network) -> tuple[Any, ...]:
     """Which methods, and how they are drawn, measured and sorted."""
     methods = gr.CheckboxGroup(
-        [(f"{m.title} (slow)" if m.family == "perturbation" else m.title, k)
+        [(f"{m.title} (slow)" if m.cost == "hundreds" else m.title, k)
          for k, m in METHODS.items()],
         value=applicable(),
         label="Methods",

@@ -17,8 +17,6 @@ from explainers.methods.patches import SHARE
 from .guard import guarded
 from .subject import EXAMPLES, Desk, Subject, examples, ghosts, named
 
-#: Where a method is shown if no tab offers it among its "methods".
-FALLBACK = {"perturbation": "muting", "patches": "patches"}
 LONGEST = 300  # characters of a value
 PLAIN = re.compile(r"[\w .,+'’()/-]*")
 COPY_JS = """(query) => {
@@ -34,7 +32,7 @@ def tab_of(subject: Subject, method: str) -> str | None:
         for name in ("methods", "method"):
             if tab != "compare" and method in _values(widgets.get(name)):
                 return tab
-    tab = FALLBACK.get(METHODS[method].family)
+    tab = METHODS[method].home
     return tab if tab in subject.titles else None
 
 

@@ -19,7 +19,6 @@ from .subject import GONE, WELCOME, Subject
 
 CLOSE = 900  # … and in the before/after slider
 OFTEN = 0.7  # seconds between pictures of a map that grows
-ELSEWHERE = ("perturbation", "patches")  # families with a tab of their own
 
 GRID_JS = """
 element.addEventListener('click', (event) => {
@@ -51,7 +50,7 @@ class Maps:
         chosen = [METHODS[name] for name in METHODS if name in (methods or [])]
         sheet = Sheet(seen, asked, Look(colourmap, scale, pixels), chosen)
         for method in chosen:
-            if reason := method.why_not(asked.network):
+            if reason := method.why_not(asked):
                 sheet.absent[method.key] = reason
         return sheet
 
@@ -141,7 +140,7 @@ def build(subject: Subject) -> None:
     maps = Maps(subject)
     first = subject.zoo.get()
     methods = gr.CheckboxGroup(
-        [(each.title, key) for key, each in METHODS.items() if each.family not in ELSEWHERE],
+        [(each.title, key) for key, each in METHODS.items() if each.home == "maps"],
         value=[key for key, method in METHODS.items() if method.default],
         label="Methods",
         elem_id="methods",

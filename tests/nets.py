@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from explainers import Network, Question, View, ask
+from explainers import METHODS, Network, Question, View, ask
 from explainers.network.dense import DenseConv
 from explainers.zoo.multilabel import BUILDERS
 
@@ -79,6 +79,12 @@ def exact(network: Network) -> Network:
     twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles)
     twin.module.double()
     return twin
+
+
+def why_not(network: Network, method: str) -> str | None:
+    """Why the method is not defined for this network, seeing noise at its own size; or None."""
+    view = network.view(noise(1, 3, network.size, network.size))
+    return METHODS[method].why_not(Question(network, view, (0,), network.last))
 
 
 def maps(

@@ -9,7 +9,7 @@ from captum.attr import LayerGradCam
 from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 from torch import Tensor, nn
 
-from explainers import METHODS, OptionError
+from explainers import OptionError
 from tests import nets
 from tests.nets import assert_close, maps
 
@@ -110,9 +110,8 @@ def test_gradcam_is_cam_where_cam_exists(name, request):
 
 
 def test_cam_says_why_it_does_not_exist(vgg16, resnet18):
-    why_not = METHODS["cam"].why_not
-    assert why_not(resnet18) is None
-    assert "global average and one linear layer, and vgg16 does not" in why_not(vgg16)
+    assert nets.why_not(resnet18, "cam") is None
+    assert "global average and one linear layer, and vgg16 does not" in nets.why_not(vgg16, "cam")
     with pytest.raises(OptionError, match="vgg16 does not"):
         maps(vgg16, nets.noise(1, 3, 64, 64), "cam", 0)
 

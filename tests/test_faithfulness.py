@@ -236,7 +236,9 @@ def test_rank_correlation_is_spearman_s_with_ties() -> None:
 
 
 def test_a_method_of_tomorrow_is_compared_today(resnet18, photo) -> None:
-    @register("tomorrow", title="Tomorrow’s", family="cam", caption="New.", paper="2030")
+    facts = {"family": "cam", "cost": "one pass", "caption": "New.", "paper": "2030"}
+
+    @register("tomorrow", title="Tomorrow’s", **facts)
     def tomorrow(asked):
         values = torch.rand(1, 2, 2, generator=torch.Generator().manual_seed(0))
         yield asked.answer("tomorrow", values, resnet18.logits(asked.view.tensor), 0.0)

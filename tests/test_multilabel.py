@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from benchmarks import multilabel as benchmark
-from explainers import METHODS, ModelError, Network, OptionError, Question, ask, load, read
+from explainers import ModelError, Network, OptionError, Question, ask, load, read
 from explainers.methods.backprop import RECTIFIERS
 from explainers.network.heads import SpatialHead
 from explainers.settings import Settings, from_environment
@@ -26,6 +26,7 @@ from training import beliefs, coco, coco80, folding, nano, probe, thresholds
 from training.coco_imagenet import KIN, RUNS, kin
 from training.views import Photo, view
 
+from . import nets
 from .fake_hub import running
 
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
@@ -80,7 +81,7 @@ def test_yolo_scores_are_objectness_times_class() -> None:
     network = load("yolo")
     found = seen(network, "four-things.jpg")
     assert {int(i) for i in found.topk(2).indices} == {CUP, DOG}
-    assert "not defined" in (reason := METHODS["guided"].why_not(network)) or "leaky" in reason
+    assert "not defined" in (reason := nets.why_not(network, "guided")) or "leaky" in reason
     with pytest.raises(OptionError, match="YOLOv3-tiny"):
         list(ask(Question(network, network.prepare(read(EXAMPLES / "cat.jpg")), (CAT,),
                           network.last), "guided"))  # fmt: skip

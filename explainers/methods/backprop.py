@@ -150,6 +150,8 @@ def _pixels(
     family="gradient",
     caption="Which pixels, changed a little, change the score most; noisy by nature.",
     paper="Simonyan et al. 2014",
+    cost="one pass",
+    place=70,
 )
 def gradient(question: Question) -> Iterator[Explanation]:
     """The gradient of the logit with respect to the input."""
@@ -163,8 +165,11 @@ def gradient(question: Question) -> Iterator[Explanation]:
     family="guided",
     caption="Fine edges that the network responds to; it hardly depends on the class.",
     paper="Springenberg et al. 2015",
+    cost="one pass",
+    place=80,
+    class_dependent=False,
     default=True,
-    why_not=_no_guided,
+    why_not=lambda question: _no_guided(question.network),
 )
 def guided(question: Question) -> Iterator[Explanation]:
     """The gradient with negative gradients cut off at every ReLU."""
@@ -178,8 +183,10 @@ def guided(question: Question) -> Iterator[Explanation]:
     family="guided",
     caption="The fine edges of guided backprop, only where Grad-CAM finds the class.",
     paper="Selvaraju et al. 2017",
+    cost="one pass",
+    place=90,
     default=True,
-    why_not=_no_guided,
+    why_not=lambda question: _no_guided(question.network),
 )
 def guided_gradcam(question: Question) -> Iterator[Explanation]:
     """Guided backprop times the positive part of Grad-CAM, enlarged bilinearly (section 3.2)."""
@@ -227,7 +234,8 @@ def _check(value: int, low: int, high: int, name: str) -> int:
     family="gradient",
     caption="The gradient averaged over noisy copies of the photo: what stays is less noise.",
     paper="Smilkov et al. 2017",
-    slow=True,
+    cost="dozens",
+    place=100,
 )
 def smoothgrad(
     question: Question,
@@ -259,7 +267,8 @@ def smoothgrad(
     family="gradient",
     caption="Each pixel’s share of the score on the way from grey to the photo; shares add up.",
     paper="Sundararajan et al. 2017",
-    slow=True,
+    cost="dozens",
+    place=110,
 )
 def integrated(
     question: Question,

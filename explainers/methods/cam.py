@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..explanation import Explanation, Question
-from ..network import Network
 from ..registry import register
 
 Rule = Callable[[Tensor, Tensor], Tensor]
@@ -56,7 +55,8 @@ def xgradcam(a: Tensor, g: Tensor) -> Tensor:
     return torch.einsum("kc,chw->khw", weights, a)
 
 
-def _no_cam(network: Network) -> str | None:
+def _no_cam(question: Question) -> str | None:
+    network = question.network
     if network.cam_weights is not None:
         return None
     return (
@@ -84,7 +84,9 @@ def identity_gap(cam: Explanation, gradcam: Explanation) -> float | None:
     family="cam",
     caption="Where the last maps feed the class, read straight off the final layer’s weights.",
     paper="Zhou et al. 2016",
+    cost="one pass",
     default=True,
+    place=10,
     why_not=_no_cam,
 )
 def cam(question: Question) -> Iterator[Explanation]:
@@ -110,7 +112,7 @@ def layer_map(question: Question, rule: Rule) -> Tensor:
 
 
 def _add(key: str, rule: Rule, **facts: Any) -> None:
-    @register(key, family="cam", **facts)
+    @register(key, family="cam", cost="one pass", **facts)
     def run(question: Question) -> Iterator[Explanation]:
         start = time.perf_counter()
         values = layer_map(question, rule)
@@ -124,6 +126,7 @@ _add(
     title="Grad-CAM",
     caption="Where the layer’s maps push the class up, each map weighted by its average gradient.",
     paper="Selvaraju et al. 2017",
+    place=20,
     default=True,
 )
 _add(
@@ -132,6 +135,7 @@ _add(
     title="Grad-CAM++",
     caption="Like Grad-CAM, but several instances of the class should all light up.",
     paper="Chattopadhay et al. 2018",
+    place=30,
 )
 _add(
     "layercam",
@@ -139,6 +143,7 @@ _add(
     title="LayerCAM",
     caption="Each place has its own weight, so earlier, finer layers stay readable.",
     paper="Jiang et al. 2021",
+    place=40,
 )
 _add(
     "hirescam",
@@ -146,6 +151,7 @@ _add(
     title="HiResCAM",
     caption="Lights only what the network really used: gradients are not averaged away.",
     paper="Draelos and Carin 2020",
+    place=50,
 )
 _add(
     "xgradcam",
@@ -153,4 +159,5 @@ _add(
     title="XGrad-CAM",
     caption="Weights chosen so that the map’s sum accounts for the class score.",
     paper="Fu et al. 2020",
+    place=60,
 )

@@ -21,7 +21,9 @@ from ..registry import register
     family="perturbation",
     caption="Where the class’s score falls most when a window there is muted.",
     paper="Zeiler and Fergus 2014",
-    slow=True,
+    cost="hundreds",
+    home="muting",
+    place=120,
 )
 def occlusion(
     question: Question,

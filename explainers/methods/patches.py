@@ -29,7 +29,9 @@ SHARE = 1 / 2
     family="patches",
     caption="How sure the network is of the class when it sees one patch alone.",
     paper="Patil, Tamboli et al. 2019",
-    slow=True,
+    cost="dozens",
+    home="patches",
+    place=130,
 )
 def patches(
     question: Question, *, patch: int | None = None, overlap: float = 0.5

@@ -81,7 +81,9 @@ class Running:
     family="perturbation",
     caption="Which parts must be visible for the class to be likely, over many random masks.",
     paper="Petsiuk et al. 2018",
-    slow=True,
+    cost="hundreds",
+    home="muting",
+    place=140,
 )
 def rise(
     question: Question,

@@ -11,7 +11,7 @@ from ..api import ask, find
 from ..errors import ExplainError
 from ..explanation import Explanation, Question
 from ..network import Frame
-from ..registry import METHODS, Method
+from ..registry import COSTS, METHODS, Method
 from .faithfulness import (
     DRAWS,
     SEED,
@@ -37,7 +37,7 @@ SORTS: dict[str, tuple[str, bool]] = {
 
 def applicable(slow: bool = False) -> list[str]:
     """Keys of all methods; those that take hundreds of passes only if `slow`."""
-    return [key for key, each in METHODS.items() if slow or each.family != "perturbation"]
+    return [key for key, each in METHODS.items() if slow or each.cost != "hundreds"]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         for method in self.methods:
-            if reason := find(method).why_not(self.question.network):
+            if reason := find(method).why_not(self.question):
                 self.absent[method] = reason
 
     @property
@@ -184,4 +184,4 @@ class Comparison:
 
 def wait(method: Method) -> int:
     """0, 1 or 2: a method of one pass, of some dozens, of hundreds."""
-    return 2 if method.family == "perturbation" else int(method.slow)
+    return COSTS.index(method.cost)

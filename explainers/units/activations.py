@@ -169,7 +169,7 @@ def unit(question: Question, channel: int) -> Unit:
         return known
     a = activation(question)[channel]
     row, column = peak_of(a)
-    guided = METHODS["guided"].why_not(network) is None
+    guided = METHODS["guided"].why_not(question) is None
     if guided:
         recording = guided_recording(network, view.tensor, (layer,), open_top=True)
     else:
