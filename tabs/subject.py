@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from torch import Tensor
 
 from explainers import ExplainError, Network, Photo, Question, photo, render
 from explainers.api import MOST_TARGETS, question
@@ -160,7 +159,7 @@ def _strip() -> str:
     return html.strip(items)
 
 
-def _chips(network: Network, logits: Tensor, targets: list[int]) -> str:
+def _chips(network: Network, logits: Any, targets: list[int]) -> str:
     chances = network.probabilities(logits)
     best = network.ranked(logits, SHOWN)
     shown = list(dict.fromkeys([*network.present(logits), *best, *targets]))
@@ -185,12 +184,12 @@ def ghosts(network: Network) -> str:
     return _chip_list(network, '<li class="chip ghost"></li>' * SHOWN)
 
 
-def _first(network: Network, logits: Tensor) -> list[int]:
+def _first(network: Network, logits: Any) -> list[int]:
     """What to explain before the visitor chooses: all that is present, else the best guess."""
     return network.present(logits)[:MOST_TARGETS] or network.ranked(logits, 1)
 
 
-def _against(network: Network, logits: Tensor) -> Any:
+def _against(network: Network, logits: Any) -> Any:
     """The classes to contrast with, likeliest first, none of them chosen."""
     choices = [network.labels[i] for i in network.ranked(logits, OFFERED)]
     return gr.update(choices=choices, value=None)

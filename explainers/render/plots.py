@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..scores.faithfulness import Curve, Scores
-from . import stops
+from .colour import stops
 
 WIDTH, HEIGHT, EDGE = 240, 120, 6
 

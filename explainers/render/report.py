@@ -19,12 +19,14 @@ import numpy as np
 import timm
 import torch
 
-from .. import render
 from ..explanation import to_npz
 from ..photo import Photo, to_jpeg
 from ..registry import METHODS
 from ..scores.comparison import SORTS, Comparison
 from . import plots
+from .colour import DEFAULT
+from .overlays import overlay
+from .picture import png, shrink
 
 SIDE = 640  # pixels on the longer side of a picture
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal reports are equal files
@@ -103,11 +105,11 @@ def _curves(comparison: Comparison, name: str) -> dict[str, Any] | None:
     }
 
 
-def build(photo: Photo, comparison: Comparison, *, colourmap: str = render.DEFAULT) -> bytes:
+def build(photo: Photo, comparison: Comparison, *, colourmap: str = DEFAULT) -> bytes:
     """The ZIP: report.html, scores.json, maps.npz, photo.png and maps/*.png."""
-    picture = render.shrink(photo, SIDE)
+    picture = shrink(photo, SIDE)
     shown = {
-        each.method: render.overlay(photo, each, comparison.row, longest=SIDE, colourmap=colourmap)
+        each.method: overlay(photo, each, comparison.row, longest=SIDE, colourmap=colourmap)
         for each in comparison.finished()
     }
     numbers = scores(comparison)
@@ -115,8 +117,8 @@ def build(photo: Photo, comparison: Comparison, *, colourmap: str = render.DEFAU
         "report.html": _page(picture, shown, comparison, numbers).encode(),
         "scores.json": json.dumps(numbers, indent=1, default=float).encode(),
         "maps.npz": to_npz(comparison.finished()),
-        "photo.png": render.png(picture),
-        **{f"maps/{file_name(name)}.png": render.png(each) for name, each in shown.items()},
+        "photo.png": png(picture),
+        **{f"maps/{file_name(name)}.png": png(each) for name, each in shown.items()},
     }
     return pack(files)
 

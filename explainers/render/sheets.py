@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .. import render
 from ..explanation import Explanation
 from ..photo import Photo
+from .colour import DEFAULT, DIM, INK, PAPER, colours
+from .overlays import Pixels, blend, layer
+from .picture import shrink
+from .strength import Scale, signed
 
 
 def panel(
@@ -19,13 +22,13 @@ def panel(
     *,
     titles: Sequence[str] | None = None,
     opacity: float = 0.75,
-    colourmap: str = render.DEFAULT,
-    scale: render.Scale = "each",
-    pixels: render.Pixels = "colour",
+    colourmap: str = DEFAULT,
+    scale: Scale = "each",
+    pixels: Pixels = "colour",
     cell: int = 320,
 ) -> bytes:
     """All maps side by side with titles and a legend, a row for each target, as PNG."""
-    picture = render.shrink(photo, cell)
+    picture = shrink(photo, cell)
     height, width = picture.shape[:2]
     titles = list(titles or [each.method for each in explanations])
     targets = explanations[0].targets if explanations else ()
@@ -36,28 +39,28 @@ def panel(
             (width + gap) * (len(explanations) + 1) + gap,
             len(targets) * (height + head) + head + foot,
         ),
-        render.PAPER,
+        PAPER,
     )
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(["Photo", *titles]):
-        _text(draw, (gap + column * (width + gap), 8), title, width, 15, render.INK)
+        _text(draw, (gap + column * (width + gap), 8), title, width, 15, INK)
     for row, target in enumerate(targets):
         y = head + row * (height + head)
         for column, each in enumerate([None, *explanations]):
             x = gap + column * (width + gap)
             shown = picture
             if each is not None:
-                over = render.layer(
+                over = layer(
                     each, row, (width, height), colourmap=colourmap, scale=scale, pixels=pixels
                 )
-                shown = render.blend(picture, over, opacity)
+                shown = blend(picture, over, opacity)
             sheet.paste(Image.fromarray(shown), (x, y))
         first = explanations[0]
         name = first.labels[target] if first.labels else str(target)
         if first.against is not None and first.labels:
             name += f", and not {first.labels[first.against]}"
         about = f"{name}   {float(first.probabilities[target]):.1%}"
-        _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, render.DIM)
+        _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, DIM)
     _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
     file = io.BytesIO()
     sheet.save(file, "PNG", compress_level=4)
@@ -69,11 +72,11 @@ def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
     height, width = pictures[0].shape[:2]
     head, gap = 26, 6
     full = len(pictures) * (width + gap) - gap
-    sheet = Image.new("RGB", (full + full % 2, height + head + height % 2), render.INK)
+    sheet = Image.new("RGB", (full + full % 2, height + head + height % 2), INK)
     draw = ImageDraw.Draw(sheet)
     for column, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         x = column * (width + gap)
-        _text(draw, (x + 6, 5), title, width - 12, 13, render.PAPER)
+        _text(draw, (x + 6, 5), title, width - 12, 13, PAPER)
         sheet.paste(Image.fromarray(picture), (x, head))
     return np.asarray(sheet)
 
@@ -88,11 +91,11 @@ def swatches(items: Sequence[tuple[str, str]], width: int) -> np.ndarray:
             x, y = 6, y + line
         places.append((x, y))
         x += need
-    sheet = Image.new("RGB", (width, y + line), render.INK)
+    sheet = Image.new("RGB", (width, y + line), INK)
     draw = ImageDraw.Draw(sheet)
     for (colour, words), (x, y) in zip(items, places, strict=True):
-        draw.rectangle((x, y + 2, x + 13, y + 15), colour or None, render.PAPER)
-        _text(draw, (x + 20, y), words, width, 13, render.PAPER)
+        draw.rectangle((x, y + 2, x + 13, y + 15), colour or None, PAPER)
+        _text(draw, (x + 20, y), words, width, 13, PAPER)
     return np.asarray(sheet)
 
 
@@ -116,11 +119,11 @@ def _text(
 def _legend(
     sheet: Image.Image, explanations: Sequence[Explanation], colourmap: str, y: int, x: int
 ) -> None:
-    both = any(render.signed(each) for each in explanations)
-    ramp = Image.fromarray(render.colours(colourmap, both)[None]).resize((180, 12))
+    both = any(signed(each) for each in explanations)
+    ramp = Image.fromarray(colours(colourmap, both)[None]).resize((180, 12))
     draw = ImageDraw.Draw(sheet)
     low, high = ("against", "for the class") if both else ("none", "strongest")
-    _text(draw, (x, y), low, 120, 13, render.DIM)
+    _text(draw, (x, y), low, 120, 13, DIM)
     start = x + int(draw.textlength(low, ImageFont.load_default(13))) + 8
     sheet.paste(ramp, (start, y + 2))
-    _text(draw, (start + 188, y), high, 160, 13, render.DIM)
+    _text(draw, (start + 188, y), high, 160, 13, DIM)

@@ -1,0 +1,90 @@
+"""The house keeps its shape: arrows point one way, from the page to the maths and to its parts."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: An explanation shows itself in a notebook; what draws it is imported only then.
+LAZY = ("explainers.explanation", "explainers.render.sheets")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def files() -> dict[str, Path]:
+    """Module -> its file, for the page and the maths."""
+    found = [ROOT / "app.py", *(ROOT / "tabs").rglob("*.py"), *(ROOT / "explainers").rglob("*.py")]
+    return {module_of(path): path for path in found}
+
+
+def imports(module: str) -> Iterator[str]:
+    """What a module imports, wherever in it: a module's name, or else that of its package."""
+    path = files()[module]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            for _ in range(node.level - 1):
+                package = package.rpartition(".")[0]
+            base = ".".join(filter(None, [package if node.level else "", node.module]))
+            for each in node.names:
+                inner = f"{base}.{each.name}"
+                yield inner if inner in files() else base
+
+
+@cache
+def arrows() -> dict[str, frozenset[str]]:
+    return {module: frozenset(imports(module)) for module in files()}
+
+
+def loops(graph: dict[str, set[str]]) -> set[str]:
+    """The modules that lie on a cycle: what is left when leaves are taken off, from both ends."""
+    left = {node: {t for t in targets if t in graph} for node, targets in graph.items()}
+    while True:
+        aimed = set().union(*left.values())
+        ends = {node for node, targets in left.items() if not targets or node not in aimed}
+        if not ends:
+            return set(left)
+        left = {node: targets - ends for node, targets in left.items() if node not in ends}
+
+
+@pytest.mark.parametrize(("below", "above"), [("explainers", "gradio tabs app"), ("tabs", "app")])
+def test_nothing_below_imports_what_is_above(below, above):
+    for module, targets in arrows().items():
+        if module.split(".")[0] == below:
+            assert not {each.split(".")[0] for each in targets} & set(above.split()), module
+
+
+def test_tabs_leave_tensors_to_the_maths():
+    for module, targets in arrows().items():
+        if module.split(".")[0] in ("app", "tabs"):
+            assert not {each.split(".")[0] for each in targets} & {"torch", "timm", "cv2"}, module
+
+
+def test_no_module_of_the_maths_imports_itself_by_a_detour():
+    maths = {m: set(t) for m, t in arrows().items() if m.split(".")[0] == "explainers"}
+    assert LAZY[1] in maths[LAZY[0]]
+    maths[LAZY[0]].remove(LAZY[1])
+    assert loops(maths) == set()
+
+
+def test_parts_do_not_import_their_own_face():
+    for module, targets in arrows().items():
+        package = module.rpartition(".")[0]
+        if package not in ("", "tabs") and files()[module].name != "__init__.py":
+            assert package not in targets, f"{module} imports {package}: import the part itself"
+
+
+def test_a_detour_is_found():
+    assert loops({"a": {"b"}, "b": {"c"}, "c": {"b", "x"}, "d": {"a"}}) == {"b", "c"}
+    assert loops({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
