@@ -7,12 +7,13 @@ In three lines:
     explain(network, "cat.jpg", "tabby")
 """
 
-from .api import ask, explain
+from .api import again, ask, explain
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
 from .explanation import Explanation, Question, to_npz
 from .methods import backprop, cam, occlusion, rise  # each registers its methods
 from .methods import patches as patchwise
 from .network import Network, View
+from .notes import Note
 from .photo import Photo, read
 from .registry import METHODS, Method
 from .zoo import load
@@ -24,12 +25,14 @@ __all__ = [
     "Method",
     "ModelError",
     "Network",
+    "Note",
     "OptionError",
     "Photo",
     "PhotoError",
     "Question",
     "TargetError",
     "View",
+    "again",
     "ask",
     "backprop",
     "cam",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from PIL import Image
 
 from .errors import OptionError
 from .explanation import Explanation, Question
-from .network import Framing, Network
+from .network import Framing, Network, View
 from .photo import Photo, read
 from .recent import Recent
 from .registry import METHODS, Method
 
 MOST_TARGETS = 7  # as many as there are colours to tell apart
 
-Source = Photo | str | Path | bytes | Image.Image | np.ndarray
+Source = Photo | View | str | Path | bytes | Image.Image | np.ndarray
 Target = int | str
 
 _recent: Recent[tuple[Any, ...], Explanation] = Recent(96)
@@ -27,7 +27,7 @@ _recent: Recent[tuple[Any, ...], Explanation] = Recent(96)
 
 def find(key: str) -> Method:
     """The method registered under `key`; raises OptionError that lists them."""
-    if key not in METHODS:
+    if not isinstance(key, str) or key not in METHODS:
         raise OptionError(f"The methods are {', '.join(METHODS)}: choose one of them.")
     return METHODS[key]
 
@@ -43,17 +43,21 @@ def question(
 ) -> Question:
     """Check what is asked. targets: class indices or names, or None for the network's first guess.
 
-    Raises TargetError, OptionError or PhotoError with a sentence that says what to change.
+    photo: all that `read` takes, or a view that `network` made. Raises TargetError, OptionError or
+    PhotoError with a sentence that says what to change.
     """
-    photo = photo if isinstance(photo, Photo) else read(photo)
-    view = network.prepare(photo, framing)
-    layer = layer or network.last
-    if layer not in network.layers:
+    view = _view(network, photo, framing)
+    layer = network.last if layer is None else layer
+    if not isinstance(layer, str) or layer not in network.layers:
         raise OptionError(f"{network.title} has no such layer: choose {', '.join(network.layers)}.")
     if targets is None:
         chosen = (int(network.recorded(view, network.last).logits.argmax()),)
     else:
-        named = [targets] if isinstance(targets, int | np.integer | str) else list(targets)
+        named = (
+            list(targets)
+            if isinstance(targets, Iterable) and not isinstance(targets, str)
+            else [targets]
+        )
         chosen = tuple(dict.fromkeys(network.resolve(target) for target in named))
     if not 1 <= len(chosen) <= MOST_TARGETS:
         raise OptionError(f"Choose between one and {MOST_TARGETS} classes to explain.")
@@ -63,10 +67,19 @@ def question(
     return Question(network, view, chosen, layer, other)
 
 
+def _view(network: Network, photo: Source, framing: Framing) -> View:
+    if not isinstance(photo, View):
+        return network.prepare(photo if isinstance(photo, Photo) else read(photo), framing)
+    if not network.made(photo):
+        raise OptionError("This view was made for another network: make one with this one.")
+    return photo
+
+
 def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation]:
     """The method's explanation as it grows; what was answered a while ago comes at once.
 
-    Raises OptionError, with the reason in one sentence, where the method is not defined.
+    Raises OptionError, with the reason in one sentence, where the method is not defined or an
+    option is not possible.
     """
     chosen = find(method)
     if reason := chosen.why_not(question):
@@ -77,7 +90,7 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
         question.targets,
         question.layer,
         question.against,
-        tuple(sorted((chosen.defaults | options).items())),
+        tuple(sorted(chosen.complete(options).items())),
     )
     if (known := _recent.get(key)) is not None:
         yield known
@@ -101,12 +114,31 @@ def explain(
 ) -> Explanation:
     """Why does `network`, seeing `photo`, score `target` so?
 
-    photo: a path, bytes, a PIL image, an array or a `Photo`. target: a class name or index, or
-    several of them; None explains the network's first guess. method: a key of `METHODS`. layer: a
-    key of `network.layers` (default: the last convolution). against: a second class, for "why A
-    and not B". options go to the method. In a notebook the result shows itself as a picture.
+    photo: a path, bytes, a PIL image, an array, a `Photo`, or a `View` of the network's own.
+    target: a class name or index, or several of them; None explains the network's first guess.
+    method: a key of `METHODS`. layer: a key of `network.layers` (default: the last convolution).
+    against: a second class, for "why A and not B". options go to the method. The answer's `notes`
+    say when not to trust it. In a notebook it shows itself as a picture.
     """
-    photo = photo if isinstance(photo, Photo) else read(photo)
+    photo = photo if isinstance(photo, Photo | View) else read(photo)
     asked = question(network, photo, target, layer=layer, against=against, framing=framing)
     *_, last = ask(asked, method, **options)
-    return dataclasses.replace(last, photo=photo)
+    return dataclasses.replace(last, photo=photo) if isinstance(photo, Photo) else last
+
+
+def again(explanation: Explanation, network: Network, photo: Source) -> Explanation:
+    """The same question once more, from what an explanation says of itself.
+
+    On the network and photo (or view) that it was made of, the same map; on another network, the
+    map that the same method, options, classes, layer and framing give there.
+    """
+    return explain(
+        network,
+        photo,
+        explanation.targets,
+        explanation.method,
+        layer=explanation.layer,
+        against=explanation.against,
+        framing=explanation.framing or "whole",
+        **explanation.options,
+    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from .network import Frame, Network, View
+from .network import Frame, Framing, Network, View
+from .notes import Note
 
 if TYPE_CHECKING:
     from .photo import Photo
@@ -25,8 +27,11 @@ class Explanation:
     values: float32 on the CPU, (K, h, w) at the layer's own resolution or (K, 3, H, W) at the
     input's; no ReLU, no scaling, no colour. targets: K class indices; against: the class whose
     logit was subtracted, if any. logits, probabilities: (classes,). frame: the part of the photo
-    that the map covers, as fractions. done: share of the work that is in this map; a slow method
-    yields it growing to 1.
+    that the map covers, as fractions, and framing how it was cut (None: a ready-made input). zero:
+    False where values have no zero of their own, such as mean scores: only differences count then.
+    options: exactly what repeats the map (`explainers.again`); facts: what else came out. notes:
+    when not to trust it (`explainers.notes`). network: its key; title: the method's. done: share of
+    the work that is in this map; a slow method yields it growing to 1, and has no notes before.
     """
 
     method: str
@@ -37,11 +42,17 @@ class Explanation:
     frame: Frame
     against: int | None = None
     layer: str | None = None
+    zero: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
     seconds: float = 0.0
     done: float = 1.0
     labels: tuple[str, ...] = ()
     photo: Photo | None = None
+    framing: Framing | None = None
+    network: str = ""
+    title: str = ""
 
     @property
     def per_pixel(self) -> bool:
@@ -52,6 +63,7 @@ class Explanation:
         """Where the map of that target is strongest: (x, y) as fractions of the photo."""
         values = self.values[row]
         values = values.abs().amax(0) if self.per_pixel else values
+        values = values.nan_to_num(-math.inf, math.inf, -math.inf)
         height, width = values.shape
         y, x = divmod(int(values.argmax()), width)
         left, top, right, bottom = self.frame
@@ -102,6 +114,8 @@ class Question:
             against=self.against,
             seconds=time.perf_counter() - since,
             labels=self.network.labels,
+            framing=self.view.framing,
+            network=self.network.key,
             **more,
         )
 
@@ -118,8 +132,12 @@ def to_npz(explanations: Sequence[Explanation]) -> bytes:
             "logits": [float(each.logits[target]) for target in each.targets],
             "probabilities": [float(each.probabilities[target]) for target in each.targets],
             "layer": each.layer,
+            "network": each.network,
+            "framing": each.framing,
             "frame": list(each.frame),
             "options": dict(each.options),
+            "facts": dict(each.facts),
+            "notes": [asdict(note) for note in each.notes],
         }
         for each in explanations
     ]

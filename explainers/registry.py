@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
+from . import notes, options
 from .errors import OptionError
 from .explanation import Explanation, Question
 
@@ -68,8 +69,19 @@ class Method:
     @property
     def defaults(self) -> dict[str, Any]:
         """The options of `run` and what they are when not given."""
-        given = inspect.signature(self.run).parameters.values()
-        return {each.name: each.default for each in given if each.kind is each.KEYWORD_ONLY}
+        return {each.name: each.default for each in self.options.values()}
+
+    @functools.cached_property
+    def options(self) -> dict[str, options.Option]:
+        """What `run` can be told besides the question, by name."""
+        return options.described(self.run)
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options for a run: those given, checked, and the defaults of the others.
+
+        Raises OptionError for a name that is none of them, and for a value that is not possible.
+        """
+        return options.complete(self.title, self.options, given)
 
 
 #: Every method by its key, in the order of `place`.
@@ -79,16 +91,30 @@ METHODS: dict[str, Method] = {}
 def register(key: str, **facts: Any) -> Callable[[Run], Run]:
     """Decorator: add a method under `key`; `facts` are the other fields of `Method`.
 
-    Raises OptionError for a key that is taken, an unknown cost, or a slow method by default.
+    The method is handed its options checked and complete. What it yields is given its title and
+    those options (where it names a value itself, such as one that it chose, that one stays), and
+    the finished map its notes. Raises OptionError for a key that is taken, an unknown cost, or a
+    slow method by default.
     """
 
     def add(run: Run) -> Run:
         if key in METHODS:
             raise OptionError(f"There is a method “{key}” already: choose another key.")
-        METHODS[key] = Method(key=key, run=run, **facts)
+
+        @functools.wraps(run)
+        def checked(question: Question, **given: Any) -> Iterator[Explanation]:
+            chosen = method.complete(given)
+            for found in run(question, **chosen):
+                told = chosen | dict(found.options)
+                found = replace(found, title=method.title, options=told)
+                if found.done >= 1:
+                    found = replace(found, notes=notes.of(found, question.network))
+                yield found
+
+        method = METHODS[key] = Method(key=key, run=checked, **facts)
         in_order = sorted(METHODS.values(), key=lambda method: method.place)
         METHODS.clear()
         METHODS.update((method.key, method) for method in in_order)
-        return run
+        return checked
 
     return add

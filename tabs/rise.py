@@ -76,8 +76,8 @@ class Rise:
 
 def _progress(found: Explanation, tolerance: float) -> str:
     words = (
-        f"{found.options['used']} masks, standard error "
-        f"{100 * found.options['standard_error']:.1f} % of the map’s range (it stops at "
+        f"{found.facts['used']} masks, standard error "
+        f"{100 * found.facts['standard_error']:.1f} % of the map’s range (it stops at "
         f"{tolerance:g} %) · {html.left(found.seconds, found.done)}"
     )
     return html.progress(found.done, words)
@@ -96,7 +96,7 @@ def _cell(asked: Question, found: Explanation, row: int, size: tuple[int, int]) 
 
 
 def _ending(found: Explanation, tolerance: float) -> str:
-    used, error = found.options["used"], 100 * found.options["standard_error"]
+    used, error = found.facts["used"], 100 * found.facts["standard_error"]
     if error <= tolerance:
         return f"Settled after {used} masks: the standard error is {error:.1f} % of the range."
     return (

@@ -240,7 +240,7 @@ def test_rise_finds_the_pixels_that_decide_and_stops_when_settled(network):
     results = list(explained(decider, x, masks=3000, grid=4, baseline="black", tolerance=0.1))
     done = results[-1]
     assert done.done == 1
-    assert done.options["used"] < 3000
+    assert done.facts["used"] < 3000
     row, col = divmod(int(done.values[0].argmax()), 32)
     assert 7 <= row <= 16
     assert 7 <= col <= 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..network import Network, Recording
 from ..network.swaps import LEAN, Swapped
+from ..options import SEEDS, Within
 from ..recent import Recent
 from ..registry import register
 from .cam import gradcam, layer_map
@@ -202,7 +203,6 @@ def _averaged(
     question: Question,
     inputs: Iterator[tuple[Tensor, Tensor]],
     scale: Tensor | float,
-    options: dict[str, Any],
     count: int,
 ) -> Iterator[Explanation]:
     """Weighted sum of gradients at `count` inputs, in small batches, shown as it grows.
@@ -219,13 +219,7 @@ def _averaged(
         total = total + torch.einsum("n,knchw->kchw", weights, gradients)
         seen, weight = seen + len(batch), weight + float(weights.sum())
         mean = total / weight * scale
-        yield question.answer(method, mean, logits, start, done=seen / count, options=options)
-
-
-def _check(value: int, low: int, high: int, name: str) -> int:
-    if not low <= value <= high:
-        raise OptionError(f"The number of {name} goes from {low} to {high}: choose one in between.")
-    return int(value)
+        yield question.answer(method, mean, logits, start, done=seen / count)
 
 
 @register(
@@ -240,13 +234,12 @@ def _check(value: int, low: int, high: int, name: str) -> int:
 def smoothgrad(
     question: Question,
     *,
-    samples: int = 24,
-    noise: float = 0.15,
-    seed: int = 0,
-    batch: int = 4,
+    samples: Annotated[int, Within(1, 500)] = 24,
+    noise: Annotated[float, Within(0, 10)] = 0.15,
+    seed: Annotated[int, SEEDS] = 0,
+    batch: Annotated[int, Within(1, 64)] = 4,
 ) -> Iterator[Explanation]:
     """Mean gradient over `samples` copies with normal noise of `noise` times the input's range."""
-    samples = _check(samples, 1, 500, "samples")
     x = question.view.tensor
     generator = torch.Generator().manual_seed(seed)
     sigma = noise * float(x.max() - x.min())
@@ -257,8 +250,7 @@ def smoothgrad(
             noisy = torch.randn(n, *x.shape[1:], generator=generator) * sigma + x
             yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype)
 
-    options = {"samples": samples, "noise": noise, "seed": seed}
-    yield from _averaged("smoothgrad", question, copies(), 1.0, options, samples)
+    yield from _averaged("smoothgrad", question, copies(), 1.0, samples)
 
 
 @register(
@@ -273,14 +265,13 @@ def smoothgrad(
 def integrated(
     question: Question,
     *,
-    steps: int = 32,
-    batch: int = 4,
+    steps: Annotated[int, Within(2, 500)] = 32,
+    batch: Annotated[int, Within(1, 64)] = 4,
 ) -> Iterator[Explanation]:
     """Path integral of the gradient from the zero input (the data set's mean colour), times x.
 
     Gauss-Legendre quadrature; the values of a map add up to logit(x) - logit(0) (completeness).
     """
-    steps = _check(steps, 2, 500, "steps")
     x = question.view.tensor
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     # spread the nodes, so that the growing picture is fair to the whole path from the start
@@ -293,4 +284,4 @@ def integrated(
         for alpha, part in pairs:
             yield alpha[:, None, None, None] * x, part
 
-    yield from _averaged("integrated", question, path(), x[0], {"steps": steps}, steps)
+    yield from _averaged("integrated", question, path(), x[0], steps)

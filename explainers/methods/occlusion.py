@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 
 from ..explanation import Explanation, Question
 from ..muting import Score, mute, recent
+from ..muting.baselines import BASELINES
+from ..options import SEEDS, OneOf, Within
 from ..registry import register
 
 
@@ -28,16 +31,14 @@ from ..registry import register
 def occlusion(
     question: Question,
     *,
-    window: int = 32,
-    stride: int = 16,
-    baseline: str = "grey",
-    seed: int = 0,
+    window: Annotated[int, Within(1, 4096)] = 32,
+    stride: Annotated[int, Within(1, 4096)] = 16,
+    baseline: Annotated[str, OneOf(BASELINES)] = "grey",
+    seed: Annotated[int, SEEDS] = 0,
     score: Score = "logit",
 ) -> Iterator[Explanation]:
     """The drop of each target's score (minus that of `against`), (K, H, W)."""
     start, view = time.perf_counter(), question.view
-    options = {"window": window, "stride": stride, "baseline": baseline, "score": score}
-    options |= {"seed": seed} if baseline == "noise" else {}
     key = (view.key, window, stride, baseline, seed if baseline == "noise" else 0)
     known = recent.get(key)
     if known is None or known.done < 1:
@@ -52,6 +53,4 @@ def occlusion(
         values = torch.stack([muting.drop(target, score) for target in question.targets])
         if question.against is not None:
             values = values - muting.drop(question.against, score)
-        yield question.answer(
-            "occlusion", values, muting.before[None], start, options=options, done=muting.done
-        )
+        yield question.answer("occlusion", values, muting.before[None], start, done=muting.done)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import OptionError
 from ..explanation import Explanation, Question
-from ..mil.patches import cut, stitch
+from ..mil.patches import MAX_OVERLAP, cut, stitch
 from ..mil.scores import BATCH
+from ..options import Within
 from ..registry import register
 
 LEAST = 16  # pixels of a patch
@@ -34,7 +36,10 @@ SHARE = 1 / 2
     place=130,
 )
 def patches(
-    question: Question, *, patch: int | None = None, overlap: float = 0.5
+    question: Question,
+    *,
+    patch: Annotated[int, Within(LEAST, 4096)] | None = None,
+    overlap: Annotated[float, Within(0, MAX_OVERLAP)] = 0.5,
 ) -> Iterator[Explanation]:
     """Probability of each target (minus that of `against`) in the patches over a pixel, (K, H, W).
 
@@ -58,8 +63,14 @@ def patches(
             values = values - chances[:, [question.against]]
         found.append(values)
         read = torch.cat(found).T.numpy()
+        done = read.shape[1] / len(grid)
         laid = torch.stack([torch.from_numpy(stitch(v, grid.boxes, grid.size)) for v in read])
         yield question.answer(
-            "patches", laid.nan_to_num(), logits, start,
-            options={"patch": patch, "overlap": overlap}, done=read.shape[1] / len(grid),
-        )  # fmt: skip
+            "patches",
+            laid if done == 1 else laid.nan_to_num(),
+            logits,
+            start,
+            options={"patch": patch},
+            zero=question.against is not None,
+            done=done,
+        )

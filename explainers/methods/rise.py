@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..explanation import Explanation, Question
+from ..muting.baselines import BASELINES
 from ..muting.baselines import baseline as baseline_image
+from ..options import SEEDS, OneOf, Within
 from ..registry import register
 
 BATCH = 16
@@ -88,19 +91,21 @@ class Running:
 def rise(
     question: Question,
     *,
-    masks: int = 4000,
-    grid: int = 7,
-    keep: float = 0.5,
-    tolerance: float = 0.1,
-    baseline: str = "grey",
-    seed: int = 0,
+    masks: Annotated[int, Within(1, 100_000)] = 4000,
+    grid: Annotated[int, Within(2, 512)] = 7,
+    keep: Annotated[float, Within(0, 1, inside=True)] = 0.5,
+    tolerance: Annotated[float, Within(0, 1000)] = 0.1,
+    baseline: Annotated[str, OneOf(BASELINES)] = "grey",
+    seed: Annotated[int, SEEDS] = 0,
 ) -> Iterator[Explanation]:
     """Mean probability of each target over the masks that show a pixel, (K, H, W).
 
     Stops when `masks` are done, or when the mean standard error is below `tolerance` of the map's
-    range; the note says where it stands. The same seed gives the same masks.
+    range; facts: the masks `used`, and where that error stands. The same seed gives the same masks.
     """
-    _check(masks, grid, keep, tolerance, min(question.view.tensor.shape[2:]))
+    most = min(question.view.tensor.shape[2:]) // 2
+    if grid > most:
+        raise OptionError(f"The grid of RISE has between 2 and {most} cells a side here.")
     start, network, x = time.perf_counter(), question.network, question.view.tensor
     fill = baseline_image(network, x, baseline, seed)
     size = tuple(x.shape[2:])
@@ -108,7 +113,6 @@ def rise(
     generator = torch.Generator().manual_seed(seed)
     logits = network.logits(x)
     running = Running(len(question.targets), size, keep)
-    options = {"masks": masks, "grid": grid, "keep": keep, "baseline": baseline, "seed": seed}
     while running.count < masks:
         some = random_masks(min(BATCH, masks - running.count), size, grid, keep, generator)
         scores = network.probabilities(network.logits(x * some + fill * (1 - some)).float().cpu())
@@ -120,18 +124,14 @@ def rise(
         settled = running.count >= FEWEST and unsettled <= tolerance
         share = max(running.count / masks, min((tolerance / max(unsettled, 1e-9)) ** 2, 0.99))
         done = 1.0 if settled else share
-        facts = {**options, "used": running.count, "standard_error": round(unsettled, 4)}
-        yield question.answer("rise", running.mean, logits, start, options=facts, done=done)
+        yield question.answer(
+            "rise",
+            running.mean,
+            logits,
+            start,
+            facts={"used": running.count, "standard_error": round(unsettled, 4)},
+            zero=question.against is not None,
+            done=done,
+        )
         if settled:
             return
-
-
-def _check(masks: int, grid: int, keep: float, tolerance: float, side: int) -> None:
-    if not 1 <= masks <= 100_000:
-        raise OptionError("RISE takes between 1 and 100,000 masks.")
-    if not 2 <= grid <= side // 2:
-        raise OptionError(f"The grid of RISE has between 2 and {side // 2} cells a side here.")
-    if not 0 < keep < 1:
-        raise OptionError("The share that RISE shows lies between 0 and 1.")
-    if not tolerance >= 0:
-        raise OptionError("The tolerance of RISE is 0 or more.")

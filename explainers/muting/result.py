@@ -86,7 +86,7 @@ class Muting:
         0 where no known window covers it: see `covered`.
         """
         falls = self._scores(self.before, target, score) - self.position_scores(target, score)
-        return self._averaged(falls.double().nan_to_num(0.0))
+        return self._averaged(torch.where(self.known, falls.double(), 0.0))
 
     @property
     def covered(self) -> Tensor:

@@ -43,11 +43,13 @@ class View:
     tensor: (1, 3, H, W) float32, normalised for the network.
     frame: (left, top, right, bottom) of what the tensor covers, as fractions of the photo.
     key: identifies photo, framing and network; equal keys have equal tensors.
+    framing: how the photo was cut, or None for an input that was handed over ready-made.
     """
 
     tensor: Tensor
     frame: Frame
     key: str
+    framing: Framing | None = None
 
 
 class Recording:
@@ -319,7 +321,7 @@ class Network:
             image = image.crop((left, top, left + side, top + side))
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
         tensor = ((pixels - self.mean) / self.std).unsqueeze(0)
-        return View(tensor, frame, f"{self.serial}:{framing}:{photo.digest}")
+        return View(tensor, frame, f"{self.serial}:{framing}:{photo.digest}", framing)
 
     def view(self, tensor: Tensor) -> View:
         """A ready-made input (1, 3, H, W), normalised for this network, as a view of itself."""
@@ -328,6 +330,10 @@ class Network:
         digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
         key = f"{self.serial}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor.detach().float(), (0.0, 0.0, 1.0, 1.0), key)
+
+    def made(self, view: View) -> bool:
+        """Is this view one of this network's own?"""
+        return view.key.startswith(f"{self.serial}:")
 
     @property
     def bytes(self) -> int:

@@ -1,0 +1,219 @@
+"""Maps that say when not to trust them: short sentences, each with a key and a number.
+
+Every finished `Explanation` carries `notes`, worked out from its values and its pass alone. A page
+shows `sentences(explanation, row)` under a map and `describe(explanation, row)` as its alternative
+text. What needs another pass, a neighbouring crop, is `unstable`, and is there only where somebody
+measured it (`explainers.steady`).
+
+Thresholds were chosen on photos, beside networks with planted faults: `benchmarks/notes.py` prints
+how often each note is raised without need, `benchmarks/README.md` keeps the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
+    from .network import Network
+
+CELLS = 14  # of a map's shorter side: finer maps are averaged to as many first
+AGAINST = 0.99  # share of the evidence that is against the class
+SURE = 0.999  # probability from which on its gradient is at most a thousandth of the logit's
+UNLIKELY = 0.01  # probability below which a softmax network does not see the class
+BORDER = 0.7  # heat in the outermost cells, beyond an even spread: 0 is even, 1 is all of it
+FLAT = {"cells": 1.5, "pixels": 1.5, "scores": 1.1}  # the strongest cell over the average one
+UNSTABLE = 0.3  # rank correlation of two neighbouring crops' maps
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
+
+
+@dataclass(frozen=True)
+class Note:
+    """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
+    or NaN. number: what was measured, in the unit that the sentence names. row: of which target.
+    """
+
+    key: str
+    number: float
+    sentence: str
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a map's notes go by. broken: share of values that are not finite; the others are None
+    then. strongest: the largest value; 0 where nothing but rounding is left. against: share of the
+    evidence that is negative, None for maps of magnitudes. border: share of the heat in the
+    outermost cells, and beyond: that from an even spread (0) to all of it (1), None on a map too
+    small to have an inside. peak: the strongest cell over the average one.
+    """
+
+    broken: float
+    strongest: float | None = None
+    against: float | None = None
+    border: float | None = None
+    beyond: float | None = None
+    peak: float | None = None
+
+
+def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
+    """All notes of a map, target by target; costs no pass."""
+    notes: list[Note] = []
+    for row, target in enumerate(explanation.targets):
+        bound = UNLIKELY if network.head == "softmax" else network.thresholds[target]
+        notes += _of_pass(float(explanation.probabilities[target]), bound, row)
+        notes += _of_map(explanation, row)
+    return tuple(notes)
+
+
+def sentences(explanation: Explanation, row: int = 0) -> list[str]:
+    """What to say under the map of that target; empty where there is nothing against it."""
+    return [note.sentence for note in explanation.notes if note.row == row]
+
+
+def describe(explanation: Explanation, row: int = 0) -> str:
+    """A map in words, for those who can't see it: what it is of, where it is strongest, its notes.
+
+    Works for a map that is still growing, too. Plain text, not escaped.
+    """
+    found = measure(explanation, row)
+    words = f"{explanation.title or explanation.method} for {named(explanation, row)}"
+    if found.strongest == 0:
+        words += ": blank"
+    elif found.strongest is not None and not (found.strongest < 0):
+        words += f": strongest at the {place(*explanation.peak(row))}"
+    return " ".join([f"{words}.", *sentences(explanation, row)])
+
+
+def named(explanation: Explanation, row: int = 0) -> str:
+    """The class of that row, and the one that it is contrasted with."""
+    about = [explanation.targets[row]]
+    about += [] if explanation.against is None else [explanation.against]
+    labels = explanation.labels
+    return ", and not ".join(labels[each] if labels else f"class {each}" for each in about)
+
+
+def place(x: float, y: float) -> str:
+    """A point of the photo, as fractions, in words."""
+    column = ("left", "centre", "right")[min(2, int(x * 3))]
+    row = ("top", "middle", "bottom")[min(2, int(y * 3))]
+    return "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
+
+
+def percent(share: float) -> str:
+    """A share as people read it, never rounded to an untrue 0 or 100."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    if 0.9995 <= share < 1:
+        return ">99.9 %"
+    return f"{share:.1%}".replace("%", " %").replace(".0 ", " ")
+
+
+def measure(explanation: Explanation, row: int = 0) -> Measures:
+    """The numbers that the notes of that target go by."""
+    values = explanation.values[row]
+    broken = 1 - float(values.isfinite().float().mean())
+    if broken:
+        return Measures(broken)
+    if explanation.per_pixel:
+        heat = values.abs().amax(0)
+    else:
+        heat = values.abs() if explanation.against is not None else values.clamp(min=0)
+    top = float(values.max())
+    if _nothing(explanation, values):
+        return Measures(0.0, 0.0)
+    against = None
+    if not explanation.per_pixel:
+        against = float(values.clamp(max=0).sum().abs() / values.abs().sum())
+    total = float(heat.sum())
+    if not total:
+        return Measures(0.0, top, against)
+    heat = _cells(heat)
+    inside = heat[1:-1, 1:-1]
+    share = area = None
+    if min(heat.shape) >= 4:
+        share, area = 1 - float(inside.sum() / heat.sum()), 1 - inside.numel() / heat.numel()
+    beyond = None if share is None else (share - area) / (1 - area)
+    return Measures(0.0, top, against, share, beyond, float(heat.max() / heat.mean()))
+
+
+def _nothing(explanation: Explanation, values: Tensor) -> bool:
+    """Is there nothing in the map but rounding? values: finite."""
+    if not explanation.zero:  # only differences count
+        values = values - values.min()
+    least = 0.0
+    if explanation.layer is None and not explanation.per_pixel:  # made of differences of scores
+        least = ROUNDING * float(explanation.logits.abs().max())
+    return float(values.abs().max()) <= least
+
+
+def _cells(heat: Tensor) -> Tensor:
+    """(h, w) averaged to at most CELLS on the shorter side."""
+    scale = CELLS / min(heat.shape)
+    if scale >= 1:
+        return heat
+    return F.adaptive_avg_pool2d(heat[None], [round(side * scale) for side in heat.shape])[0]
+
+
+def _kind(explanation: Explanation) -> str:
+    if explanation.per_pixel:
+        return "pixels"
+    return "cells" if explanation.zero else "scores"
+
+
+def _of_pass(chance: float, bound: float, row: int) -> list[Note]:
+    """Notes that the probability alone gives reason for."""
+    if chance >= SURE:
+        return [
+            Note(
+                "saturated",
+                chance,
+                f"The network is {percent(chance)} sure, where the probability hardly moves any "
+                "more: go by the logit.",
+                row,
+            )
+        ]
+    if chance < bound:
+        return [
+            Note(
+                "not seen",
+                chance,
+                f"The network gives this class {percent(chance)}, so it does not see it here: the "
+                "map shows what comes nearest.",
+                row,
+            )
+        ]
+    return []
+
+
+def _of_map(explanation: Explanation, row: int) -> list[Note]:
+    """Notes that the values give reason for."""
+    found = measure(explanation, row)
+    if found.broken:
+        words = "of the map is not a number: the network overflows on this photo, so take another."
+        return [Note("NaN", found.broken, f"{percent(found.broken)} {words}", row)]
+    if found.strongest == 0:
+        words = "The map is blank: nothing in the photo moves this class here."
+        return [Note("blank", 0.0, words, row)]
+    if found.against is not None and found.against >= AGAINST:
+        words = f"{percent(found.against)} of the evidence in this map speaks against the class."
+        return [Note("only against", found.against, words, row)]
+    notes = []
+    if found.beyond is not None and found.beyond >= BORDER:
+        words = (
+            f"{percent(found.border)} of the heat lies along the border, within the padding’s "
+            "reach: see whether it stays there when the photo is cropped."
+        )
+        notes.append(Note("border", found.border, words, row))
+    if found.peak is not None and found.peak < FLAT[_kind(explanation)]:
+        words = (
+            f"The strongest place has only {found.peak:.1f} times the average: the map is nearly "
+            "flat and prefers no place."
+        )
+        notes.append(Note("flat", found.peak, words, row))
+    return notes
