@@ -1,7 +1,8 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
 Writes one ZIP for each photo (the page, pictures, raw maps and scores of
-`explainers.render.report`) and summary.json. Run it again after an interruption: what is there
+`explainers.render.report`) and summary.json, which also has the notes that say when not to trust a
+map; they are printed, too. Run it again after an interruption: what is there
 already, made from the same photo with the same settings, is not made again. A photo that can't
 be read is named at the end and stops nothing.
 
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from .scores.faithfulness import BASELINES, STEPS, counts
 from .zoo import load
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+LISTED = 20  # photos whose notes are printed
 UNEXPECTED = "The photo could not be explained: something unexpected went wrong."
 
 
@@ -70,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{made} made, {kept} were there already, {len(failed)} failed.", file=sys.stderr)
     for each in failed:
         print(f"  {each['photo']}: {each['message']}", file=sys.stderr)
+    _doubts(results)
     return 1 if failed else 0
 
 
@@ -135,6 +139,8 @@ def _run(jobs: list[Job], network: Network, methods: list[str], chosen: Any) -> 
         if not job.out.exists():
             made += 1
             result |= _attempt(job, network, methods, chosen)
+        if result["state"] != "failed":
+            result["notes"] = _notes(job.out)
         results.append(result)
     _bar(len(jobs), len(jobs), "", None)
     return results
@@ -151,6 +157,30 @@ def _attempt(job: Job, network: Network, methods: list[str], chosen: Any) -> dic
     except Exception:  # one bad photo never stops the rest
         message = UNEXPECTED
     return {"state": "failed", "report": None, "message": message}
+
+
+def _notes(path: Path) -> dict[str, list[dict]]:
+    """Method -> when not to trust its map, as a finished report says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            told = json.loads(archive.read("scores.json"))["methods"]
+        return {key: each["notes"] for key, each in told.items() if each.get("notes")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}  # a report that another version made, or that was damaged since
+
+
+def _doubts(results: list[dict]) -> None:
+    """Say once what is true of all maps of a photo, and by method what is true of one."""
+    doubtful = [each for each in results if each.get("notes")]
+    for each in doubtful[:LISTED]:
+        said: dict[str, list[str]] = {}
+        for method, notes in each["notes"].items():
+            for note in notes:
+                said.setdefault(note["sentence"], []).append(METHODS[method].title)
+        for sentence, titles in said.items():
+            print(f"  {each['photo']}, {', '.join(titles)}: {sentence}", file=sys.stderr)
+    if (more := len(doubtful) - LISTED) > 0:
+        print(f"  {more} more photos have notes: see summary.json.", file=sys.stderr)
 
 
 def _report(path: Path, network: Network, methods: list[str], chosen: Any) -> bytes:

@@ -43,22 +43,33 @@ class Note:
     sentence: str
     row: int = 0
 
+    @property
+    def of_pass(self) -> bool:
+        """Does it hold for every map of that class in that photo, whatever the method?"""
+        return self.key in ("saturated", "not seen")
+
 
 @dataclass(frozen=True)
 class Measures:
     """What a map's notes go by. broken: share of values that are not finite; the others are None
-    then. strongest: the largest value; 0 where nothing but rounding is left. against: share of the
+    then. blank: is nothing left but rounding? strongest: the largest value. against: share of the
     evidence that is negative, None for maps of magnitudes. border: share of the heat in the
     outermost cells, and beyond: that from an even spread (0) to all of it (1), None on a map too
     small to have an inside. peak: the strongest cell over the average one.
     """
 
     broken: float
+    blank: bool = False
     strongest: float | None = None
     against: float | None = None
     border: float | None = None
     beyond: float | None = None
     peak: float | None = None
+
+    @property
+    def strongest_place(self) -> bool:
+        """Is there a place that speaks for the class?"""
+        return not self.blank and self.strongest is not None and self.strongest > 0
 
 
 def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
@@ -83,9 +94,9 @@ def describe(explanation: Explanation, row: int = 0) -> str:
     """
     found = measure(explanation, row)
     words = f"{explanation.title or explanation.method} for {named(explanation, row)}"
-    if found.strongest == 0:
+    if found.blank:
         words += ": blank"
-    elif found.strongest is not None and not (found.strongest < 0):
+    elif found.strongest_place:
         words += f": strongest at the {place(*explanation.peak(row))}"
     return " ".join([f"{words}.", *sentences(explanation, row)])
 
@@ -126,20 +137,20 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
         heat = values.abs() if explanation.against is not None else values.clamp(min=0)
     top = float(values.max())
     if _nothing(explanation, values):
-        return Measures(0.0, 0.0)
+        return Measures(0.0, blank=True, strongest=top)
     against = None
     if not explanation.per_pixel:
         against = float(values.clamp(max=0).sum().abs() / values.abs().sum())
     total = float(heat.sum())
     if not total:
-        return Measures(0.0, top, against)
+        return Measures(0.0, False, top, against)
     heat = _cells(heat)
     inside = heat[1:-1, 1:-1]
     share = area = None
     if min(heat.shape) >= 4:
         share, area = 1 - float(inside.sum() / heat.sum()), 1 - inside.numel() / heat.numel()
     beyond = None if share is None else (share - area) / (1 - area)
-    return Measures(0.0, top, against, share, beyond, float(heat.max() / heat.mean()))
+    return Measures(0.0, False, top, against, share, beyond, float(heat.max() / heat.mean()))
 
 
 def _nothing(explanation: Explanation, values: Tensor) -> bool:
@@ -197,7 +208,7 @@ def _of_map(explanation: Explanation, row: int) -> list[Note]:
     if found.broken:
         words = "of the map is not a number: the network overflows on this photo, so take another."
         return [Note("NaN", found.broken, f"{percent(found.broken)} {words}", row)]
-    if found.strongest == 0:
+    if found.blank:
         words = "The map is blank: nothing in the photo moves this class here."
         return [Note("blank", 0.0, words, row)]
     if found.against is not None and found.against >= AGAINST:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
@@ -18,6 +19,7 @@ from explainers import read
 from explainers.api import question
 from explainers.render import report
 from explainers.scores.comparison import Comparison
+from tests import nets
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -171,3 +173,29 @@ def test_what_can_t_be_started_says_so(photos, tmp_path, capsys, wrong, says) ->
 def test_a_folder_without_photos_says_so(tmp_path, capsys) -> None:
     assert run(tmp_path, "--out", tmp_path / "out") == 2
     assert "no photos" in capsys.readouterr().err
+
+
+def test_a_map_that_should_not_be_trusted_says_so_in_the_report_and_on_the_command_line(
+    resnet18, tmp_path, monkeypatch, capsys
+) -> None:
+    built = nets.plain(resnet18)
+    with torch.no_grad():
+        built.fc.weight[4] = 0
+        built.fc.bias[4] = -30
+    deaf = nets.wrap(built, classes=20)
+    monkeypatch.setattr(command, "load", lambda _key: deaf)
+    (tmp_path / "cat.jpg").write_bytes(jpeg())
+    given = [str(tmp_path / "cat.jpg"), "--out", str(tmp_path / "out"), "--target", "4"]
+    given += ["--methods", "gradcam", "guided", "--no-scores"]
+    for state in ("made", "kept"):
+        assert command.main(given) == 0
+        (told,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert told["state"] == state
+        assert {n["key"] for n in told["notes"]["gradcam"]} == {"not seen", "blank"}
+        said = capsys.readouterr().err
+        assert said.count("does not see it") == said.count("is blank") == 1
+    with zipfile.ZipFile(tmp_path / "out" / told["report"]) as archive:
+        page = archive.read("report.html").decode()
+    assert "strongest" not in " ".join(re.findall('alt="[^"]*"', page))
+    assert page.count("<span class=doubt>The map is blank") == 2
+    assert page.count("does not see it here") >= 1

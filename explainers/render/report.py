@@ -12,6 +12,7 @@ import platform
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -60,7 +61,8 @@ figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; bord
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 10px; text-align: right; } th:first-child { text-align: left; }
 tr + tr > * { border-top: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
-small, .dim { opacity: .75; } pre { overflow: auto; font-size: .85rem; }
+small, .dim { opacity: .75; } .doubt { font-weight: 600; }
+pre { overflow: auto; font-size: .85rem; }
 @media (prefers-color-scheme: dark) { svg { filter: brightness(1.6); } }
 """
 
@@ -86,6 +88,8 @@ def scores(comparison: Comparison) -> dict[str, Any]:
                 "title": METHODS[name].title,
                 "layer": comparison.maps[name].layer,
                 "options": dict(comparison.maps[name].options),
+                "facts": dict(comparison.maps[name].facts),
+                "notes": [asdict(note) for note in comparison.notes(name)],
                 **comparison.figures(name),
                 "curves": _curves(comparison, name),
             }
@@ -145,18 +149,20 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
     logits = comparison.question.network.logits(comparison.question.view.tensor)[0].float()
     chance = float(comparison.question.network.probabilities(logits)[comparison.target])
     title = escape(f"Why {network} sees “{what}”")
-    cells = "".join(_cell(n, _img(shown[n], METHODS[n].title), comparison) for n in shown)
+    cells = "".join(_cell(n, _img(shown[n], comparison.words(n)), comparison) for n in shown)
     absent = "".join(
         f"<p class=dim><b>{escape(METHODS[n].title)}</b>: {escape(why)}</p>"
         for n, why in comparison.absent.items()
     )
+    of_pass = {note.sentence: None for n in shown for note in comparison.notes(n) if note.of_pass}
+    doubts = "".join(f"<p class=doubt>{escape(sentence)}</p>" for sentence in of_pass)
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in MEANING.values())
     about = {key: numbers[key] for key in ("settings", "versions")}
     about["options"] = {key: each["options"] for key, each in numbers["methods"].items()}
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>Probability {chance:.1%}. Made with Seeing Why.</p>"
+        f"<h1>{title}</h1><p>Probability {chance:.1%}. Made with Seeing Why.</p>{doubts}"
         f'<div class="cells"><figure>{_img(picture, "The photo")}<figcaption><b>Photo</b>'
         f"</figcaption></figure>{cells}</div>{absent}<h2>Scores</h2>{_table(comparison)}"
         f"<h2>Agreement</h2>{_matrix(numbers['agreement'])}<h2>What they mean</h2>{words}"
@@ -173,10 +179,12 @@ def _cell(name: str, image: str, comparison: Comparison) -> str:
     found = comparison.scores.get(name)
     method = METHODS[name]
     curve = found and plots.curves(found, comparison.floor_of(name), f"Curves of {method.title}")
+    doubts = [note.sentence for note in comparison.notes(name) if not note.of_pass]
+    doubts = "".join(f"<br><span class=doubt>{escape(sentence)}</span>" for sentence in doubts)
     return (
         f"<figure>{image}<figcaption><b>{escape(method.title)}</b> "
         f"<small>{escape(method.paper)}</small><br><span class=dim>{escape(method.caption)}</span>"
-        f"{curve or ''}</figcaption></figure>"
+        f"{doubts}{curve or ''}</figcaption></figure>"
     )
 
 

@@ -11,6 +11,7 @@ from ..api import ask, find
 from ..errors import ExplainError
 from ..explanation import Explanation, Question
 from ..network import Frame
+from ..notes import Note, describe
 from ..registry import COSTS, METHODS, Method
 from .faithfulness import (
     DRAWS,
@@ -123,6 +124,14 @@ class Comparison:
                     seed=self.seed,
                 )
                 yield each.method
+
+    def notes(self, method: str) -> list[Note]:
+        """When not to trust that map of the class that is followed."""
+        return [note for note in self.maps[method].notes if note.row == self.row]
+
+    def words(self, method: str) -> str:
+        """That map in words, for those who can't see it."""
+        return describe(self.maps[method], self.row)
 
     def floor_of(self, method: str) -> Scores | None:
         """The floor of that map's grain, if it is known."""

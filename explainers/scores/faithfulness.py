@@ -23,6 +23,7 @@ from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..muting.baselines import baseline as baseline_image
 from ..network import Frame, Network
+from ..notes import measure
 from ..recent import Recent
 
 STEPS = 24
@@ -242,8 +243,13 @@ def checked_box(given: Any) -> Frame:
     return left, top, right, bottom
 
 
-def pointing(explanation: Explanation, box: Frame, row: int = 0) -> bool:
-    """Is the strongest place of the map inside the box (fractions of the photo)?"""
+def pointing(explanation: Explanation, box: Frame, row: int = 0) -> bool | None:
+    """Is the strongest place of the map inside the box (fractions of the photo)?
+
+    None for a map that has no strongest place, since nothing speaks for the class.
+    """
+    if not measure(explanation, row).strongest_place:
+        return None
     (x, y), (left, top, right, bottom) = explanation.peak(row), box
     return left <= x <= right and top <= y <= bottom
 
