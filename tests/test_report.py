@@ -123,7 +123,7 @@ def test_a_folder_of_photos_resumes_and_survives_a_bad_one(
     said = capsys.readouterr().err
     assert "2 made, 0 were there already, 1 failed." in said
     assert "3/3" in said
-    assert "broken.jpg: This is not a photo" in said
+    assert "broken.jpg: This file holds text" in said
     assert "Traceback" not in said
     assert str(tmp_path) not in said
     made = sorted(out.glob("*.zip"))
