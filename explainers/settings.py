@@ -10,6 +10,7 @@ import torch
 
 from .errors import OptionError
 
+MEGABYTE = 1_000_000
 YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -21,6 +22,8 @@ class Settings:
         empty for none.
     hub_ids: SEEING_WHY_HUB_IDS, "on" or "off": may a visitor type the Hub id of another network?
     model_mb: SEEING_WHY_MODEL_MB, memory for networks in MB; past it the least used ones leave.
+    cache_mb: SEEING_WHY_CACHE_MB, memory for results in MB, so that nothing is computed twice; past
+        it what was used least leaves.
     hub_file_mb: SEEING_WHY_HUB_FILE_MB, the largest weights file in MB that is taken from the Hub.
     device: SEEING_WHY_DEVICE, "cpu", "cuda", "cuda:1", ...; "auto" is CUDA where there is one.
     weights_repo: SEEING_WHY_WEIGHTS, the Hub id of a copy of weights/ ("user/name"), asked before
@@ -35,6 +38,7 @@ class Settings:
     startup: tuple[str, ...] = ("resnet50", "resnet18")
     hub_ids: bool = False
     model_mb: int = 1600
+    cache_mb: int = 512
     hub_file_mb: int = 600
     device: str = "auto"
     weights_repo: str = ""
@@ -60,6 +64,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         startup=tuple(key.strip() for key in startup.split(",") if key.strip()),
         hub_ids=_switch(environ, "SEEING_WHY_HUB_IDS", default.hub_ids),
         model_mb=_whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
+        cache_mb=_whole(environ, "SEEING_WHY_CACHE_MB", default.cache_mb),
         hub_file_mb=_whole(environ, "SEEING_WHY_HUB_FILE_MB", default.hub_file_mb),
         device=_device(given("SEEING_WHY_DEVICE", default.device)),
         weights_repo=given("SEEING_WHY_WEIGHTS", "").strip(),

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import OptionError, TargetError
 from ..recent import Recent
+from ..sizes import Owner
 from .dense import quicken
 from .discovery import Layer, discover
 
@@ -71,8 +72,8 @@ class Recording:
         self.until = until
         self.activations: dict[str, Tensor] = {}
         self.logits: Tensor = torch.empty(0)
+        self.serial = next(_serials)
         self._lock = threading.Lock()
-        self._gradients: Recent[tuple[int, int | None, str | None], Tensor] = Recent(16)
 
     def gradients(
         self, targets: Sequence[int], against: int | None = None, layer: str | None = None
@@ -82,28 +83,26 @@ class Recording:
         With respect to the activation of `layer`, or to the input if it is None; summed over the
         batch's logits. Returns (K, N, C, h, w).
         """
-        keys = [(target, against, layer) for target in targets]
+        rest = against, layer, self.serial
         with self._lock:
-            missing = [key for key in dict.fromkeys(keys) if key not in self._gradients]
-            found = {key: self._gradients[key] for key in keys if key not in missing}
+            kept = {target: _gradients.get((target, *rest)) for target in targets}
+            missing = [target for target, gradient in kept.items() if gradient is None]
             if missing:
-                found |= zip(missing, self._backward(missing, layer), strict=True)
-            for key in missing:
-                self._gradients[key] = found[key]
-        return torch.stack([found[key] for key in keys])
+                kept |= zip(missing, self._backward(missing, against, layer), strict=True)
+            for target in missing if layer is not None else ():  # a layer serves several methods
+                _gradients.keep((target, *rest), kept[target], self)
+        return torch.stack([kept[target] for target in targets])
 
-    def _backward(
-        self, keys: list[tuple[int, int | None, str | None]], layer: str | None
-    ) -> Tensor:
+    def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
         wrt = self.inputs if layer is None else self.activations[layer]
-        direction = torch.zeros(len(keys), *self.logits.shape, device=self.logits.device)
-        for row, (target, against, _) in enumerate(keys):
+        direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
+        for row, target in enumerate(targets):
             direction[row, :, target] += 1
             if against is not None:
                 direction[row, :, against] -= 1
         # A batched backward reads fully connected weights once for all classes; towards the input
         # it would hold every class's maps at once and is slower than one class at a time.
-        if layer is not None and len(keys) > 1:
+        if layer is not None and len(targets) > 1:
             return torch.autograd.grad(
                 self.logits, wrt, direction, retain_graph=True, is_grads_batched=True
             )[0]
@@ -116,14 +115,15 @@ class Enough(Exception):
     """Ends a forward pass behind the last layer that is needed."""
 
 
-_recording: ContextVar[tuple[Network, Recording, frozenset[str]] | None] = ContextVar(
+_recording: ContextVar[tuple[int, Recording, frozenset[str]] | None] = ContextVar(
     "recording", default=None
 )
 _serials = itertools.count()
-_passes: Recent[tuple[str, str], Recording] = Recent(6)
+_passes: Recent[tuple[str, str], Recording] = Recent()
+_gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
-class Network:
+class Network(Owner):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
@@ -179,9 +179,11 @@ class Network:
             self.module.get_submodule(name).register_forward_hook(self._tap(name))
 
     def _tap(self, name: str):
+        serial = self.serial  # not self: a network in a circle would outlive those who used it
+
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
             current = _recording.get()
-            if current is None or current[0] is not self or name not in current[2]:
+            if current is None or current[0] != serial or name not in current[2]:
                 return None
             recording = current[1]
             first = not recording.activations and recording.inputs is None
@@ -198,7 +200,7 @@ class Network:
 
     @contextmanager
     def _recorded(self, recording: Recording, layers: Sequence[str]) -> Iterator[None]:
-        token = _recording.set((self, recording, frozenset(layers)))
+        token = _recording.set((self.serial, recording, frozenset(layers)))
         try:
             yield
         finally:
@@ -242,11 +244,9 @@ class Network:
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
-        key = (view.key, layer)
-        found = _passes.get(key)
-        if found is None:
-            found = _passes[key] = self.record(view.tensor, (layer,))
-        return found
+        return _passes.found(
+            (view.key, layer), lambda: self.record(view.tensor, (layer,)), of=self
+        )
 
     def answer(self, view: View) -> Tensor:
         """The logits (classes,) of a view, from the shared pass that also serves the maps."""

@@ -1,0 +1,174 @@
+"""What is remembered: bounded in bytes over all drawers, counted fairly, gone with its network."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from explainers import Network
+from explainers.recent import Memory, Recent
+from explainers.sizes import size
+from tests import nets
+
+KB = 1024
+
+
+@dataclass(frozen=True)
+class Record:
+    network: Network
+    values: Tensor
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing leaves by way of the garbage collector, which may come late."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def block(kilobytes: int) -> Tensor:
+    return torch.zeros(kilobytes * KB, dtype=torch.uint8)
+
+
+def test_the_least_used_leaves_whichever_drawer_it_is_in():
+    memory = Memory(100 * KB)
+    maps, passes = Recent(within=memory), Recent(within=memory)
+    maps["old"], passes["old"], maps["new"] = block(30), block(30), block(30)
+    assert maps["old"] is not None  # looked at, so it is the other one's turn
+    passes["new"] = block(30)
+    assert "old" in maps and "new" in maps and "new" in passes and "old" not in passes
+    assert memory.bytes <= 100 * KB
+    maps["huge"] = block(101)  # never fits, and nothing leaves for it
+    assert maps.get("huge") is None and len(maps) == 2 and len(passes) == 1
+    maps["new"] = block(1)
+    assert memory.bytes < 65 * KB
+
+
+def test_a_drawer_may_bound_its_number():
+    tickets = Recent(2, within=Memory(100 * KB))
+    for name in "abc":
+        tickets[name] = name
+    assert "a" not in tickets and "b" in tickets and "c" in tickets
+
+
+def test_sharing_counts_once_in_a_result_and_between_results():
+    whole = block(40)
+    assert 40 * KB <= size([whole, whole[:10], {"also": whole.numpy()}]) < 42 * KB
+    memory = Memory(200 * KB)
+    drawer = Recent(within=memory)
+    drawer["whole"], drawer["part"] = whole, whole[5:6]
+    assert 40 * KB <= memory.bytes < 42 * KB
+    drawer["whole"] = block(1)
+    assert 41 * KB <= memory.bytes < 43 * KB, "the part still holds all of it"
+    drawer["part"] = 0
+    assert memory.bytes < 3 * KB
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(100, 100)[:, :1],
+        np.zeros((100, 100), np.float32)[:, :1],
+        np.frombuffer(bytes(40_000), np.uint8).reshape(100, 400)[1:],
+        torch.from_numpy(np.zeros((100, 100), np.float32)).numpy()[:1],
+        {"bytes": [(bytes(40_000),)]},
+        Record(None, torch.zeros(100, 100)),
+        partial(print, end=lambda kept=bytes(40_000): kept),
+        (lambda kept: lambda: kept)(bytes(40_000)),
+        [float(number) for number in range(1250)],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_kept_alive_is_counted(value):
+    assert 40_000 <= size(value) < 44_000
+
+
+def test_a_pass_counts_with_its_graph_and_without_the_network_s_weights():
+    network = nets.seeded("resnet18")
+    weights = sum(p.numel() for p in network.module.parameters()) * 4
+    early, late = (
+        network.record(torch.zeros(1, 3, 64, 64), (layer,)) for layer in ("layer1", "layer4")
+    )
+    memory = Memory()
+    passes = Recent(within=memory)
+    passes.keep("late", late, network)
+    small = memory.bytes
+    passes.keep("early", early, network)
+    assert sum(a.numel() * 4 for a in early.activations.values()) * 3 < memory.bytes < weights / 4
+    assert small < memory.bytes / 4
+
+
+def test_a_network_that_leaves_takes_its_results_along(uncollected):
+    ours, theirs = nets.seeded("resnet18"), nets.seeded("resnet18")
+    memory = Memory()
+    drawer = Recent(within=memory)
+    drawer.keep("tensor", block(9), ours)
+    drawer["record"] = Record(ours, block(9))
+    drawer.keep("other", block(9), theirs)
+    assert drawer["record"].network is ours
+    memory.forget(ours)
+    assert len(drawer) == 1 and "other" in drawer
+
+    drawer.keep("pass", theirs.record(torch.zeros(1, 3, 64, 64), ("layer1",)), theirs)
+    drawer["record"] = Record(theirs, block(9))
+    gone = weakref.ref(theirs), weakref.ref(theirs.module), weakref.ref(theirs.module.fc.weight)
+    del theirs
+    assert not any(ref() for ref in gone), "what is remembered of a network keeps it alive"
+    assert len(drawer) == 0 and memory.bytes == 0
+
+
+def test_what_is_asked_for_by_many_at_a_time_is_found_once():
+    drawer, started, go, calls = Recent(within=Memory(100 * KB)), threading.Event(), threading.Event(), []
+
+    def find() -> str:
+        calls.append(1)
+        started.set()
+        assert go.wait(10)
+        return "found"
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(drawer.found, "key", find)
+        assert started.wait(10)
+        others = [pool.submit(drawer.found, "key", find) for _ in range(3)]
+        assert drawer.found("another key", lambda: "at once") == "at once"
+        go.set()
+        assert {each.result(10) for each in (first, *others)} == {"found"}
+    assert len(calls) == 1
+
+
+def test_a_failed_search_leaves_nothing_behind():
+    drawer = Recent(within=Memory(100 * KB))
+    with pytest.raises(ZeroDivisionError):
+        drawer.found("key", lambda: 1 // 0)
+    assert drawer.found("key", lambda: 7) == 7
+
+
+def test_many_threads_keep_the_count_right():
+    memory = Memory(50 * KB)
+    drawers = [Recent(within=memory) for _ in range(3)]
+
+    def work(seed: int) -> None:
+        random = np.random.default_rng(seed)
+        for _ in range(200):
+            drawer, key = drawers[random.integers(3)], int(random.integers(12))
+            if random.random() < 0.5:
+                drawer[key] = block(int(random.integers(1, 9)))
+            else:
+                drawer.get(key)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    kept = [each for drawer in drawers for key in range(12) if (each := drawer.get(key)) is not None]
+    assert kept and sum(len(each) for each in kept) <= memory.bytes <= 50 * KB
