@@ -22,7 +22,7 @@ MOST_TARGETS = 7  # as many as there are colours to tell apart
 Source = Photo | View | str | Path | bytes | Image.Image | np.ndarray
 Target = int | str
 
-_recent: Recent[tuple[Any, ...], Explanation] = Recent(96)
+_recent: Recent[tuple[Any, ...], Explanation] = Recent()
 
 
 def find(key: str) -> Method:
@@ -97,7 +97,7 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
         return
     for explanation in chosen.run(question, **options):
         if explanation.done >= 1:
-            _recent[key] = explanation
+            _recent.keep(key, explanation, of=question.network)
         yield explanation
 
 

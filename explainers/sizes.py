@@ -9,7 +9,6 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 LARGE = 1024  # bytes from which on a piece is known by its address, so that sharing shows
@@ -60,8 +59,11 @@ def belongings(owner: Any) -> frozenset[int]:
 def _own(value: Any) -> Iterator[tuple[int, int]]:
     """Address and bytes of what the value itself is, without what it refers to."""
     if isinstance(value, Tensor):
-        storage = value.untyped_storage()
-        yield storage.data_ptr() or id(value), storage.nbytes()
+        try:
+            storage = value.untyped_storage()
+            yield storage.data_ptr() or id(value), storage.nbytes()
+        except (NotImplementedError, RuntimeError):  # prepared for a library, in its own layout
+            yield id(value), value.numel() * value.element_size()
     elif isinstance(value, np.ndarray):
         if not isinstance(value.base, Tensor | bytes | np.ndarray):  # else its base is the memory
             yield value.__array_interface__["data"][0], value.nbytes

@@ -69,7 +69,7 @@ def test_chance_is_high_for_small_kernels_and_known_for_each_size():
     assert 0.2 < np.median(seven) < 0.45
     assert np.percentile(seven, 95) < 0.6
     assert (np.diff(seven) >= 0).all()
-    some = [gabor.null.__wrapped__(7, count=60, seed=seed) for seed in (1, 1, 2)]
+    some = [gabor._null(7, 3, 60, seed) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(some[0], some[1])
     assert not np.array_equal(some[0], some[2])
     assert np.median(some[2]) == pytest.approx(np.median(seven), abs=0.06)

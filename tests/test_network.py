@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from explainers import METHODS, Network, OptionError, Question, TargetError, ask, read
 from explainers.api import explain, question
 from explainers.network import frozen
+from explainers.recent import memory
 from tests import nets
 from tests.nets import maps
 
@@ -254,11 +255,14 @@ def test_networks_do_not_share_what_they_remember(resnet18):
     assert not torch.allclose(*found)
 
 
-def test_memory_of_past_visitors_is_bounded(resnet18):
+def test_memory_of_past_visitors_is_bounded(resnet18, monkeypatch):
+    monkeypatch.setattr(memory, "_limit", 3_000_000)
     for seed in range(20):
-        asked = question(resnet18, np.full((64, 64, 3), seed, np.uint8), 1)
+        asked = question(resnet18, np.full((64, 64, 3), seed, np.uint8), 1, layer="layer1")
         list(ask(asked, "gradcam"))
-    assert 1 <= len(frozen._passes) < 20
+        assert memory.bytes <= 3_000_000
+    last = resnet18.recorded(asked.view, "layer1")
+    assert resnet18.recorded(asked.view, "layer1") is last
 
 
 GRID = {"cat": "Egyptian cat", "espresso": "espresso", "honey-bee": "bee", "tripod": "tripod"}

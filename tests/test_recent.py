@@ -15,9 +15,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from explainers import Network
-from explainers.recent import Memory, Recent
+from explainers import METHODS, Network, ask
+from explainers.api import question
+from explainers.network.folding import folded
+from explainers.recent import Memory, Recent, forget, memory
+from explainers.scores import faithfulness, sanity
 from explainers.sizes import size
+from explainers.units import feeds, unit
+from explainers.units.receptive import fields
+from explainers.units.strongest import Strongest
 from tests import nets
 
 KB = 1024
@@ -48,10 +54,15 @@ def test_the_least_used_leaves_whichever_drawer_it_is_in():
     maps["old"], passes["old"], maps["new"] = block(30), block(30), block(30)
     assert maps["old"] is not None  # looked at, so it is the other one's turn
     passes["new"] = block(30)
-    assert "old" in maps and "new" in maps and "new" in passes and "old" not in passes
+    assert "old" in maps
+    assert "new" in maps
+    assert "new" in passes
+    assert "old" not in passes
     assert memory.bytes <= 100 * KB
     maps["huge"] = block(101)  # never fits, and nothing leaves for it
-    assert maps.get("huge") is None and len(maps) == 2 and len(passes) == 1
+    assert maps.get("huge") is None
+    assert len(maps) == 2
+    assert len(passes) == 1
     maps["new"] = block(1)
     assert memory.bytes < 65 * KB
 
@@ -60,7 +71,9 @@ def test_a_drawer_may_bound_its_number():
     tickets = Recent(2, within=Memory(100 * KB))
     for name in "abc":
         tickets[name] = name
-    assert "a" not in tickets and "b" in tickets and "c" in tickets
+    assert "a" not in tickets
+    assert "b" in tickets
+    assert "c" in tickets
 
 
 def test_sharing_counts_once_in_a_result_and_between_results():
@@ -82,6 +95,7 @@ def test_sharing_counts_once_in_a_result_and_between_results():
         torch.zeros(100, 100)[:, :1],
         np.zeros((100, 100), np.float32)[:, :1],
         np.frombuffer(bytes(40_000), np.uint8).reshape(100, 400)[1:],
+        torch.zeros(100, 100).to_mkldnn(),
         torch.from_numpy(np.zeros((100, 100), np.float32)).numpy()[:1],
         {"bytes": [(bytes(40_000),)]},
         Record(None, torch.zeros(100, 100)),
@@ -119,18 +133,25 @@ def test_a_network_that_leaves_takes_its_results_along(uncollected):
     drawer.keep("other", block(9), theirs)
     assert drawer["record"].network is ours
     memory.forget(ours)
-    assert len(drawer) == 1 and "other" in drawer
+    assert len(drawer) == 1
+    assert "other" in drawer
 
     drawer.keep("pass", theirs.record(torch.zeros(1, 3, 64, 64), ("layer1",)), theirs)
     drawer["record"] = Record(theirs, block(9))
     gone = weakref.ref(theirs), weakref.ref(theirs.module), weakref.ref(theirs.module.fc.weight)
     del theirs
     assert not any(ref() for ref in gone), "what is remembered of a network keeps it alive"
-    assert len(drawer) == 0 and memory.bytes == 0
+    assert len(drawer) == 0
+    assert memory.bytes == 0
 
 
 def test_what_is_asked_for_by_many_at_a_time_is_found_once():
-    drawer, started, go, calls = Recent(within=Memory(100 * KB)), threading.Event(), threading.Event(), []
+    drawer, started, go, calls = (
+        Recent(within=Memory(100 * KB)),
+        threading.Event(),
+        threading.Event(),
+        [],
+    )
 
     def find() -> str:
         calls.append(1)
@@ -170,5 +191,42 @@ def test_many_threads_keep_the_count_right():
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    kept = [each for drawer in drawers for key in range(12) if (each := drawer.get(key)) is not None]
-    assert kept and sum(len(each) for each in kept) <= memory.bytes <= 50 * KB
+    kept = [
+        each for drawer in drawers for key in range(12) if (each := drawer.get(key)) is not None
+    ]
+    assert kept
+    assert sum(len(each) for each in kept) <= memory.bytes <= 50 * KB
+
+
+@pytest.mark.parametrize("evicted", [True, False], ids=["evicted", "of itself"])
+def test_whatever_was_asked_of_a_network_it_can_leave(uncollected, photo, evicted):
+    """Nothing keeps it: no memory, no hook, no copy."""
+    network = nets.seeded("resnet18")
+    asked = question(network, photo, 1)
+    quick = {"samples": 2, "steps": 2, "masks": 4, "window": 32, "stride": 32}
+    maps = [
+        list(ask(asked, key, **{name: quick[name] for name in method.defaults if name in quick}))[
+            -1
+        ]
+        for key, method in METHODS.items()
+        if method.why_not(network) is None
+    ]
+    for found in maps:
+        faithfulness.score(asked, found, steps=2)
+    faithfulness.floor(asked, 1, steps=2)
+    list(sanity.check(asked, maps[:1]))
+    unit(asked, 0)
+    feeds(asked, 0)
+    fields(network, 64, 64)
+    strongest = Strongest(lambda: [photo])
+    strongest.ask(network)
+    strongest._worker.shutdown()
+    assert strongest.ask(network)
+    folded(network.module, 64)
+    assert memory.bytes > 0
+
+    gone = weakref.ref(network), weakref.ref(network.module), weakref.ref(network.module.fc.weight)
+    if evicted:
+        forget(network, network.module)
+    del network, asked
+    assert not any(ref() for ref in gone)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ..errors import OptionError
+from ..recent import Recent
 from .kernels import separate
 
 LEAST = 5  # pixels: below, chance alone fits too well for any claim
 ANGLES = 24
 STARTS, ROUNDS, TRIES, SHRINK = 4, 18, 48, 0.75  # of refinement
 NULL = 200  # random filters
+
+_known: Recent[tuple, Any] = Recent()
 
 # theta (radians), wavelength, sigma along the wave, sigma across it, x and y of the centre (pixels)
 Params = np.ndarray
@@ -72,8 +75,11 @@ def _basis(params: Params, size: int) -> tuple[np.ndarray, np.ndarray]:
     return first, np.where(length > 1e-6, rest / np.maximum(length, 1e-12), 0)
 
 
-@cache
 def _atoms(size: int) -> tuple[Params, np.ndarray, np.ndarray]:
+    return _known.found(("atoms", size), lambda: _prepared(size))
+
+
+def _prepared(size: int) -> tuple[Params, np.ndarray, np.ndarray]:
     params = _grid(size)
     first, second = _basis(params, size)
     return params.astype(np.float32), first.astype(np.float32), second.astype(np.float32)
@@ -166,9 +172,13 @@ def scores(kernels: np.ndarray, seed: int = 0) -> list[Fit]:
     return fit(np.stack([separate(kernel).plane for kernel in kernels]), seed)
 
 
-@cache
 def null(size: int, channels: int = 3, count: int = NULL, seed: int = 0) -> np.ndarray:
     """Sorted R squared of that many filters of normal noise, fitted in the same way."""
+    given = size, channels, count, seed
+    return _known.found(("null", *given), lambda: _null(*given))
+
+
+def _null(size: int, channels: int, count: int, seed: int) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(size=(count, channels, size, size))
     return np.sort([found.r2 for found in scores(noise, seed)])
 

@@ -126,7 +126,7 @@ def _plain_recording(network: Network, x: Tensor) -> Recording:
         return network.record(x, inputs=True)
 
 
-_recent: Recent[Hashable, tuple[Tensor, Tensor]] = Recent(12)
+_recent: Recent[Hashable, tuple[Tensor, Tensor]] = Recent()
 
 
 def _pixels(
@@ -137,12 +137,13 @@ def _pixels(
     Kept for a while, since guided backprop and Guided Grad-CAM need the same ones.
     """
     key = (record.__name__, question.view.key, question.targets, question.against)
-    found = _recent.get(key)
-    if found is None:
+
+    def find() -> tuple[Tensor, Tensor]:
         recording = record(question.network, question.view.tensor)
         gradients = recording.gradients(question.targets, question.against)[:, 0]
-        found = _recent[key] = (gradients, recording.logits.detach())
-    return found
+        return gradients, recording.logits.detach()
+
+    return _recent.found(key, find, of=question.network)
 
 
 @register(

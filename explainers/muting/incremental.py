@@ -25,8 +25,8 @@ from .tape import record
 
 Interval = tuple[int, int]
 
-# Steps hold prepared copies of the weights: those of the last networks serve their next photos.
-_known: Recent[tuple, list[Step | None]] = Recent(2)
+# Steps hold prepared copies of the weights, which serve the network's next photos.
+_known: Recent[tuple, list[Step | None]] = Recent()
 
 
 class Incremental:
@@ -71,7 +71,7 @@ class Incremental:
         except Exception:  # whatever an unknown network does, muting still works
             return False
         if close:
-            _known[key] = self.steps
+            _known.keep(key, self.steps, of=module)
         return bool(close)
 
     def _run_all(self) -> list[Tensor]:

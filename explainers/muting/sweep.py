@@ -21,7 +21,6 @@ Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
 MANY = 100  # windows of the first picture; with more, every other one each way comes first
 COARSE = 32  # pixels between the windows of the first picture, unless fewer are asked for
 MOST_SCORES = 25_000_000  # positions x classes kept, 100 MB
-KEPT = 8  # results in memory, 4 to 40 MB each
 
 
 def windows(length: int, window: int, stride: int) -> tuple[Interval, ...]:
@@ -119,4 +118,4 @@ def _passes(rows: int, cols: int, window: int, stride: int):
 
 
 #: Done or half done, by what they were asked with; the Muting tab and the method share them.
-recent: Recent[Key, Muting] = Recent(KEPT)
+recent: Recent[Key, Muting] = Recent()

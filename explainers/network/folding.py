@@ -14,7 +14,7 @@ from ..recent import Recent
 
 CLOSE = 1e-3  # of the logits' range: with more between them, the copy is not the same function
 
-_copies: Recent[tuple, nn.Module] = Recent(1)
+_copies: Recent[weakref.ref, tuple[nn.Module | None]] = Recent()  # None: there is no such copy
 
 
 def fold(module: nn.Module) -> nn.Module:
@@ -39,20 +39,20 @@ def fold(module: nn.Module) -> nn.Module:
     return module
 
 
-@torch.no_grad()
 def folded(module: nn.Module, size: int) -> nn.Module:
-    """A folded copy for inputs of about that size, the last one kept; the module itself where
+    """A folded copy for inputs of about that size, kept for a while; the module itself where
     there is nothing to fold or the copy would not be the same function."""
-    key = (weakref.ref(module),)
-    if (known := _copies.get(key)) is not None:
-        return known
-    found = module
+    found = _copies.found(weakref.ref(module), lambda: (_copy(module, size),), of=module)
+    return found[0] or module
+
+
+@torch.no_grad()
+def _copy(module: nn.Module, size: int) -> nn.Module | None:
     if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         made = fold(copy.deepcopy(module)).requires_grad_(False)
         first = next(module.parameters())
         x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
         ours, theirs = made(x.to(first)), module(x.to(first))
         if (ours - theirs).abs().max() <= CLOSE * (theirs.max() - theirs.min()):
-            found = made
-    _copies[key] = found
-    return found
+            return made
+    return None

@@ -244,9 +244,7 @@ class Network(Owner):
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
-        return _passes.found(
-            (view.key, layer), lambda: self.record(view.tensor, (layer,)), of=self
-        )
+        return _passes.found((view.key, layer), lambda: self.record(view.tensor, (layer,)), of=self)
 
     def answer(self, view: View) -> Tensor:
         """The logits (classes,) of a view, from the shared pass that also serves the maps."""

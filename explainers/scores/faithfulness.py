@@ -61,9 +61,9 @@ class Scores:
         return self.insertion.area - self.deletion.area
 
 
-_scored: Recent[Hashable, Scores] = Recent(512)
-_orders: Recent[Hashable, list[tuple[Tensor, Scores]]] = Recent(16)
-_ends: Recent[Hashable, tuple[float, float]] = Recent(64)
+_scored: Recent[Hashable, Scores] = Recent()
+_orders: Recent[Hashable, list[tuple[Tensor, Scores]]] = Recent()
+_ends: Recent[Hashable, tuple[float, float]] = Recent()
 
 
 def strength(explanation: Explanation, row: int, size: tuple[int, int]) -> Tensor:
@@ -142,8 +142,9 @@ def _measure(
     network, x = question.network, question.view.tensor
     fill = baseline_image(network, x, baseline)
     key = (question.view.key, baseline, target)
-    if (ends := _ends.get(key)) is None:
-        ends = _ends[key] = tuple(_chances(network, torch.cat([x, fill]), target))
+    ends = _ends.found(
+        key, lambda: tuple(_chances(network, torch.cat([x, fill]), target)), of=network
+    )
     return curves(network, x, fill, ranks(strengths), target, steps=steps, ends=ends)
 
 
@@ -177,9 +178,8 @@ def score(
         strengths = strength(explanation, row, size)
         known = _measure(question, target, strengths, baseline, steps)
         if not explanation.per_pixel:
-            _orders[(*key[:3], target)] = [*alike, (values, known)]
-    _scored[key] = known
-    return known
+            _orders.keep((*key[:3], target), [*alike, (values, known)], of=question.network)
+    return _scored.keep(key, known, of=question.network)
 
 
 def floor(
@@ -208,10 +208,10 @@ def floor(
         noise = torch.rand(1, 1, *shape, generator=generator)
         noise = F.interpolate(noise, size, mode="bilinear")[0, 0]
         drawn.append(_measure(question, target, noise, baseline, steps))
-    _scored[key] = mean = Scores(
+    mean = Scores(
         _mean([each.deletion for each in drawn]), _mean([each.insertion for each in drawn])
     )
-    return mean
+    return _scored.keep(key, mean, of=question.network)
 
 
 def _mean(several: Sequence[Curve]) -> Curve:

@@ -150,7 +150,7 @@ class Unit:
     guided: bool
 
 
-_units: Recent[Hashable, Unit] = Recent(32)
+_units: Recent[Hashable, Unit] = Recent()
 
 
 def unit(question: Question, channel: int) -> Unit:
@@ -164,9 +164,11 @@ def unit(question: Question, channel: int) -> Unit:
     if layer in network.flat:
         raise OptionError(NOT_HERE)
     channel = check(network, layer, channel)
-    key = (view.key, layer, channel)
-    if (known := _units.get(key)) is not None:
-        return known
+    return _units.found((view.key, layer, channel), lambda: _unit(question, channel), of=network)
+
+
+def _unit(question: Question, channel: int) -> Unit:
+    network, layer, view = question.network, question.layer, question.view
     a = activation(question)[channel]
     row, column = peak_of(a)
     guided = METHODS["guided"].why_not(question) is None
@@ -181,7 +183,7 @@ def unit(question: Question, channel: int) -> Unit:
     box = seen.box(row, column)
     middle = ((column + 0.5) / a.shape[1] * width, (row + 0.5) / a.shape[0] * height)
     place = on_photo((*middle, *middle), (width, height), view.frame)
-    found = Unit(
+    return Unit(
         channel=channel,
         mean=float(a.mean()),
         peak=float(a[row, column]),
@@ -193,8 +195,6 @@ def unit(question: Question, channel: int) -> Unit:
         pixels=pixels,
         guided=guided,
     )
-    _units[key] = found
-    return found
 
 
 def peak_of(a: Tensor) -> tuple[int, int]:

@@ -142,7 +142,7 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-_recent: Recent[tuple[Any, ...], dict[str, Field]] = Recent(64)
+_recent: Recent[tuple[Any, ...], dict[str, Field]] = Recent()
 
 
 def fields(network: Network, height: int, width: int) -> dict[str, Field]:
@@ -152,15 +152,15 @@ def fields(network: Network, height: int, width: int) -> dict[str, Field]:
     squeeze-and-excitation, makes it the receptive field of all that follows.
     """
     key = (network.serial, height, width)
-    found = _recent.get(key)
-    if found is None:
+
+    def find() -> dict[str, Field]:
         x = torch.zeros(1, 3, height, width, device=network.device)
         with torch.no_grad(), _Follow(x) as follow:
             tapped = network.record(x, tuple(network.maps), gradients=False).activations
             pairs = {name: follow.axes[value] for name, value in tapped.items()}
-        found = {name: Field(y, x, height, width) for name, (y, x) in pairs.items()}
-        _recent[key] = found
-    return found
+        return {name: Field(y, x, height, width) for name, (y, x) in pairs.items()}
+
+    return _recent.found(key, find, of=network)
 
 
 def field(network: Network, layer: str, height: int, width: int) -> Field:

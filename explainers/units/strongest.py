@@ -59,11 +59,11 @@ def peaks(network: Network, photos: Sequence[Photo]) -> dict[str, Peaks]:
 
 
 class Strongest:
-    """Keeps the peaks of the networks used last; a network's are found when first asked for."""
+    """Keeps the peaks of the networks used lately; a network's are found when first asked for."""
 
     def __init__(self, photos: Callable[[], Sequence[Photo]]) -> None:
         self._photos = photos
-        self._known: Recent[int, Mapping[str, Peaks]] = Recent(8)
+        self._known: Recent[int, Mapping[str, Peaks]] = Recent()
         self._busy: set[int] = set()
         self._lock = threading.Lock()
         # ended in order at exit: a thread that is torn down inside torch aborts the process
@@ -82,7 +82,7 @@ class Strongest:
 
     def _find(self, network: Network) -> None:
         try:
-            self._known[network.serial] = peaks(network, self._photos())
+            self._known.keep(network.serial, peaks(network, self._photos()), of=network)
         except Exception:
             _log.exception("the peaks of %s could not be found", network.key)
         finally:

@@ -27,12 +27,11 @@ from huggingface_hub import (
 )
 
 from ..errors import ModelError
-from ..settings import Settings
+from ..settings import MEGABYTE, Settings
 
 Progress = Callable[[int, int], None]
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CONFIG_MB = 4
-MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from ..errors import ModelError, OptionError
 from ..network import Network
+from ..recent import forget
 from ..settings import Settings, from_environment
 from . import assembly, download, hub_ids
 from .catalogue import BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
@@ -72,6 +73,12 @@ class _Slot:
     def rests(self) -> bool:
         """Did it fail so lately that trying again would only cost time?"""
         return bool(self.failure) and time.monotonic() < self.rests_until
+
+    def leave(self) -> None:
+        """Let go of the network, and of all that was found with it."""
+        if self.network is not None:
+            forget(self.network, self.network.module)
+        self.network = None
 
 
 class Zoo:
@@ -165,7 +172,8 @@ class Zoo:
             self._closed = True
             slots = list(self._slots.values())
             for slot in slots:
-                slot.network, slot.queued = None, False
+                slot.queued = False
+                slot.leave()
         for slot in slots:
             _sweep(slot)
 
@@ -185,7 +193,9 @@ class Zoo:
         idle = [key for key in extras if not self._slots[key].loading]
         if not idle:
             raise ModelError(f"{len(extras)} networks are being fetched: try again in a minute.")
-        _sweep(self._slots.pop(idle[0]))
+        left = self._slots.pop(idle[0])
+        left.leave()
+        _sweep(left)
 
     def _in_background(self, keys: list[str]) -> None:
         def work() -> None:
@@ -228,7 +238,7 @@ class Zoo:
                 return
             if slot is not newest and not slot.entry.bundled:
                 total -= slot.network.bytes
-                slot.network = None
+                slot.leave()
 
     def _load(self, slot: _Slot) -> Network:
         entry, settings = slot.entry, self.settings
