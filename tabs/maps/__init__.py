@@ -1,0 +1,235 @@
+"""Maps: where does it look? Methods side by side on the same photo, a row for each class."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from explainers import METHODS, ExplainError, Explanation, Method, Question, ask, render, sheets
+from explainers.cam import identity_gap
+from explainers.explanation import to_npz
+
+from ..parts import html
+from ..parts.fields import Choice, Many, Number, Text
+from ..parts.guard import sentence
+from ..parts.tab import Settings, Show, Tab
+from ..subject import Asked
+from .raw import payload, together
+
+OFTEN = 0.4  # seconds between pictures of a map that grows
+STRENGTH = 0.75
+SAME = 1e-4  # of a map's range: closer than this, two maps look the same to anybody
+FIRST = "gradcam"  # the map that comes before all others
+
+SCRIPT = (Path(__file__).parent / "maps.js").read_text("utf-8")
+MARKUP = (Path(__file__).parent / "maps.html").read_text("utf-8")
+
+
+def _methods() -> list[tuple[str, str]]:
+    return [(each.title, key) for key, each in METHODS.items() if each.family not in ELSEWHERE]
+
+
+ELSEWHERE = ("perturbation", "patches")  # families with a tab of their own
+
+
+def _layers(network: Any) -> list[tuple[str, str]]:
+    return [(layer.title, name) for name, layer in network.layers.items()]
+
+
+FIELDS = (
+    Many(
+        key="methods",
+        label="Methods",
+        choices=lambda _network: _methods(),
+        default=lambda _network: [key for key, method in METHODS.items() if method.default],
+    ),
+    Choice(
+        key="layer",
+        label="Layer to explain",
+        choices=_layers,
+        default=lambda network: network.last,
+        help="The stage of the network whose maps are weighed; later ones are coarser and know "
+        "more.",
+    ),
+    Choice(
+        key="scale",
+        label="Scale",
+        choices=(("Each map by its strongest", "each"), ("One for all rows", "shared")),
+        default=lambda network: "shared" if network.head == "sigmoid" else "each",
+        here=True,
+    ),
+    Choice(
+        key="gradients",
+        label="Fine maps as",
+        choices=(("Signed colour", "colour"), ("Strength", "strength")),
+        default="colour",
+        here=True,
+        help="Guided and plain gradients have a sign and a colour at every pixel; as strength, "
+        "only how large they are.",
+    ),
+    Choice(
+        key="colours",
+        label="Colours",
+        choices=[(name, name) for name in render.COLOURMAPS],
+        default=render.DEFAULT,
+        here=True,
+    ),
+)
+FRONT = (
+    Number(key="opacity", label="Heat", default=STRENGTH, low=0, high=1, step=0.05, slides=True,
+           here=True),
+    Text(key="large", label="Large", here=True),
+)  # fmt: skip
+
+
+def _chosen(settings: Settings, question: Question) -> tuple[list[Method], dict[str, str]]:
+    """The methods that are shown, and why some of them can't be had here."""
+    chosen = [method for key, method in METHODS.items() if key in settings["methods"]]
+    absent = {each.key: why for each in chosen if (why := each.why_not(question.network))}
+    return chosen, absent
+
+
+def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
+    """The layout and the first map, then the others, slow ones last and growing."""
+    question = asked.question(settings["layer"])
+    chosen, absent = _chosen(settings, question)
+    logits = question.network.answer(question.view)
+    chances = question.network.probabilities(logits)
+    rows = [
+        {
+            "name": asked.name(row),
+            "chance": html.percent(float(chances[target])),
+            "note": html.unseen(question.network, target, float(chances[target])),
+        }
+        for row, target in enumerate(asked.targets)
+    ]
+    cells = [
+        {"method": each.key, "title": each.title, "caption": each.caption,
+         "absent": absent.get(each.key, "")}
+        for each in chosen
+    ]  # fmt: skip
+    layout = {"rows": rows, "cells": cells, "both": question.against is not None}
+    if not chosen:
+        say = "Tick a method under “Adjust” to see its map."
+    else:
+        say = _say(asked, question)
+    found: dict[str, Explanation] = {}
+    start = Show({"say": say, "together": "", "foot": ""}, {"layout": layout, "maps": {}})
+    order = sorted(
+        (each for each in chosen if each.key not in absent),
+        key=lambda each: (each.slow, each.key != FIRST, each.family != "cam"),
+    )
+    for method in order:
+        for shown in _grown(question, method, found):
+            yield start.then(shown) if start else shown
+            start = None
+    return (start or Show()).then(_end(asked, question, found))
+
+
+def _grown(
+    question: Question, method: Method, found: dict[str, Explanation]
+) -> Iterator[Show | None]:
+    drawn = 0.0
+    try:
+        for explanation in ask(question, method.key):
+            found[method.key] = explanation
+            late = time.monotonic() - drawn > OFTEN
+            if explanation.done < 1 and not late:
+                yield None
+                continue
+            drawn = time.monotonic()
+            words = f"{method.title}: {html.left(explanation.seconds, explanation.done)}"
+            yield Show(
+                data={"maps": payload(question, explanation)},
+                done=explanation.done,
+                words=words if explanation.done < 1 else "",
+            )
+    except ExplainError as error:
+        yield Show(data={"maps": {f"{method.key}:0": {"absent": sentence(error)}}})
+
+
+def _say(asked: Asked, question: Question) -> str:
+    """What one sees, and one thing to try."""
+    names = [f"<b>{escape(asked.network.labels[each])}</b>" for each in asked.targets]
+    if question.against is not None:
+        other = escape(asked.network.labels[question.against])
+        return (
+            f"Orange speaks for {names[0]} and against <b>{other}</b>; blue the other way round."
+        )
+    if len(names) > 1:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return f"What glows speaks for {listed}, a row for each. <em>Compare where.</em>"
+    return (
+        f"What glows made it say {names[0]}. "
+        "<em>Try: click another answer, or point at a bright place.</em>"
+    )
+
+
+def _end(asked: Asked, question: Question, found: dict[str, Explanation]) -> Show:
+    """What can be said when all maps are here."""
+    same = _same(found)
+    places = {"together": together(asked, question, found)}
+    return Show(places, {"same": same})
+
+
+def _same(found: Mapping[str, Explanation]) -> str:
+    """Why CAM and Grad-CAM are one tile, or nothing where they differ."""
+    cam, grad = found.get("cam"), found.get("gradcam")
+    gap = identity_gap(cam, grad) if cam and grad else None
+    if gap is None or gap > SAME:
+        return ""
+    return (
+        "The same map twice: behind this layer the network only averages and weighs once, so "
+        "the gradient that Grad-CAM asks for is the weight that CAM reads."
+    )
+
+
+def _all(asked: Asked, settings: Settings) -> list[Explanation]:
+    question = asked.question(settings["layer"])
+    chosen, absent = _chosen(settings, question)
+    found = [list(ask(question, each.key))[-1] for each in chosen if each.key not in absent]
+    if not found:
+        raise ExplainError("There is no map to download: tick a method first.")
+    return found
+
+
+def panel(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Show:
+    """The maps as one PNG, drawn as the browser shows them."""
+    found = _all(asked, settings)
+    look = {each.key: each for each in (*FIELDS, *FRONT)}
+    given = {
+        name: look[name].read(data[name], asked.network)
+        for name in ("colours", "scale", "gradients", "opacity")
+        if name in data
+    }
+    picture = sheets.panel(
+        asked.seen,
+        found,
+        titles=[METHODS[each.method].title for each in found],
+        opacity=given.get("opacity", STRENGTH),
+        colourmap=given.get("colours", render.DEFAULT),
+        scale=given.get("scale", "each"),
+        pixels=given.get("gradients", "colour"),
+    )
+    return Show(file=("seeing-why.png", picture))
+
+
+def arrays(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Show:
+    """The raw maps as .npz."""
+    return Show(file=("seeing-why.npz", to_npz(_all(asked, settings))))
+
+
+TAB = Tab(
+    key="maps",
+    title="Maps",
+    asks="Where does it look?",
+    draw=draw,
+    markup=MARKUP,
+    fields=FIELDS,
+    front=FRONT,
+    acts={"png": panel, "npz": arrays},
+    script=SCRIPT,
+)

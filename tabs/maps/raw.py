@@ -1,0 +1,75 @@
+"""Maps as the browser composes them: raw values, and all it needs to say what they are."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from explainers import METHODS, Explanation, Question, render
+
+from ..parts import html
+from ..subject import Asked, named
+
+CELL = 448  # pixels on the longer side of the picture of all classes
+TOGETHER = ("gradcam", "cam", "gradcam++", "layercam", "hirescam", "xgradcam")  # in this order
+
+
+def payload(question: Question, found: Explanation) -> dict[str, dict[str, Any]]:
+    """One method's maps by "method:row".
+
+    A map has its values in `cells` (float32, rows of the layer's grid) or, where it has one for
+    each colour of each pixel, in `png` (128 is zero, 127 steps are `top`).
+    """
+    rows = range(len(question.targets))
+    return {f"{found.method}:{row}": _map(question, found, row) for row in rows}
+
+
+def _map(question: Question, found: Explanation, row: int) -> dict[str, Any]:
+    values = found.values[row].numpy()
+    took = found.seconds * 1000
+    about: dict[str, Any] = {
+        "frame": list(found.frame),
+        "took": f"{took:.0f} ms" if took < 1000 else f"{took / 1000:.1f} s",
+        "done": found.done,
+        "alt": _alt(question, found, row),
+    }
+    if found.per_pixel:
+        top = render.strongest(found, row)
+        about["top"] = top
+        about["png"] = html.data_url(render.png(render.relief(values, top)), "png")
+    else:
+        about["top"] = float(np.abs(values).max() if found.against is not None else values.max())
+        about["size"] = list(values.shape)
+        about["cells"] = base64.b64encode(values.astype("<f4").tobytes()).decode()
+    return about
+
+
+def _alt(question: Question, found: Explanation, row: int) -> str:
+    name = named(question.network, question.targets[row], question.against)
+    where = html.place(*found.peak(row))
+    return f"{METHODS[found.method].title} for {name}: strongest at the {where}"
+
+
+def together(asked: Asked, question: Question, found: dict[str, Explanation]) -> str:
+    """All classes in one picture, for a network that sees several at once."""
+    best = next((found[key] for key in TOGETHER if key in found), None)
+    several = len(asked.targets) > 1 and asked.against is None
+    if question.network.head == "softmax" or not several or best is None:
+        return ""
+    small = render.shrink(asked.seen, CELL)
+    size = small.shape[1], small.shape[0]
+    names = [asked.name(row) for row in range(len(asked.targets))]
+    keys = "".join(
+        f'<li><i style="background:{colour}"></i>{escape(name)}</li>'
+        for name, colour in zip(names, render.label_colours(), strict=False)
+    )
+    over = html.data_url(render.jpeg(render.blend(small, render.classes(best, size), 0.85)), "jpeg")
+    title = METHODS[best.method].title
+    return (
+        f'<figure class="together"><img src="{over}" alt="{title} for '
+        f'{escape(", ".join(names))}, each in its own colour"><figcaption><b>All together</b>'
+        f'<ul class="class-key">{keys}</ul></figcaption></figure>'
+    )

@@ -1,0 +1,115 @@
+// What is asked, for the whole page: one state, kept in step with the address.
+(() => {
+  if (window.seeing) return;
+  const KEPT = ['photo', 'network', 'targets', 'against', 'framing'];
+  const listeners = [];
+  let first = {};
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const part = (state, names) => JSON.stringify(names.map((name) => state[name] ?? null));
+
+  const seeing = (window.seeing = {
+    state: {},
+    seen: null, // what the server said of the photo: chips, pictures, names
+    note: '', // a word about the address, for the rail
+    visit: Array.from(crypto.getRandomValues(new Uint8Array(12)), (n) => n.toString(36)).join(''),
+
+    // The question as the server wants it.
+    asked: () => Object.fromEntries(KEPT.map((name) => [name, seeing.state[name] ?? null])),
+    stamp: (needs) => part(seeing.state, needs || KEPT),
+
+    // Does the page know what the network sees, for all that is asked?
+    knows: () => {
+      const { seen, state } = seeing;
+      return Boolean(seen) && seen.stamp === part(state, ['photo', 'network', 'framing'])
+        && (state.targets || []).every((each) => seen.chips.some((chip) => chip.index === each))
+        && (seen.against ?? null) === (state.against ?? null) && state.targets !== null;
+    },
+    // Is what it knows about this photo and network at all?
+    current: () => Boolean(seeing.seen)
+      && seeing.seen.stamp === part(seeing.state, ['photo', 'network', 'framing']),
+
+    on: (heard) => { listeners.push(heard); return () => listeners.splice(listeners.indexOf(heard), 1); },
+    tell: (what) => [...listeners].forEach((heard) => heard(what)),
+
+    // Change what is asked. how: 'push' for what Back undoes, 'replace' for the rest.
+    set: (patch, how = 'push') => {
+      const before = JSON.stringify(seeing.state);
+      Object.assign(seeing.state, patch);
+      if (JSON.stringify(seeing.state) === before) return;
+      if (how) seeing.write(how);
+      seeing.tell('state');
+    },
+    setting: (tab, values, how = 'replace') =>
+      seeing.set({ settings: { ...seeing.state.settings, [tab]: values } }, how),
+
+    // The server's word on the photo arrived: classes that nobody had chosen are known now.
+    arrived: (seen) => {
+      seeing.seen = { ...seen, stamp: part(seeing.state, ['photo', 'network', 'framing']) };
+      if (!same(seeing.state.targets, seen.targets)) {
+        seeing.state.targets = seen.targets;
+        seeing.write('replace');
+      }
+      seeing.tell('seen');
+    },
+
+    // ---- the address ----
+    query: () => {
+      const { state } = seeing, query = new URLSearchParams();
+      query.set('model', state.network);
+      query.set('tab', state.tab);
+      if (state.targets?.length) query.set('target', state.targets.join(','));
+      if (state.against !== null && state.against !== undefined) query.set('against', state.against);
+      if (state.framing === 'crop') query.set('framing', 'crop');
+      if (state.photo?.example) query.set('example', state.photo.example);
+      if (state.photo?.own) query.set('photo', 'own');
+      if (state.step) query.set('step', state.step);
+      for (const [tab, values] of Object.entries(state.settings || {}))
+        for (const [name, value] of Object.entries(values)) query.set(`${tab}.${name}`, value);
+      return query;
+    },
+    write: (how) => {
+      const now = new URLSearchParams(location.search);
+      const query = seeing.query();
+      for (const name of ['__theme', 'view']) if (now.has(name)) query.set(name, now.get(name));
+      const url = location.pathname + '?' + query.toString().replaceAll('%2C', ',');
+      const kept = { own: seeing.state.photo?.own || null };
+      if (kept.own) sessionStorage.setItem('own', kept.own);
+      history[how + 'State'](kept, '', url);
+    },
+    read: (search, kept) => {
+      const query = new URLSearchParams(search), state = structuredClone(first);
+      const numbers = (text) => (text || '').split(',').filter(Boolean)
+        .map((each) => (/^\d{1,6}$/.test(each) ? +each : each)).slice(0, 8);
+      seeing.note = '';
+      if (query.has('model')) state.network = query.get('model').slice(0, 120);
+      if (query.has('tab')) state.tab = query.get('tab').slice(0, 40);
+      if (query.has('example')) state.photo = { example: query.get('example').slice(0, 120) };
+      if (query.get('photo') === 'own') {
+        const own = kept?.own || sessionStorage.getItem('own');
+        state.photo = own ? { own } : null;
+        if (!own) seeing.note = 'The photo of this link is not in it: drop it here to see the same.';
+      }
+      if (query.has('target')) state.targets = numbers(query.get('target'));
+      else if (query.has('example') || query.has('model')) state.targets = null;
+      if (query.has('against')) state.against = numbers(query.get('against'))[0] ?? null;
+      if (query.get('framing') === 'crop') state.framing = 'crop';
+      if (query.has('step')) state.step = query.get('step').slice(0, 3);
+      for (const [name, value] of query) {
+        const [, tab, setting] = name.match(/^([a-z]+)\.([\w-]+)$/) || [];
+        if (tab) state.settings[tab] = { ...state.settings[tab], [setting]: value.slice(0, 300) };
+      }
+      if (!document.querySelector(`[data-tab-id="${CSS.escape(state.tab)}"]`)) state.tab = first.tab;
+      return state;
+    },
+    // At page load, with what is asked when the address says nothing.
+    begin: (given) => {
+      first = { framing: 'whole', against: null, settings: {}, step: null, ...given };
+      seeing.state = seeing.read(location.search, history.state);
+      seeing.fresh = same(seeing.state, first); // then the answer came with the page
+      addEventListener('popstate', (event) => {
+        seeing.state = seeing.read(location.search, event.state);
+        seeing.tell('state');
+      });
+    },
+  });
+})();

@@ -1,0 +1,209 @@
+// The browser's side of a tab: asks when it is looked at and something is new, pulls slow work
+// while both hold, fills places, keeps the settings.
+seeing.tab ||= (element, server, key, props = {}) => {
+  const body = element.querySelector('.tab-body'), work = body.querySelector('[data-work]');
+  const needs = body.dataset.needs?.split(' ');
+  const place = (name) => body.querySelector(`[data-place="${name}"]`);
+  const form = () => place('adjust')?.dataset.form;
+  const turns = {}, tickets = {}; // of the drawing ('') and of each act
+  const hooks = {};
+  let drawn = '', asking = false, paused = false, network = null;
+
+  // ---- settings ----
+  const controls = () => [...body.querySelectorAll('[data-first]')];
+  const value = (control) => {
+    if (control.tagName === 'FIELDSET')
+      return [...control.querySelectorAll('input:checked')].map((each) => each.value);
+    if (control.type === 'checkbox') return control.checked;
+    return ['number', 'range'].includes(control.type) ? +control.value : control.value;
+  };
+  const put = (control, given) => {
+    if (control.tagName === 'FIELDSET') {
+      const chosen = Array.isArray(given) ? given : String(given).split(',');
+      for (const each of control.querySelectorAll('input')) each.checked = chosen.includes(each.value);
+    } else if (control.type === 'checkbox') control.checked = given === true || /^true$/i.test(given);
+    else control.value = given;
+  };
+  const named = (name) => body.querySelector(`[data-first][name="${name}"]`);
+  const chosen = () => Object.fromEntries(controls().map((each) => [each.name || each.getAttribute('name'), value(each)]));
+  const changed = () => Object.fromEntries(controls()
+    .map((each) => [each.getAttribute('name'), String(value(each)), each.dataset.first])
+    .filter(([, now, first]) => now.toLowerCase() !== first.toLowerCase())
+    .map(([name, now]) => [name, now]));
+  const mine = () => seeing.state.settings?.[key] || {};
+  const shown = () => { // the form as the address says it
+    for (const control of controls()) put(control, mine()[control.getAttribute('name')] ?? control.dataset.first);
+  };
+  const matters = () => Object.entries(mine()).filter(([name]) => !named(name)?.matches('[data-here]')).sort();
+  const stamp = () => seeing.stamp(needs) + JSON.stringify(matters());
+  body.addEventListener('input', (event) => {
+    const control = event.target.closest('[data-first]');
+    if (!control) return;
+    const here = control.matches('[data-here]');
+    if (!here && ['range', 'text', 'number'].includes(control.type)) return; // when it is let go
+    seeing.setting(key, changed());
+    if (here) hooks.here?.(control.getAttribute('name'), value(control));
+  });
+  body.addEventListener('change', (event) => {
+    if (event.target.closest('[data-first]')) seeing.setting(key, changed());
+  });
+  body.addEventListener('submit', (event) => event.preventDefault());
+
+  // ---- answers ----
+  const fill = (answer, channel) => {
+    const { places = {}, data = {}, settings = {}, state = {} } = answer;
+    if (data.seen && channel) seeing.arrived(data.seen);
+    if (data.form) network = data.form;
+    for (const [name, html] of Object.entries(places)) {
+      const box = place(name);
+      if (!box) continue;
+      if (box.innerHTML !== html) box.innerHTML = html;
+      if (name === 'problem') box.hidden = !html;
+      if (name === 'adjust') { box.dataset.form = data.form; shown(); hooks.form?.(); }
+    }
+    for (const [name, given] of Object.entries(settings)) if (named(name)) put(named(name), given);
+    if (Object.keys(settings).length) {
+      const asDrawn = channel === '' || drawn === stamp();
+      seeing.state.settings = { ...seeing.state.settings, [key]: changed() };
+      seeing.write('replace');
+      if (asDrawn) drawn = stamp();
+    }
+    if (answer.file) save(answer.file);
+    progress(answer, channel);
+    hooks.show?.(data, places, channel);
+    if (Object.keys(state).length) seeing.set(state);
+  };
+  const tell = (sentence) => {
+    place('problem').textContent = sentence;
+    place('problem').hidden = !sentence;
+  };
+  const progress = (answer, channel) => {
+    const now = answer.work || answer.wait;
+    if (!now) { if (!answer.more && work.dataset.channel === channel) work.hidden = true; return; }
+    work.hidden = false;
+    work.dataset.channel = channel;
+    work.querySelector('progress').value = now.done;
+    work.querySelector('span').textContent = now.words;
+    work.querySelector('button').textContent = 'Cancel';
+    work.querySelector('button').hidden = Boolean(answer.wait);
+  };
+  const save = (file) => {
+    const bytes = Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0));
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([bytes]));
+    link.download = file.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+
+  // ---- asking ----
+  const live = () => seeing.state.tab === key;
+  const call = async (name, data) => {
+    try { return await server[name](data); }
+    catch { return { problem: 'The server did not answer: please try again.', lost: true }; }
+  };
+  const question = () => ({ ...seeing.asked(), visit: seeing.visit, settings: chosenFor(),
+    form: form() ?? network, knows: seeing.knows() });
+  const chosenFor = () => ({ ...Object.fromEntries(controls().filter((each) => !each.matches('[data-here]'))
+    .map((each) => [each.getAttribute('name'), value(each)])), ...mine() });
+  const pull = async (channel, answer, turn) => {
+    for (;;) {
+      if (turns[channel] !== turn) return false;
+      tickets[channel] = answer.more || null;
+      if (answer.problem) { tell(answer.problem); work.hidden = true; break; }
+      fill(answer, channel);
+      if (!answer.more) break;
+      if (!live()) return false;
+      answer = await call('more', answer.more);
+    }
+    body.classList.remove('busy');
+    hooks.over?.(channel);
+    return true;
+  };
+  const leave = () => { for (const channel in turns) turns[channel] += 1; };
+  const ask = async () => {
+    if (!live()) return leave();
+    const now = stamp();
+    if (now === drawn) { // seen already: go on where it was left
+      for (const channel in tickets)
+        if (tickets[channel] && !paused) { const turn = (turns[channel] += 1); resume(channel, turn); }
+      return;
+    }
+    leave();
+    if (asking) return;
+    asking = true;
+    body.classList.add('busy');
+    const turn = (turns[''] = (turns[''] || 0) + 1);
+    const answer = await call('ask', question());
+    asking = false;
+    if (turns[''] !== turn || now !== stamp()) { ask(); return; }
+    if (answer.wait) {
+      progress(answer, '');
+      setTimeout(() => stamp() === now && drawn !== now && ask(), 700);
+      return;
+    }
+    if (answer.gone) seeing.tell('gone');
+    for (const channel in tickets) tickets[channel] = null;
+    body.querySelectorAll('[data-passing]').forEach((each) => { each.innerHTML = ''; });
+    paused = false;
+    hooks.asked?.();
+    if (answer.problem) { if (!answer.lost) drawn = now; work.hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
+    if (answer.data?.seen) seeing.arrived(answer.data.seen); // may name the targets
+    drawn = stamp();
+    pull('', answer, turn);
+  };
+  const resume = async (channel, turn) => {
+    const answer = await call('more', tickets[channel]);
+    if (turns[channel] !== turn) return;
+    if (answer.problem) { tickets[channel] = null; if (channel === '') { drawn = ''; ask(); } return; }
+    pull(channel, answer, turn);
+  };
+  work.querySelector('[data-cancel]').addEventListener('click', (event) => {
+    const channel = work.dataset.channel || '';
+    if (event.target.textContent !== 'Cancel') {
+      paused = false;
+      event.target.textContent = 'Cancel';
+      resume(channel, (turns[channel] += 1));
+      return;
+    }
+    turns[channel] += 1;
+    paused = true;
+    body.classList.remove('busy');
+    work.querySelector('span').textContent = 'Stopped; what is here stays.';
+    event.target.textContent = 'Go on';
+    hooks.over?.(channel);
+  });
+
+  // An act of the tab's own; of gestures that come faster than answers, the newest is sent next.
+  const waiting = {};
+  const act = async (name, data = {}) => {
+    if (name in waiting) { waiting[name] = data; return null; }
+    waiting[name] = null;
+    const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp();
+    const answer = await call('act', { ...question(), act: name, data });
+    const next = waiting[name];
+    delete waiting[name];
+    if (asked !== stamp() || !live()) return null;
+    if (next) act(name, next);
+    if (answer.gone) seeing.tell('gone');
+    if (!answer.problem) tell('');
+    await pull(name, answer, turn);
+    return answer;
+  };
+
+  seeing.on((what) => { if (what === 'state') { if (live()) shown(); ask(); } });
+  return Object.assign(hooks, { key, element, body, place, server, act, tell, ask,
+    value: (name) => (named(name) ? value(named(name)) : undefined),
+    set: (name, given) => { put(named(name), given); seeing.setting(key, changed()); },
+    // The script is done: show what came with the page, or ask.
+    ready: () => {
+      shown();
+      if (props.first && seeing.fresh && live()) {
+        const answer = JSON.parse(props.first);
+        turns[''] = 1;
+        if (answer.data?.seen) seeing.arrived(answer.data.seen);
+        drawn = stamp();
+        pull('', answer, 1);
+      } else ask();
+    } });
+};

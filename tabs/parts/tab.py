@@ -1,0 +1,188 @@
+"""What a tab is: a question, a generator that draws the answer, settings, and acts of its own.
+
+    TAB = Tab(key="mine", title="Mine", asks="What is this?", draw=draw, markup=MARKUP)
+
+`draw(asked, settings)` is a generator of `Show`s (its last one may be returned); the browser asks
+for it when the tab is looked at and something new is asked, and pulls on as long as both hold.
+`parts/tab.js` does the browser's side, so that most tabs need no script.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from explainers import ExplainError
+
+from ..subject import Asked, Gone, Subject, Wait
+from . import fields
+from .guard import sentence
+from .work import Jobs, Show, Work
+
+Settings = dict[str, Any]
+Draw = Callable[[Asked, Settings], Work]
+Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tab:
+    """One tab. key: its name in links. asks: the plain question under its title.
+
+    markup: HTML with places, `data-place="name"`, that `Show.places` fills; "say" and "problem"
+    are there already. fields: its settings, under "Adjust". acts: what its script may ask for
+    besides, `tab.act(name, data)`; an act is a function or a generator. script: JavaScript, run
+    with `tab`, `element` and `seeing`. lone: does it show something without a photo?
+    """
+
+    key: str
+    title: str
+    asks: str
+    draw: Draw
+    markup: str
+    fields: Sequence[fields.Field] = ()
+    acts: Mapping[str, Act] = field(default_factory=dict)
+    script: str = ""
+    lone: bool = False
+
+
+class Server:
+    """What a tab's script reaches: `ask`, `act`, `more` and `stop`. Never raises."""
+
+    def __init__(self, tab: Tab, subject: Subject, jobs: Jobs) -> None:
+        self.tab, self.subject, self.jobs = tab, subject, jobs
+
+    def ask(self, data: Any) -> dict[str, Any]:
+        """Draw the tab anew for what is asked."""
+        return self._answer(data, self.tab.draw, "")
+
+    def act(self, data: Any) -> dict[str, Any]:
+        """One of the tab's own acts, by its name."""
+        name = data.get("act") if isinstance(data, dict) else None
+        work = self.tab.acts.get(name) if isinstance(name, str) else None
+        if work is None:
+            return {"problem": "There is no such thing to do: choose one of those shown."}
+        given = data.get("data")
+        given = given if isinstance(given, dict) else {}
+        return self._answer(data, lambda asked, settings: work(asked, settings, given), name)
+
+    def more(self, data: Any) -> dict[str, Any]:
+        """The next slice of work under way."""
+        try:
+            return _plain(*self.jobs.more(str(data)))
+        except Exception as error:
+            return _problem(error)
+
+    def stop(self, data: Any) -> dict[str, Any]:
+        """The visitor does not want the rest."""
+        self.jobs.stop(str(data))
+        return {}
+
+    def _answer(self, data: Any, draw: Callable[..., Any], what: str) -> dict[str, Any]:
+        try:
+            data = data if isinstance(data, dict) else {}
+            asked = self.subject.asked(data)
+            visit = str(data.get("visit"))[:40]
+            return _plain(*self.jobs.start((visit, self.tab.key + what), self._work(data, asked, draw)))
+        except Exception as error:
+            return _problem(error)
+
+    def _work(self, data: dict[str, Any], asked: Asked, draw: Callable[..., Any]) -> Work:
+        """The rail's part first, where the browser lacks it; then what the tab draws."""
+        network = asked.network
+        values, problems = fields.read(self.tab.fields, data.get("settings"), network)
+        places: dict[str, str] = {"problem": ""}
+        if data.get("form") != network.key:
+            places["adjust"] = fields.form(self.tab.fields, values, network)
+        elif problems:
+            raise problems[0]
+        if not data.get("knows"):
+            yield Show(places, {"seen": self.subject.seen(asked), "form": network.key}, done=0.99)
+        elif len(places) > 1:
+            yield Show(places, {"form": network.key}, done=0.99)
+        if asked.photo is None and not self.tab.lone:
+            return Show({"problem": ""}, {"empty": True})
+        made = draw(asked, values)
+        if isinstance(made, Iterator):
+            return (yield from made)
+        return made
+
+
+def _plain(show: Show, ticket: str | None) -> dict[str, Any]:
+    """As JSON."""
+    answer: dict[str, Any] = {"places": dict(show.places), "data": dict(show.data)}
+    answer |= {"settings": dict(show.settings), "state": dict(show.state)}
+    if ticket:
+        answer["more"] = ticket
+    if show.done < 1 and show.words:
+        answer["work"] = {"done": show.done, "words": show.words}
+    if show.file:
+        name, content = show.file
+        answer["file"] = {"name": name, "data": base64.b64encode(content).decode()}
+    return answer
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    if isinstance(error, Wait):
+        status = error.status
+        return {"wait": {"done": status.progress, "words": f"{status.title} is on its way"}}
+    answer: dict[str, Any] = {"problem": sentence(error)}
+    return answer | {"gone": True} if isinstance(error, Gone) else answer
+
+
+@cache
+def script(*names: str) -> str:
+    """Files beside this one, one after the other."""
+    return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
+
+
+def markup(tab: Tab, subject: Subject) -> str:
+    """The tab's HTML: a sentence, its own places, slow work, and the settings folded."""
+    network = subject.zoo.get()
+    values, _ = fields.read(tab.fields, {}, network)
+    form = fields.form(tab.fields, values, network)
+    adjust = (
+        f'<details class="adjust"><summary>Adjust</summary><form class="fields" '
+        f'data-place="adjust" data-form="{escape(network.key)}">{form}</form></details>'
+        if tab.fields
+        else ""
+    )
+    return (
+        f'<div class="tab-body" id="{tab.key}-tab">'
+        '<p class="problem" role="alert" data-place="problem" hidden></p>'
+        '<div class="work" data-work hidden><progress max="1" value="0"></progress>'
+        '<span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
+        f"{tab.markup}{adjust}</div>"
+    )
+
+
+def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
+    """Lay the tab out, inside its `gr.Tab`."""
+    server = Server(tab, subject, jobs)
+    run = f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
+    return gr.HTML(
+        markup(tab, subject),
+        js_on_load=run,
+        server_functions=[plain(getattr(server, name)) for name in ("ask", "act", "more", "stop")],
+        elem_id=f"{tab.key}-html",
+        **props,
+    )
+
+
+def plain(method: Any) -> Any:
+    """A function with the method's name: Gradio marks it, and methods can't be marked."""
+
+    def call(data: Any = None) -> Any:
+        return method(data)
+
+    call.__name__ = method.__name__
+    return call
+
+
+__all__ = ["ExplainError", "Server", "Settings", "Show", "Tab", "Work", "build", "plain", "script"]

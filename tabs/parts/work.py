@@ -1,0 +1,193 @@
+"""Work that is drawn as it grows: the browser pulls it, a slice at a time.
+
+A tab's work is a generator of `Show`s. Its browser asks for a slice and, while it is looked at, for
+the next; so work that was left, cancelled or superseded ends by itself, because nobody pulls it,
+and what takes long never stands in front of what is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from explainers import ExplainError
+
+SLICE = 0.25  # seconds of work between two pictures
+PROMPT = 2  # slices that end with the first picture, however little it took
+PATIENCE = 1.5  # seconds a slice waits for its turn before the visitor is told
+IDLE = 60.0  # seconds that work which nobody pulls is kept, to be come back to
+MOST = 48  # pieces of work kept at a time, over all visitors
+GONE = "This work has left our memory: start it again."
+
+
+@dataclass(frozen=True)
+class Show:
+    """What changes on the page; what is not named stays as it is.
+
+    places: HTML for places of the tab's markup, by name. data: for the tab's script, by name; a
+    dict adds to the one before. done: share of slow work that is in it, below 1 while it goes on.
+    words: beside the bar, such as the time left. settings: values for the tab's fields. state: for
+    the page, such as {"targets": [281]} or {"tab": "muting"}. file: (name, bytes) to take away.
+    """
+
+    places: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    done: float = 1.0
+    words: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    file: tuple[str, bytes] | None = None
+
+    def then(self, later: Show) -> Show:
+        """Both, the later one over the earlier."""
+        data = dict(self.data)
+        for name, value in later.data.items():
+            before = data.get(name)
+            both = isinstance(value, dict) and isinstance(before, dict)
+            data[name] = {**before, **value} if both else value
+        return Show(
+            {**self.places, **later.places},
+            data,
+            later.done,
+            later.words,
+            {**self.settings, **later.settings},
+            {**self.state, **later.state},
+            later.file or self.file,
+        )
+
+
+Work = Iterator["Show | None"]  # None: nothing new to see, but alive
+
+
+@dataclass
+class _Job:
+    owner: tuple[str, str]
+    work: Work
+    slow: bool = False
+    slices: int = 0
+    used: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Lane:
+    """So many at a time; the others wait in the order in which they came."""
+
+    def __init__(self, width: int) -> None:
+        self._free = threading.Semaphore(width)
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self, patience: float) -> Iterator[int]:
+        """Yields 0 when it is one's turn, or how many wait when patience is over."""
+        with self._lock:
+            self._waiting += 1
+            ahead = self._waiting
+        mine = self._free.acquire(timeout=patience)
+        with self._lock:
+            self._waiting -= 1
+        try:
+            yield 0 if mine else ahead
+        finally:
+            if mine:
+                self._free.release()
+
+
+class Jobs:
+    """All work under way. One piece of each kind for each visitor: a new one ends the old one."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._lock = threading.Lock()
+        self._quick = _Lane(os.cpu_count() or 1)
+        self._slow = _Lane(max(1, (os.cpu_count() or 1) // 2))
+
+    def start(self, owner: tuple[str, str], work: Work) -> tuple[Show, str | None]:
+        """The first thing to see, and a ticket for what follows (None when that is all).
+
+        owner: (visitor, kind of work).
+        """
+        ticket, job = secrets.token_urlsafe(9), _Job(owner, work)
+        with self._lock:
+            old = [key for key, each in self._jobs.items() if each.owner == owner]
+            left = [self._jobs.pop(key) for key in old]
+            left += self._idle()
+            self._jobs[ticket] = job
+        for each in left:
+            _close(each)
+        return self._slice(ticket, job)
+
+    def more(self, ticket: str) -> tuple[Show, str | None]:
+        """The next slice. Raises ExplainError when the work is gone."""
+        with self._lock:
+            job = self._jobs.get(ticket)
+        if job is None:
+            raise ExplainError(GONE)
+        return self._slice(ticket, job)
+
+    def stop(self, ticket: str) -> None:
+        """Let go of it."""
+        with self._lock:
+            job = self._jobs.pop(ticket, None)
+        if job is not None:
+            _close(job)
+
+    def _idle(self) -> list[_Job]:
+        now = time.monotonic()
+        over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
+        over += list(self._jobs)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
+        return [self._jobs.pop(key) for key in dict.fromkeys(over)]
+
+    def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
+        lane = self._slow if job.slow else self._quick
+        with lane.turn(PATIENCE) as ahead:
+            if ahead:
+                return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
+            with job.lock:
+                try:
+                    shown, over = _pull(job)
+                except BaseException:
+                    self.stop(ticket)
+                    raise
+        job.used = time.monotonic()
+        with self._lock:
+            if over:
+                self._jobs.pop(ticket, None)
+            elif ticket in self._jobs:
+                self._jobs.move_to_end(ticket)
+        return shown, None if over else ticket
+
+
+def _pull(job: _Job) -> tuple[Show, bool]:
+    """Work on for a slice: all that is new by then, and whether that was the end."""
+    since, shown = time.monotonic(), None
+    job.slices += 1
+    while True:
+        try:
+            new = next(job.work)
+        except StopIteration as end:
+            new, over = end.value, True
+        else:
+            over = False
+        if new is not None:
+            shown = new if shown is None else shown.then(new)
+            job.slow = new.done < 1
+        spent = time.monotonic() - since
+        if over or spent > SLICE or (shown is not None and job.slices <= PROMPT):
+            return shown or Show(), over
+
+
+def _close(job: _Job) -> None:
+    """End a generator, unless a slice of it runs just now: then nobody pulls the next one."""
+    if job.lock.acquire(blocking=False):
+        try:
+            job.work.close()
+        finally:
+            job.lock.release()
