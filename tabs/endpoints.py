@@ -10,7 +10,7 @@ import gradio as gr
 from explainers import METHODS, ExplainError, Photo, explain, photo, render
 from explainers.zoo import Zoo
 
-from .guard import sentence
+from .parts.guard import sentence
 
 MOST = 20  # classes listed
 

@@ -1,48 +1,30 @@
-"""The page as a whole: header, shared widgets, a tab for each idea, the programming interface."""
+"""The page as a whole: the bar, the rail, a tab for each idea, the programming interface."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
 
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import (
-    activations,
-    compare,
-    endpoints,
-    filters,
-    impressions,
-    links,
-    maps,
-    muting,
-    patches,
-    subject,
-    tour,
-)
+from . import bar, endpoints, maps, rail, tour
+from .parts import tab as parts
+from .parts.work import Jobs
+from .subject import Subject, examples
 
 HERE = Path(__file__).parent
 HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
-VISITORS = 200  # sessions in memory: each holds at most one photo of a few MB
+VISITORS = 200  # Gradio's sessions in memory; ours hold photos alone, see `subject`
 
-HEADER = """<header class="hero"><h1>Seeing Why</h1>
-<p>Drop a photo, pick a class, and see <em>why</em> a convolutional network said so: every method
-side by side, on the same photo.</p></header>"""
-
-TABS = {
-    "maps": ("Maps", maps),
-    "activations": ("Activations", activations),
-    "filters": ("Filters", filters),
-    "muting": ("Muting", muting),
-    "compare": ("Compare", compare),
-    "patches": ("Patches", patches),
-    "impressions": ("Impressions", impressions),
-}
+TABS = (maps.TAB,)  # in the order of a visitor's curiosity
 
 THEME = gr.themes.Default(
     primary_hue="indigo",
@@ -63,44 +45,57 @@ THEME = gr.themes.Default(
 )
 
 
+def start(zoo: Zoo) -> dict[str, Any]:
+    """What is asked when an address says nothing: the first example, explained already."""
+    return {
+        "photo": {"example": next(iter(examples()))},
+        "network": zoo.get().key,
+        "targets": None,
+        "tab": TABS[0].key,
+    }
+
+
 def build(zoo: Zoo) -> gr.Blocks:
     """The page; `zoo` holds the networks that all visitors share."""
+    subject, jobs, begin = Subject(zoo), Jobs(), start(zoo)
     with gr.Blocks(
-        title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=False
+        title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=True
     ) as page:
-        gr.HTML(HEADER)
-        place = gr.Accordion("New here? Take the tour: six findings, a click each", open=False)
-        shared = subject.build(zoo)
-        shared.titles.update((name, title) for name, (title, _) in TABS.items())
-        with gr.Tabs(elem_id="tabs") as tabs:
-            for name, (title, module) in TABS.items():
-                with gr.Tab(title, id=name):
-                    module.build(shared)
-        # One listener for all: with one each, answers to a quick first click came out of order.
-        quiet = {"api_visibility": "private", "show_progress": "hidden"}
-        tabs.select(_shown, None, shared.tab, trigger_mode="always_last", **quiet)
-        opens, outputs = links.build(shared, page, tabs)
-        with place:
-            tour.build(shared, opens, outputs)
+        bar.build(zoo, begin)
+        with gr.Row(elem_id="main"):
+            with gr.Column(elem_id="rail-side", min_width=0):
+                rail.build(subject)
+            with gr.Column(elem_id="stage-side", min_width=0):
+                tour.build()
+                with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+                    for tab in TABS:
+                        with gr.Tab(tab.title, id=tab.key, elem_id=f"tab-{tab.key}"):
+                            first = parts.whole(tab, subject, begin) if tab is TABS[0] else None
+                            parts.build(tab, subject, jobs, first=first)
         endpoints.build(zoo)
     return page.queue(default_concurrency_limit=2, max_size=64)
 
 
-def _shown(event: gr.SelectData) -> Any:
-    """The name of the tab that the visitor looks at now."""
-    names = {title: name for name, (title, _) in TABS.items()}
-    return names.get(event.value, gr.skip())
+def css() -> str:
+    """The page's look: what all share, then each part's own; and the questions under the tabs."""
+    sheets = [HERE / "page.css", *sorted(HERE.glob("*/*.css"))]
+    asks = "".join(
+        f"#tab-{tab.key}-button::after {{ content: {json.dumps(tab.asks, ensure_ascii=False)}; }}\n"
+        for tab in TABS
+    )
+    return "\n".join(path.read_text("utf-8") for path in sheets) + asks
 
 
 def launch(**options: object) -> None:
     """Start: the page is up with the bundled network; the others follow in the background."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # visitors share the cores
     zoo = Zoo(from_environment())
     zoo.get()
     zoo.start()
     build(zoo).launch(
         theme=THEME,
-        css_paths=sorted(HERE.glob("*.css")),
+        css=css(),
         footer_links=["api", "settings"],
         max_file_size=UPLOAD,
         state_session_capacity=VISITORS,

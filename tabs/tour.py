@@ -1,28 +1,14 @@
-"""A guided tour: the survey's findings, each one click away, on photos that come with the page."""
+"""A guided tour: the survey's findings, each one step, on photos that come with the page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html import escape
-from typing import Any
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import gradio as gr
 
-from explainers import ExplainError
-from explainers.zoo import Zoo
-
-from . import html
-from .guard import guarded
-from .links import Links
-from .subject import Subject
-
-STEPS_JS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button[data-step]');
-  if (button) trigger('pick', {step: +button.dataset.step});
-});
-"""
-SCROLL_JS = "() => document.querySelector('#tabs')?.scrollIntoView({behavior: 'smooth'})"
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -35,17 +21,6 @@ class Step:
     example: str
     classes: tuple[str, ...]
     methods: tuple[str, ...]
-
-    def query(self, zoo: Zoo) -> dict[str, str]:
-        """The step as a link would say it."""
-        network = zoo.get(self.model)
-        return {
-            "model": self.model,
-            "example": self.example,
-            "target": ",".join(str(network.resolve(name)) for name in self.classes),
-            "tab": "maps",
-            "maps.methods": ",".join(self.methods),
-        }
 
 
 STEPS = (
@@ -104,32 +79,12 @@ STEPS = (
 )
 
 
-def _list(at: int | None = None) -> str:
-    items = "".join(
-        f'<li><button type="button" data-step="{number}" '
-        f'aria-pressed="{"true" if number == at else "false"}">'
-        f"<b>{number + 1}</b> {escape(step.title)}</button></li>"
-        for number, step in enumerate(STEPS)
+def build() -> gr.HTML:
+    """The tour's place, above the tabs; empty until it is taken."""
+    steps = json.dumps([asdict(step) for step in STEPS])
+    return gr.HTML(
+        '<section class="tour" aria-label="Guided tour" hidden></section>',
+        js_on_load=(HERE / "tour.js").read_text("utf-8"),
+        elem_id="tour",
+        steps=steps,
     )
-    say = html.notice(STEPS[at].say if at is not None else "Click a step: it sets up everything.")
-    return f'<ol class="tour" aria-label="Guided tour">{items}</ol>{say}'
-
-
-def build(subject: Subject, links: Links, outputs: list[Any]) -> None:
-    """The tour's steps, and what a click sets: the outputs of `links.open`."""
-    steps = gr.HTML(_list(), js_on_load=STEPS_JS, elem_id="tour")
-
-    def go(event: gr.EventData) -> list[Any]:
-        number = event._data.get("step") if isinstance(event._data, dict) else None
-        if not isinstance(number, int) or not 0 <= number < len(STEPS):
-            raise ExplainError("There is no such step: choose one of those shown.")
-        return [_list(number), *links.open(STEPS[number].query(subject.zoo))]
-
-    steps.pick(
-        guarded(go),
-        None,
-        [steps, *outputs],
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-    ).success(None, None, None, js=SCROLL_JS)

@@ -14,6 +14,7 @@ from .colour import (
     colours,
     label_colours,
     light_stops,
+    ramp,
     sheet,
     stops,
     tone_stops,
@@ -34,7 +35,7 @@ from .overlays import (
     relief,
 )
 from .picture import crop, fit, jpeg, png, shrink
-from .strength import Scale, from_lowest, heat, signed
+from .strength import Scale, from_lowest, heat, signed, strongest
 
 __all__ = [
     "CHANCES",
@@ -63,12 +64,14 @@ __all__ = [
     "overlay",
     "png",
     "positions",
+    "ramp",
     "region",
     "relief",
     "sheet",
     "shrink",
     "signed",
     "stops",
+    "strongest",
     "tone_stops",
     "tones",
 ]

@@ -93,3 +93,11 @@ def tone_stops(signed: bool, count: int = 9) -> list[str]:
 def light_stops(floor: float) -> list[str]:
     """Hex greys from the dimmest to the brightest light of `lit`, for a legend."""
     return ["#" + f"{round(255 * light):02x}" * 3 for light in (floor, 1)]
+
+
+@cache
+def ramp(name: str, signed: bool = False) -> np.ndarray:
+    """(256, 4) RGBA of the steps of a map that is laid over a photo: weak places are see-through."""
+    share = np.linspace(-1 if signed else 0, 1, 256)
+    alpha = ((0.08 + 0.92 * np.abs(share) ** 0.8) * 255).astype(np.uint8)
+    return np.dstack([colours(name, signed)[None], alpha[None, :, None]])[0]

@@ -43,3 +43,12 @@ def from_lowest(explanation: Explanation) -> Explanation:
         return explanation
     lowest = explanation.values.flatten(1).amin(1)[:, None, None]
     return replace(explanation, values=explanation.values - lowest)
+
+
+def strongest(explanation: Explanation, row: int) -> float:
+    """The magnitude at which one map is drawn at full strength."""
+    values = explanation.values[row].numpy()
+    if explanation.per_pixel:
+        return float(np.percentile(np.abs(values), STRONG))
+    values = values if signed(explanation) else np.maximum(values, 0)
+    return float(np.abs(values).max())

@@ -8,16 +8,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from explainers import METHODS, ExplainError, Explanation, Method, Question, ask, render, sheets
-from explainers.cam import identity_gap
+from explainers import METHODS, ExplainError, Explanation, Method, Question, ask, render
 from explainers.explanation import to_npz
+from explainers.methods.cam import identity_gap
+from explainers.render import sheets
 
 from ..parts import html
 from ..parts.fields import Choice, Many, Number, Text
 from ..parts.guard import sentence
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
-from .raw import payload, together
+from .raw import payload, tables, together
 
 OFTEN = 0.4  # seconds between pictures of a map that grows
 STRENGTH = 0.75
@@ -156,9 +157,7 @@ def _say(asked: Asked, question: Question) -> str:
     names = [f"<b>{escape(asked.network.labels[each])}</b>" for each in asked.targets]
     if question.against is not None:
         other = escape(asked.network.labels[question.against])
-        return (
-            f"Orange speaks for {names[0]} and against <b>{other}</b>; blue the other way round."
-        )
+        return f"Orange speaks for {names[0]} and against <b>{other}</b>; blue the other way round."
     if len(names) > 1:
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
         return f"What glows speaks for {listed}, a row for each. <em>Compare where.</em>"
@@ -232,4 +231,5 @@ TAB = Tab(
     front=FRONT,
     acts={"png": panel, "npz": arrays},
     script=SCRIPT,
+    props={"tables": tables()},
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from html import escape
 from typing import Any
-
-import numpy as np
 
 from explainers import METHODS, Explanation, Question, render
 
@@ -15,6 +14,13 @@ from ..subject import Asked, named
 
 CELL = 448  # pixels on the longer side of the picture of all classes
 TOGETHER = ("gradcam", "cam", "gradcam++", "layercam", "hirescam", "xgradcam")  # in this order
+
+
+def tables() -> str:
+    """The colours of every step of a map, by name, and “both” for contrasts, as JSON."""
+    ramps = {name: render.ramp(name) for name in render.COLOURMAPS}
+    ramps["both"] = render.ramp(render.DEFAULT, signed=True)
+    return json.dumps({name: base64.b64encode(r.tobytes()).decode() for name, r in ramps.items()})
 
 
 def payload(question: Question, found: Explanation) -> dict[str, dict[str, Any]]:
@@ -34,14 +40,12 @@ def _map(question: Question, found: Explanation, row: int) -> dict[str, Any]:
         "frame": list(found.frame),
         "took": f"{took:.0f} ms" if took < 1000 else f"{took / 1000:.1f} s",
         "done": found.done,
+        "top": render.strongest(found, row),
         "alt": _alt(question, found, row),
     }
     if found.per_pixel:
-        top = render.strongest(found, row)
-        about["top"] = top
-        about["png"] = html.data_url(render.png(render.relief(values, top)), "png")
+        about["png"] = html.data_url(render.png(render.relief(values, about["top"])), "png")
     else:
-        about["top"] = float(np.abs(values).max() if found.against is not None else values.max())
         about["size"] = list(values.shape)
         about["cells"] = base64.b64encode(values.astype("<f4").tobytes()).decode()
     return about

@@ -10,6 +10,7 @@ for it when the tab is looked at and something new is asked, and pulls on as lon
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,10 +36,13 @@ Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
 class Tab:
     """One tab. key: its name in links. asks: the plain question under its title.
 
-    markup: HTML with places, `data-place="name"`, that `Show.places` fills; "say" and "problem"
-    are there already. fields: its settings, under "Adjust". acts: what its script may ask for
+    markup: HTML with places, `data-place="name"`, that `Show.places` fills; "say", "problem" and
+    the bar of slow work are there already. fields: its settings, under "Adjust"; front: settings
+    that stand in the markup, where it says `<!--field:key-->`. acts: what its script may ask for
     besides, `tab.act(name, data)`; an act is a function or a generator. script: JavaScript, run
-    with `tab`, `element` and `seeing`. lone: does it show something without a photo?
+    with `tab`, `element` and `seeing`. needs: the parts of the question on which it depends; only
+    when one of these changes is it drawn anew. lone: does it show something without a photo?
+    props: what the script finds in `props`, as text.
     """
 
     key: str
@@ -47,9 +51,17 @@ class Tab:
     draw: Draw
     markup: str
     fields: Sequence[fields.Field] = ()
+    front: Sequence[fields.Field] = ()
     acts: Mapping[str, Act] = field(default_factory=dict)
     script: str = ""
+    needs: Sequence[str] = ("photo", "network", "targets", "against", "framing")
     lone: bool = False
+    props: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> list[fields.Field]:
+        """All fields, wherever they stand."""
+        return [*self.fields, *self.front]
 
 
 class Server:
@@ -89,14 +101,15 @@ class Server:
             data = data if isinstance(data, dict) else {}
             asked = self.subject.asked(data)
             visit = str(data.get("visit"))[:40]
-            return _plain(*self.jobs.start((visit, self.tab.key + what), self._work(data, asked, draw)))
+            work = self._work(data, asked, draw)
+            return _plain(*self.jobs.start((visit, f"{self.tab.key} {what}"), work))
         except Exception as error:
             return _problem(error)
 
     def _work(self, data: dict[str, Any], asked: Asked, draw: Callable[..., Any]) -> Work:
         """The rail's part first, where the browser lacks it; then what the tab draws."""
         network = asked.network
-        values, problems = fields.read(self.tab.fields, data.get("settings"), network)
+        values, problems = fields.read(self.tab.settings, data.get("settings"), network)
         places: dict[str, str] = {"problem": ""}
         if data.get("form") != network.key:
             places["adjust"] = fields.form(self.tab.fields, values, network)
@@ -145,7 +158,7 @@ def script(*names: str) -> str:
 def markup(tab: Tab, subject: Subject) -> str:
     """The tab's HTML: a sentence, its own places, slow work, and the settings folded."""
     network = subject.zoo.get()
-    values, _ = fields.read(tab.fields, {}, network)
+    values, _ = fields.read(tab.settings, {}, network)
     form = fields.form(tab.fields, values, network)
     adjust = (
         f'<details class="adjust"><summary>Adjust</summary><form class="fields" '
@@ -153,26 +166,44 @@ def markup(tab: Tab, subject: Subject) -> str:
         if tab.fields
         else ""
     )
+    body = tab.markup
+    for each in tab.front:
+        body = body.replace(f"<!--field:{each.key}-->", each.html(values[each.key], network))
     return (
-        f'<div class="tab-body" id="{tab.key}-tab">'
+        f'<div class="tab-body" id="{tab.key}-tab" data-needs="{" ".join(tab.needs)}">'
+        '<p class="say" data-place="say"></p>'
         '<p class="problem" role="alert" data-place="problem" hidden></p>'
         '<div class="work" data-work hidden><progress max="1" value="0"></progress>'
         '<span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
-        f"{tab.markup}{adjust}</div>"
+        f"{body}{adjust}</div>"
     )
 
 
 def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
     """Lay the tab out, inside its `gr.Tab`."""
     server = Server(tab, subject, jobs)
-    run = f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
+    run = (
+        f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
+    )
     return gr.HTML(
         markup(tab, subject),
         js_on_load=run,
         server_functions=[plain(getattr(server, name)) for name in ("ask", "act", "more", "stop")],
         elem_id=f"{tab.key}-html",
+        **tab.props,
         **props,
     )
+
+
+def whole(tab: Tab, subject: Subject, given: Mapping[str, Any]) -> str:
+    """All that a tab would show of a question, as JSON that comes with the page."""
+    work = Server(tab, subject, Jobs())._work(dict(given), subject.asked(given), tab.draw)
+    shown = Show()
+    while True:
+        try:
+            shown = shown.then(next(work) or Show())
+        except StopIteration as end:
+            return json.dumps(_plain(shown.then(end.value or Show()), None))
 
 
 def plain(method: Any) -> Any:

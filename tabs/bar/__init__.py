@@ -1,0 +1,75 @@
+"""The bar on top: what this is, the network in use, the tour, a link to what is seen.
+
+On a phone it also says which photo, class and network the tabs are about.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from explainers.zoo import Status, Zoo
+
+from ..parts.guard import sentence
+from ..parts.tab import plain, script
+
+HERE = Path(__file__).parent
+
+
+def _network(status: Status) -> dict[str, Any]:
+    entry = status.entry
+    return {
+        "key": status.key,
+        "title": status.title,
+        "state": status.state,
+        "progress": status.progress,
+        "message": status.message,
+        "remark": entry.remark,
+        "task": entry.task,
+        "classes": entry.task,
+    }
+
+
+class Bar:
+    """What the bar's script may ask for."""
+
+    def __init__(self, zoo: Zoo) -> None:
+        self.zoo = zoo
+
+    def networks(self, wanted: Any = None) -> dict[str, Any]:
+        """How each network stands; one that is named is fetched."""
+        try:
+            if isinstance(wanted, str) and wanted:
+                self.zoo.request(wanted)
+            return {"networks": [_network(each) for each in self.zoo.status()]}
+        except Exception as error:
+            return {"problem": sentence(error)}
+
+    def add(self, text: Any) -> dict[str, Any]:
+        """Another network of timm's, by its Hub id."""
+        try:
+            key = self.zoo.add(str(text))
+            return {"key": key} | self.networks()
+        except Exception as error:
+            return {"problem": sentence(error)}
+
+
+def build(zoo: Zoo, start: dict[str, Any]) -> gr.HTML:
+    """Lay out the bar. `start`: what is asked when the address says nothing."""
+    bar = Bar(zoo)
+    markup = (HERE / "bar.html").read_text("utf-8")
+    if not zoo.settings.hub_ids:
+        markup = markup.replace("<!--hub-->", "")
+    hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(zoo.settings.hub_file_mb))
+    return gr.HTML(
+        markup.replace("<!--hub-->", hub),
+        head=f"<script>{script('store.js', 'tab.js')}</script>",
+        js_on_load=(HERE / "bar.js").read_text("utf-8"),
+        server_functions=[plain(bar.networks), plain(bar.add)],
+        elem_id="bar",
+        start=json.dumps(start),
+        known=json.dumps(bar.networks()["networks"]),
+    )

@@ -1,0 +1,115 @@
+// Network, tour and link; and on a phone what the tabs are about, and the dock.
+const find = (selector) => element.querySelector(selector);
+const all = (selector) => [...element.querySelectorAll(selector)];
+const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
+const menu = find('[data-networks]');
+let networks = JSON.parse(props.known), failed = '', polling = null;
+
+seeing.begin(JSON.parse(props.start));
+
+// ---- networks ----
+const STATE = {
+  ready: () => '', loading: (each) => `loading, ${Math.round(100 * each.progress)} %`,
+  'on demand': () => 'loads when chosen', failed: () => 'can’t be had now',
+};
+const draw = () => {
+  const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
+  for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
+  find('[data-class-name]').textContent = seeing.current() ? seen.names.join(', ') : '…';
+  const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
+  thumb.hidden = !picture;
+  if (picture && thumb.src !== picture) thumb.src = picture;
+  if (!menu.open) return;
+  const html = networks.map((each) => `<li><button type="button" data-key="${escape(each.key)}" aria-pressed="${each.key === state.network}"><b>${escape(each.title)}</b>
+    <small>${[each.task, STATE[each.state](each)].filter(Boolean).map(escape).join(' · ')}</small><small>${escape(each.state === 'failed' ? each.message : each.remark)}</small></button></li>`).join('')
+    + (failed ? `<li class="problem" role="alert">${escape(failed)}</li>` : '');
+  const list = find('[data-list]');
+  if (list.innerHTML !== html) list.innerHTML = html;
+};
+const ask = async () => {
+  try { networks = (await server.networks('')).networks || networks; } catch { return; }
+  draw();
+  seeing.tell('networks');
+};
+const poll = () => { // only while somebody looks
+  clearTimeout(polling);
+  if (!menu.open) return;
+  ask().then(() => { polling = setTimeout(poll, 1500); });
+};
+const use = (key) => {
+  const task = (name) => networks.find((each) => each.key === name)?.task;
+  const same = task(key) && task(key) === task(seeing.state.network);
+  seeing.set({ network: key, targets: same ? seeing.state.targets : null, against: same ? seeing.state.against : null, step: null });
+};
+menu.addEventListener('toggle', () => { failed = ''; draw(); poll(); });
+document.addEventListener('click', (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
+menu.addEventListener('keydown', (event) => { if (event.key === 'Escape') { menu.open = false; menu.querySelector('summary').focus(); } });
+find('[data-list]').addEventListener('click', (event) => {
+  const button = event.target.closest('[data-key]');
+  if (!button) return;
+  menu.open = false;
+  use(button.dataset.key);
+});
+find('[data-hub]')?.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const answer = await server.add(find('[data-hub-id]').value).catch(() => ({ problem: 'The server did not answer: please try again.' }));
+  failed = answer.problem || '';
+  if (answer.networks) networks = answer.networks;
+  if (answer.key) { menu.open = false; use(answer.key); }
+  draw();
+});
+
+// ---- tour and link ----
+find('[data-tour]').addEventListener('click', () => seeing.tell('tour'));
+find('[data-link]').addEventListener('click', async (event) => {
+  const own = seeing.state.photo?.own ? 'Copied, without your photo' : 'Copied';
+  const said = await navigator.clipboard?.writeText(location.href).then(() => own, () => null) ?? 'It is the address above';
+  event.target.textContent = said;
+  setTimeout(() => { event.target.textContent = 'Copy link'; }, 2500);
+});
+
+// ---- a phone's bar and dock ----
+const rail = (where) => {
+  document.body.classList.add('rail-open');
+  document.querySelector(where)?.scrollIntoView({ block: 'start' });
+};
+find('[data-open-rail]').addEventListener('click', () => rail('.rail'));
+find('.dock').addEventListener('click', (event) => {
+  const what = event.target.closest('button')?.dataset.dock;
+  if (what === 'photo') rail('.rail .pick');
+  if (what === 'classes') rail('.rail .sees');
+  if (what === 'camera') seeing.openCamera();
+  if (what === 'adjust') {
+    const adjust = document.querySelector(`#${CSS.escape(seeing.state.tab)}-tab .adjust`);
+    if (adjust) { adjust.open = true; adjust.scrollIntoView({ behavior: 'smooth', block: 'center' }); }
+  }
+});
+
+// ---- the tabs: Gradio's own, kept in step with the address ----
+const follow = () => {
+  const button = document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
+  if (button && button.getAttribute('aria-selected') !== 'true') button.click();
+};
+document.addEventListener('click', (event) => {
+  const tab = event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
+  if (tab && tab !== seeing.state.tab) seeing.set({ tab });
+});
+document.addEventListener('keydown', (event) => { // arrows between tabs, as everywhere
+  const now = event.target.closest?.('#tabs [role="tab"]');
+  if (!now || !['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
+  const tabs = [...document.querySelectorAll('#tabs [role="tab"]')];
+  const next = tabs[(tabs.indexOf(now) + (event.key === 'ArrowRight' ? 1 : tabs.length - 1)) % tabs.length];
+  next.focus();
+  next.click();
+});
+let photo = JSON.stringify(seeing.state.photo);
+seeing.on((what) => {
+  if (what === 'state') {
+    follow();
+    if (JSON.stringify(seeing.state.photo) !== photo) document.body.classList.remove('rail-open');
+    photo = JSON.stringify(seeing.state.photo);
+  }
+  draw();
+});
+draw();
+requestAnimationFrame(follow);

@@ -1,0 +1,248 @@
+// The stage: photo and maps composed here, so that colours, scale, heat and pointing ask nobody.
+const stage = element.querySelector('.stage'), words = element.querySelector('[data-here-words]');
+const LONGEST = 448, WALK = 0.02;
+const tables = JSON.parse(props.tables); // colour tables from the server: name -> base64 of RGBA
+const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+let layout = null, maps = {}, same = '', place = null, pinned = false, raw = false, wipe = null;
+
+const numbers = (map) => {
+  if (map.values || !map.cells) return map;
+  map.values = new Float32Array(bytes(map.cells).buffer);
+  return map;
+};
+const size = () => {
+  const [width, height] = seeing.seen?.size || [4, 3], scale = LONGEST / Math.max(width, height);
+  return [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
+};
+const top = (key, map) => {
+  if (tab.value('scale') !== 'shared') return map.top;
+  const method = key.split(':')[0];
+  return Math.max(...Object.entries(maps).filter(([k]) => k.split(':')[0] === method).map(([, m]) => m.top || 0));
+};
+// The value of a map at a place (fractions of the photo), between cell centres; null outside.
+const at = (map, x, y) => {
+  const [left, up, right, down] = map.frame, u = (x - left) / (right - left), v = (y - up) / (down - up);
+  if (!(u >= 0 && u <= 1 && v >= 0 && v <= 1)) return null;
+  if (map.pixels) {
+    const { width, height, data } = map.pixels;
+    const i = 4 * (Math.min(height - 1, Math.floor(v * height)) * width + Math.min(width - 1, Math.floor(u * width)));
+    return Math.max(...[0, 1, 2].map((c) => Math.abs(data[i + c] - 128))) / 127 * map.top;
+  }
+  if (!map.values) return null;
+  const [rows, cols] = map.size;
+  const fx = Math.min(cols - 1, Math.max(0, u * cols - 0.5)), fy = Math.min(rows - 1, Math.max(0, v * rows - 0.5));
+  const x0 = Math.floor(fx), y0 = Math.floor(fy), x1 = Math.min(cols - 1, x0 + 1), y1 = Math.min(rows - 1, y0 + 1);
+  const tx = fx - x0, ty = fy - y0, get = (r, c) => map.values[r * cols + c];
+  return (get(y0, x0) * (1 - tx) + get(y0, x1) * tx) * (1 - ty) + (get(y1, x0) * (1 - tx) + get(y1, x1) * tx) * ty;
+};
+const table = (both) => bytes(tables[both ? 'both' : tab.value('colours')] || Object.values(tables)[0]);
+
+// ---- painting ----
+const paint = async (key) => {
+  const canvas = stage.querySelector(`canvas[data-key="${CSS.escape(key)}"]`), map = numbers(maps[key]);
+  if (!canvas || !map || map.absent) return;
+  const [width, height] = size(), [left, up, right, down] = map.frame;
+  const box = [Math.round(left * width), Math.round(up * height), Math.round(right * width), Math.round(down * height)];
+  if (map.png && !map.pixels) {
+    const image = new Image();
+    image.src = map.png;
+    await image.decode();
+    const full = new OffscreenCanvas(image.width, image.height).getContext('2d', { willReadFrequently: true });
+    full.drawImage(image, 0, 0);
+    map.pixels = full.getImageData(0, 0, image.width, image.height);
+  }
+  Object.assign(canvas, { width, height });
+  const ink = canvas.getContext('2d');
+  ink.fillStyle = 'rgba(0, 0, 0, .59)'; // the network never saw what is outside the frame
+  ink.fillRect(0, 0, width, height);
+  const colour = map.pixels && tab.value('gradients') === 'colour';
+  const full = top(key, map), half = colour ? full / map.top : 1;
+  canvas.classList.toggle('opaque', Boolean(colour));
+  const w = map.pixels ? map.pixels.width : box[2] - box[0], h = map.pixels ? map.pixels.height : box[3] - box[1];
+  const picture = new ImageData(w, h), out = picture.data;
+  if (colour) {
+    const from = map.pixels.data;
+    for (let i = 0; i < out.length; i += 4) {
+      for (let c = 0; c < 3; c++) out[i + c] = (from[i + c] - 128) / half + 128;
+      out[i + 3] = 255;
+    }
+  } else {
+    const both = layout.both && !map.pixels, inks = table(both);
+    for (let y = 0, i = 0; y < h; y++) {
+      for (let x = 0; x < w; x++, i += 4) {
+        const value = map.pixels ? strength(map.pixels.data, i) * map.top : between(map, x, y, w, h);
+        const share = Math.min(1, Math.max(both ? -1 : 0, full > 0 ? value / full : 0));
+        const step = 4 * Math.round((both ? (share + 1) / 2 : share) * 255);
+        out[i] = inks[step]; out[i + 1] = inks[step + 1]; out[i + 2] = inks[step + 2]; out[i + 3] = inks[step + 3];
+      }
+    }
+  }
+  const sheet = new OffscreenCanvas(w, h);
+  sheet.getContext('2d').putImageData(picture, 0, 0);
+  ink.clearRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
+  ink.drawImage(sheet, box[0], box[1], box[2] - box[0], box[3] - box[1]);
+  canvas.dataset.painted = (+canvas.dataset.painted || 0) + 1;
+};
+const strength = (data, i) => Math.max(Math.abs(data[i] - 128), Math.abs(data[i + 1] - 128), Math.abs(data[i + 2] - 128)) / 127;
+const between = (map, x, y, w, h) => {
+  const [left, up, right, down] = map.frame;
+  return at(map, left + (x + 0.5) / w * (right - left), up + (y + 0.5) / h * (down - up));
+};
+const repaint = () => Object.keys(maps).forEach(paint);
+
+// ---- layout: the photo under each map; CAM and Grad-CAM in one tile where they are the same ----
+const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
+const cells = () => layout.cells.filter((cell) => !(same && cell.method === 'cam'));
+const figure = (cell, row) => {
+  const key = `${cell.method}:${row}`, map = maps[key], absent = cell.absent || map?.absent;
+  const twice = same && cell.method === 'gradcam';
+  const title = twice ? `${cell.title} = CAM` : cell.title;
+  const inner = absent ? `<p class="absent">${escape(absent)}</p>`
+    : `<img src="${seeing.seen?.picture || ''}" alt="" draggable="false"><canvas data-key="${key}"></canvas><span class="dot" hidden></span><span class="tip" hidden></span>`;
+  const label = map?.alt || `${title} is on its way`;
+  return `<figure class="map${absent ? ' undefined' : map ? '' : ' waiting'}" data-key="${key}">
+    <div class="picture" ${absent ? '' : `tabindex="0" role="application" aria-label="${escape(label)}. Arrow keys walk over it, Enter pins, Plus makes it large."`}>${inner}</div>
+    <figcaption><b>${escape(title)}</b> <small>${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
+    <p>${escape(cell.caption)}${twice ? ` <span class="why-same">${escape(same)}</span>` : ''}</p>
+    ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption></figure>`;
+};
+const arrange = () => {
+  if (!layout) return;
+  const [width, height] = size(), shown = cells(), large = tab.value('large');
+  const big = shown.find((cell) => cell.method === large) || null;
+  stage.dataset.view = big ? 'large' : 'side';
+  stage.style.setProperty('--shape', `${width} / ${height}`);
+  stage.style.setProperty('--count', Math.min(3, Math.max(1, shown.length)));
+  stage.classList.toggle('tall', height > width);
+  stage.innerHTML = layout.rows.map((row, index) => {
+    const order = big ? [big, ...shown.filter((cell) => cell !== big)] : shown;
+    const head = layout.rows.length > 1 || row.note
+      ? `<h3>${escape(row.name)} <span>${row.chance}</span></h3>${row.note ? `<p class="note">${escape(row.note)}</p>` : ''}` : '';
+    return `<section class="row" aria-label="${escape(row.name)}">${head}<div class="cells">${order.map((cell) => figure(cell, index)).join('')}</div></section>`;
+  }).join('');
+  for (const button of element.querySelectorAll('[data-layout]'))
+    button.setAttribute('aria-pressed', String((button.dataset.layout === 'large') === Boolean(big)));
+  legend();
+  repaint();
+  mark();
+};
+const legend = () => {
+  const ramp = table(layout.both), stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${ramp.slice(4 * i, 4 * i + 3).join()})`);
+  const [low, high] = layout.both ? ['against it', 'for it'] : ['nothing', 'strongest'];
+  element.querySelector('[data-legend]').innerHTML = `<span>${low}</span><i role="img" aria-label="Colours from ${low} to ${high}" style="background:linear-gradient(90deg,${stops})"></i><span>${high}</span>`;
+};
+
+// ---- the same place on all maps ----
+const mark = () => {
+  const said = [];
+  for (const figure of stage.querySelectorAll('.map')) {
+    const dot = figure.querySelector('.dot'), tip = figure.querySelector('.tip'), key = figure.dataset.key, map = maps[key];
+    if (!dot) continue;
+    dot.hidden = tip.hidden = !place || !map;
+    if (!place || !map) continue;
+    const value = at(numbers(map), ...place), share = value === null ? null : value / (map.top || 1);
+    const text = value === null ? 'not seen' : raw ? value.toPrecision(3) : map.top > 0 ? `${Math.round(100 * share)} %` : '0 %';
+    Object.assign(dot.style, { left: place[0] * 100 + '%', top: place[1] * 100 + '%' });
+    Object.assign(tip.style, { left: Math.min(80, place[0] * 100) + '%', top: (place[1] > 0.85 ? place[1] * 100 - 12 : place[1] * 100 + 3) + '%' });
+    tip.textContent = text;
+    dot.classList.toggle('pinned', pinned);
+    said.push(`${figure.querySelector('b').textContent} ${text}`);
+    lens(figure, map);
+  }
+  if (place) words.innerHTML = `<span>${escape(said.join(' · '))}</span> <button type="button" class="plain" data-raw aria-pressed="${raw}">${raw ? 'Share of the strongest' : 'Raw values'}</button>${pinned ? ' <button type="button" class="plain" data-unpin>Unpin</button>' : ''}`;
+};
+const lens = (figure) => {
+  const on = element.querySelector('[data-lens]').getAttribute('aria-pressed') === 'true';
+  figure.classList.toggle('lens', on);
+  for (const layer of figure.querySelectorAll('img, canvas'))
+    layer.style.transformOrigin = `${place[0] * 100}% ${place[1] * 100}%`;
+};
+const where = (event) => {
+  const box = event.target.closest('.picture')?.getBoundingClientRect();
+  if (!box) return null;
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((v) => Math.min(1, Math.max(0, v)));
+};
+stage.addEventListener('pointermove', (event) => {
+  const now = where(event);
+  if (!now) return;
+  if (wipe !== null && event.buttons) return setWipe(now[0]);
+  if (pinned || (event.pointerType !== 'mouse' && !event.buttons)) return;
+  place = now;
+  mark();
+});
+stage.addEventListener('pointerleave', () => { if (!pinned) { place = null; mark(); } });
+stage.addEventListener('click', (event) => {
+  const figure = event.target.closest('.map');
+  if (!figure) return;
+  if (event.target.closest('[data-enlarge]') || (stage.dataset.view === 'large' && figure !== figure.parentNode.firstElementChild)) {
+    tab.set('large', figure.dataset.key.split(':')[0]);
+    return arrange();
+  }
+  const now = where(event);
+  if (!now || wipe !== null) return;
+  pinned = !pinned || event.pointerType !== 'mouse';
+  place = now;
+  mark();
+});
+stage.addEventListener('keydown', (event) => {
+  const step = { ArrowLeft: [-WALK, 0], ArrowRight: [WALK, 0], ArrowUp: [0, -WALK], ArrowDown: [0, WALK] }[event.key];
+  const figure = event.target.closest('.map');
+  if (!figure || !event.target.closest('.picture')) return;
+  if (step) place = (place || [0.5, 0.5]).map((v, i) => Math.min(1, Math.max(0, v + step[i])));
+  else if (event.key === 'Enter' || event.key === ' ') { place = place || [0.5, 0.5]; pinned = !pinned; }
+  else if (event.key === 'Escape') { pinned = false; place = null; }
+  else if (event.key === '+') { tab.set('large', figure.dataset.key.split(':')[0]); arrange(); }
+  else return;
+  event.preventDefault();
+  mark();
+});
+
+// ---- the bar ----
+const setWipe = (share) => {
+  wipe = share;
+  element.querySelector('[data-wiper]').value = share;
+  stage.style.setProperty('--wipe', share);
+};
+element.querySelector('[data-wiper]').addEventListener('input', (event) => setWipe(+event.target.value));
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  const flip = () => { const on = button.getAttribute('aria-pressed') !== 'true'; button.setAttribute('aria-pressed', on); return on; };
+  if (button.matches('[data-layout]')) {
+    tab.set('large', button.dataset.layout === 'large' ? (tab.value('large') || cells()[0]?.method || '') : '');
+    arrange();
+  } else if (button.matches('[data-wipe]')) {
+    const on = flip();
+    element.querySelector('[data-wiper]').hidden = !on;
+    stage.classList.toggle('wiping', on);
+    if (on) setWipe(0.5); else wipe = null;
+  } else if (button.matches('[data-lens]')) { flip(); if (place) mark(); else stage.querySelectorAll('.lens').forEach((each) => each.classList.remove('lens')); }
+  else if (button.matches('[data-raw]')) { raw = !raw; mark(); }
+  else if (button.matches('[data-unpin]')) { pinned = false; place = null; words.textContent = ''; mark(); }
+  else if (button.matches('[data-take]')) {
+    const look = Object.fromEntries(['colours', 'scale', 'gradients', 'opacity'].map((name) => [name, tab.value(name)]));
+    tab.act(button.dataset.take, look);
+  }
+});
+const heat = () => document.documentElement.style.setProperty('--heat', tab.value('opacity'));
+tab.here = (name) => { if (name === 'opacity') heat(); else { legend(); repaint(); mark(); } };
+tab.form = () => heat();
+tab.asked = () => { maps = {}; same = ''; };
+tab.show = (data, places, channel) => {
+  if (channel) return;
+  if (data.layout) { layout = data.layout; maps = {}; same = ''; }
+  if (data.maps) Object.assign(maps, data.maps);
+  if ('same' in data) same = data.same;
+  if (data.layout || data.same) return arrange();
+  for (const [key, map] of Object.entries(data.maps || {})) {
+    const old = stage.querySelector(`.map[data-key="${CSS.escape(key)}"]`), [method, row] = key.split(':');
+    if (!old) continue;
+    if (map.absent || old.matches('.waiting')) old.outerHTML = figure(layout.cells.find((cell) => cell.method === method), row);
+    paint(key);
+  }
+  if (place) mark();
+};
+seeing.on((what) => { // the photo may come after the maps
+  if (what === 'seen') for (const image of stage.querySelectorAll('img')) if (image.src !== seeing.seen.picture) image.src = seeing.seen.picture;
+});
+heat();

@@ -1,0 +1,195 @@
+// Photos come in here, and classes are chosen here; everything else listens to what is asked.
+const find = (selector) => element.querySelector(selector);
+const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
+const MOST = 7;
+let several = false, files = new Map(), labels = {}, taking = 0;
+
+// ---- photos ----
+const problem = (text) => { find('[data-problem]').textContent = text; find('[data-problem]').hidden = !text; };
+const take = async (file) => {
+  if (!file) return;
+  const mine = ++taking;
+  problem('');
+  find('.pick-own').classList.add('busy');
+  let answer;
+  try { answer = await server.take(await upload(file)); }
+  catch (error) { answer = { problem: /large|exceed|413/i.test(String(error)) ? 'That file is too large: photos may have 20 MB.' : 'The photo did not arrive: please try again.' }; }
+  if (mine !== taking) return;
+  find('.pick-own').classList.remove('busy');
+  if (answer.problem) return problem(answer.problem);
+  files = new Map([[answer.own, file]]); // to hand it in again if the server forgets it
+  seeing.photoNotes = answer.notes;
+  choose({ own: answer.own });
+};
+const choose = (photo) => {
+  problem('');
+  seeing.note = '';
+  taking += 1;
+  find('.pick-own').classList.remove('busy');
+  seeing.set({ photo, targets: null, against: null, step: null });
+};
+find('[data-file]').addEventListener('change', (event) => { take(event.target.files[0]); event.target.value = ''; });
+find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
+const dragged = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
+addEventListener('dragover', (event) => { if (dragged(event)) { event.preventDefault(); document.body.classList.add('dropping'); } });
+addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.body.classList.remove('dropping'); });
+addEventListener('drop', (event) => {
+  document.body.classList.remove('dropping');
+  if (!dragged(event) || event.target.closest('[data-drops]')) return; // a tab's own place for files
+  event.preventDefault();
+  take(event.dataTransfer.files[0]);
+});
+addEventListener('paste', (event) => {
+  const file = [...(event.clipboardData?.files || [])].find((each) => each.type.startsWith('image/'));
+  if (file) take(file);
+});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (button?.dataset.example) choose({ example: button.dataset.example });
+});
+
+// ---- the camera, for one photo ----
+const dialog = find('dialog.camera'), video = find('dialog.camera video');
+const dark = () => { video.srcObject?.getTracks().forEach((track) => track.stop()); video.srcObject = null; };
+const camera = async () => {
+  if (!navigator.mediaDevices) return problem('This browser gives a camera to https pages only.');
+  try { video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }); }
+  catch { return problem('The camera could not be used: allow it for this page, and try again.'); }
+  dialog.showModal();
+  video.play();
+};
+dialog.addEventListener('close', dark);
+find('[data-camera]').addEventListener('click', camera);
+find('[data-stop]').addEventListener('click', () => dialog.close());
+find('[data-shoot]').addEventListener('click', async () => {
+  const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+  canvas.getContext('2d').drawImage(video, 0, 0);
+  const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
+  dialog.close();
+  take(new File([blob], 'camera.jpg', { type: 'image/jpeg' }));
+});
+
+// ---- classes ----
+const pick = (index, add = several) => {
+  const now = (seeing.seen?.targets && seeing.current() ? seeing.state.targets : null) || [];
+  let targets = [index];
+  if (add) targets = now.includes(index) ? now.filter((each) => each !== index) : [...now, index];
+  if (!targets.length) return;
+  if (targets.length > MOST) return problem(`At most ${MOST} classes fit: remove one of them first.`);
+  problem('');
+  seeing.set({ targets, against: targets.includes(seeing.state.against) ? null : seeing.state.against, step: null });
+};
+const chips = () => {
+  if (!seeing.current()) return '<li class="chip ghost"></li>'.repeat(5);
+  const most = Math.max(...seeing.seen.chips.map((chip) => chip.chance), 1e-9), { several: many } = seeing.seen;
+  return seeing.seen.chips.map((chip) => {
+    const on = (seeing.state.targets || []).includes(chip.index), mark = chip.bound === null ? ''
+      : `<i class="chip-mark" style="left:${100 * chip.bound}%" title="Counts as seen from ${Math.round(100 * chip.bound)} % on"></i>`;
+    return `<li><button type="button" class="chip${on ? ' on' : ''}" data-class="${chip.index}" aria-pressed="${on}"><span class="chip-name">${escape(chip.label)}</span><span class="chip-value">${chip.words}</span>
+      <i class="chip-bar" style="width:${many ? 100 * chip.chance : 100 * chip.chance / Math.max(most, 0.25)}%"></i>${mark}</button></li>`;
+  }).join('');
+};
+const HINTS = { one: 'Click another answer, and the heat moves.', many: 'Each class is a yes or no of its own; the mark is where it counts as seen.' };
+const draw = () => {
+  const { state, seen } = seeing, known = seeing.current();
+  for (const list of document.querySelectorAll('[data-chips]')) { // here, and under a phone's photo
+    const focus = list.contains(document.activeElement) && document.activeElement.dataset.class;
+    const html = list.tagName === 'UL' ? chips() : `<ul class="chips">${chips()}</ul>`;
+    if (list.innerHTML !== html) list.innerHTML = html;
+    if (focus) list.querySelector(`[data-class="${focus}"]`)?.focus();
+  }
+  find('[data-title]').textContent = known ? `${seen.title} sees` : 'It sees';
+  find('[data-hint]').textContent = known && seen.several ? HINTS.many : HINTS.one;
+  find('[data-search]').placeholder = known ? `Any of ${seen.classes} classes …` : 'Any class …';
+  for (const button of element.querySelectorAll('[data-example]')) button.classList.toggle('on', button.dataset.example === state.photo?.example);
+  const own = find('.pick-own'), mine = Boolean(state.photo?.own);
+  own.classList.toggle('on', mine);
+  own.style.backgroundImage = mine && known && seen.thumb ? `url(${seen.thumb})` : '';
+  const name = known ? seen.names[0] : null;
+  find('[data-contrast]').textContent = name && seen.names.length === 1 ? `Why ${name}, and not …?` : 'Why these, and not …?';
+  find('[data-framing]').setAttribute('aria-pressed', state.framing === 'crop');
+  find('[data-several]').setAttribute('aria-pressed', several || (state.targets || []).length > 1);
+  const note = seeing.note || (mine && (seeing.photoNotes || []).join(' '));
+  find('[data-note]').textContent = note || '';
+  find('[data-note]').hidden = !note;
+  against();
+};
+const against = () => {
+  const select = find('[data-against]'), { state, seen } = seeing, on = state.against !== null && state.against !== undefined;
+  if (on) { find('.contrast').hidden = false; find('[data-contrast]').setAttribute('aria-expanded', true); }
+  if (!seeing.current()) return;
+  const list = (seen.likely || []).filter((each) => !(state.targets || []).includes(each.index));
+  if (on && !list.some((each) => each.index === state.against)) list.unshift({ index: state.against, label: seen.against_name ?? `class ${state.against}` });
+  const html = `<option value="">nothing in particular</option>${list.map((each) => `<option value="${each.index}">${escape(each.label)}</option>`).join('')}`;
+  if (select.innerHTML !== html) select.innerHTML = html;
+  select.value = on ? state.against : '';
+};
+document.addEventListener('click', (event) => {
+  const chip = event.target.closest('[data-chips] [data-class]');
+  if (chip) pick(+chip.dataset.class, several || event.shiftKey || event.ctrlKey || event.metaKey);
+});
+find('[data-several]').addEventListener('click', () => {
+  several = !(several || (seeing.state.targets || []).length > 1);
+  if (!several && seeing.state.targets?.length > 1) seeing.set({ targets: seeing.state.targets.slice(0, 1) });
+  draw();
+});
+find('[data-framing]').addEventListener('click', () => seeing.set({ framing: seeing.state.framing === 'crop' ? 'whole' : 'crop' }));
+find('[data-contrast]').addEventListener('click', () => {
+  const box = find('.contrast');
+  box.hidden = !box.hidden;
+  find('[data-contrast]').setAttribute('aria-expanded', !box.hidden);
+  if (box.hidden) seeing.set({ against: null }); else find('[data-against]').focus();
+});
+find('[data-against]').addEventListener('change', (event) => seeing.set({ against: event.target.value === '' ? null : +event.target.value, step: null }));
+
+// ---- the search, in the browser ----
+const search = find('[data-search]'), list = find('#found-classes');
+let at = -1;
+const names = async () => {
+  const key = seeing.state.network;
+  if (!labels[key]) labels[key] = server.labels(key).catch(() => ({}));
+  const answer = await labels[key];
+  if (!answer.labels) delete labels[key];
+  return answer.labels || [];
+};
+const close = () => { list.hidden = true; at = -1; search.setAttribute('aria-expanded', false); search.removeAttribute('aria-activedescendant'); };
+const look = async () => {
+  const wanted = search.value.trim().toLowerCase();
+  if (!wanted) return close();
+  const all = await names(), rank = (label) => { const i = label.toLowerCase().indexOf(wanted); return i < 0 ? 9 : i === 0 ? 0 : /\W/.test(label[i - 1]) ? 1 : 2; };
+  if (search.value.trim().toLowerCase() !== wanted) return;
+  const found = all.map((label, index) => [rank(label), label, index]).filter(([order]) => order < 9).sort((a, b) => a[0] - b[0] || a[1].length - b[1].length).slice(0, 8);
+  list.innerHTML = found.map(([, label, index], i) => `<li role="option" id="found-${i}" data-index="${index}">${escape(label)}</li>`).join('')
+    || '<li role="option" aria-disabled="true">No class has that in its name: try another word.</li>';
+  list.hidden = false;
+  search.setAttribute('aria-expanded', true);
+  step(found.length ? 0 : -1);
+};
+const step = (to) => {
+  const items = [...list.querySelectorAll('[data-index]')];
+  at = items.length ? Math.max(0, Math.min(items.length - 1, to)) : -1;
+  items.forEach((item, i) => item.setAttribute('aria-selected', i === at));
+  if (at >= 0) search.setAttribute('aria-activedescendant', `found-${at}`);
+};
+const accept = (item) => { if (!item) return; pick(+item.dataset.index); search.value = ''; close(); };
+search.addEventListener('focus', names);
+search.addEventListener('input', look);
+search.addEventListener('keydown', (event) => {
+  if (event.key === 'ArrowDown' || event.key === 'ArrowUp') { event.preventDefault(); step(at + (event.key === 'ArrowDown' ? 1 : -1)); }
+  else if (event.key === 'Enter') { event.preventDefault(); accept(list.querySelectorAll('[data-index]')[at]); }
+  else if (event.key === 'Escape') close();
+});
+list.addEventListener('pointerdown', (event) => { event.preventDefault(); accept(event.target.closest('[data-index]')); });
+search.addEventListener('blur', close);
+
+seeing.openCamera = camera;
+seeing.openFile = () => find('[data-file]').click();
+find('[data-close]').addEventListener('click', () => document.body.classList.remove('rail-open'));
+seeing.on((what) => {
+  if (what === 'gone') { // the server forgot the photo: hand it in again, if it is still here
+    const file = files.get(seeing.state.photo?.own);
+    if (file) take(file);
+  }
+  draw();
+});
+draw();
