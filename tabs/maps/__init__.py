@@ -113,10 +113,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         for each in chosen
     ]  # fmt: skip
     layout = {"rows": rows, "cells": cells, "both": question.against is not None}
-    if not chosen:
-        say = "Tick a method under “Adjust” to see its map."
-    else:
-        say = _say(asked, question)
+    say = _say(asked, question) if chosen else "Tick a method under “Adjust” to see its map."
     found: dict[str, Explanation] = {}
     start = Show({"say": say, "together": "", "foot": ""}, {"layout": layout, "maps": {}})
     order = sorted(
