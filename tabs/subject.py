@@ -19,7 +19,7 @@ from gradio.utils import get_upload_folder
 
 from explainers import ExplainError, Network, Photo, Question, TargetError, photo, render
 from explainers.api import MOST_TARGETS, question
-from explainers.recent import Recent
+from explainers.recent import Memory, Recent
 from explainers.zoo import Status, Zoo
 
 from .parts import html
@@ -28,7 +28,7 @@ EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 SHOWN = 5  # guesses among the chips
 OFFERED = 12  # classes to contrast with, likeliest first
 LARGE, SMALL = 960, 96  # pixels on the longer side of the photo as it is shown
-PHOTOS = 64  # visitors' photos in memory
+PHOTOS = 256_000_000  # bytes of visitors' photos in memory: 70 large ones, apart from results
 
 GONE = "Your photo has left our memory: please drop it again."
 FIRST = "Drop a photo or choose an example first."
@@ -114,7 +114,7 @@ class Subject:
 
     def __init__(self, zoo: Zoo) -> None:
         self.zoo = zoo
-        self._photos: Recent[str, Photo] = Recent(PHOTOS)
+        self._photos: Recent[str, Photo] = Recent(within=Memory(PHOTOS))
 
     def take(self, file: Any) -> dict[str, Any]:
         """A dropped, pasted or taken photo, uploaded just now: its name for later questions.

@@ -18,7 +18,7 @@ from ..parts.fields import Choice, Many, Number, Text
 from ..parts.guard import sentence
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
-from .raw import payload, tables, together
+from .raw import of_pass, payload, tables, together
 
 OFTEN = 0.4  # seconds between pictures of a map that grows
 STRENGTH = 0.75
@@ -30,10 +30,7 @@ MARKUP = (Path(__file__).parent / "maps.html").read_text("utf-8")
 
 
 def _methods() -> list[tuple[str, str]]:
-    return [(each.title, key) for key, each in METHODS.items() if each.family not in ELSEWHERE]
-
-
-ELSEWHERE = ("perturbation", "patches")  # families with a tab of their own
+    return [(each.title, key) for key, each in METHODS.items() if each.home == "maps"]
 
 
 def _layers(network: Any) -> list[tuple[str, str]]:
@@ -89,7 +86,7 @@ FRONT = (
 def _chosen(settings: Settings, question: Question) -> tuple[list[Method], dict[str, str]]:
     """The methods that are shown, and why some of them can't be had here."""
     chosen = [method for key, method in METHODS.items() if key in settings["methods"]]
-    absent = {each.key: why for each in chosen if (why := each.why_not(question.network))}
+    absent = {each.key: why for each in chosen if (why := each.why_not(question))}
     return chosen, absent
 
 
@@ -103,7 +100,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         {
             "name": asked.name(row),
             "chance": html.percent(float(chances[target])),
-            "note": html.unseen(question.network, target, float(chances[target])),
+            "note": "",
         }
         for row, target in enumerate(asked.targets)
     ]
@@ -140,8 +137,11 @@ def _grown(
                 continue
             drawn = time.monotonic()
             words = f"{method.title}: {html.left(explanation.seconds, explanation.done)}"
+            data: dict[str, Any] = {"maps": payload(question, explanation)}
+            if said := of_pass(explanation):
+                data["said"] = said
             yield Show(
-                data={"maps": payload(question, explanation)},
+                data=data,
                 done=explanation.done,
                 words=words if explanation.done < 1 else "",
             )

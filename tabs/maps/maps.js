@@ -232,8 +232,13 @@ tab.show = (data, places, channel) => {
   if (channel) return;
   if (data.layout) { layout = data.layout; maps = {}; same = ''; }
   if (data.maps) Object.assign(maps, data.maps);
+  let said = false;
+  for (const [row, note] of Object.entries(data.said || {})) {
+    said ||= layout.rows[row].note !== note;
+    layout.rows[row].note = note;
+  }
   if ('same' in data) same = data.same;
-  if (data.layout || data.same) return arrange();
+  if (data.layout || data.same || said) return arrange();
   for (const [key, map] of Object.entries(data.maps || {})) {
     const old = stage.querySelector(`.map[data-key="${CSS.escape(key)}"]`), [method, row] = key.split(':');
     if (!old) continue;

@@ -7,10 +7,10 @@ import json
 from html import escape
 from typing import Any
 
-from explainers import METHODS, Explanation, Question, render
+from explainers import METHODS, Explanation, Question, notes, render
 
 from ..parts import html
-from ..subject import Asked, named
+from ..subject import Asked
 
 CELL = 448  # pixels on the longer side of the picture of all classes
 TOGETHER = ("gradcam", "cam", "gradcam++", "layercam", "hirescam", "xgradcam")  # in this order
@@ -30,10 +30,19 @@ def payload(question: Question, found: Explanation) -> dict[str, dict[str, Any]]
     each colour of each pixel, in `png` (128 is zero, 127 steps are `top`).
     """
     rows = range(len(question.targets))
-    return {f"{found.method}:{row}": _map(question, found, row) for row in rows}
+    return {f"{found.method}:{row}": _map(found, row) for row in rows}
 
 
-def _map(question: Question, found: Explanation, row: int) -> dict[str, Any]:
+def of_pass(found: Explanation) -> dict[str, str]:
+    """By row, what holds for its every map, such as that the class is not seen."""
+    said: dict[str, str] = {}
+    for each in found.notes:
+        if each.of_pass:
+            said[str(each.row)] = f"{said.get(str(each.row), '')} {each.sentence}".strip()
+    return said
+
+
+def _map(found: Explanation, row: int) -> dict[str, Any]:
     values = found.values[row].numpy()
     took = found.seconds * 1000
     about: dict[str, Any] = {
@@ -41,7 +50,8 @@ def _map(question: Question, found: Explanation, row: int) -> dict[str, Any]:
         "took": f"{took:.0f} ms" if took < 1000 else f"{took / 1000:.1f} s",
         "done": found.done,
         "top": render.strongest(found, row),
-        "alt": _alt(question, found, row),
+        "alt": notes.describe(found, row),
+        "notes": [each.sentence for each in found.notes if each.row == row and not each.of_pass],
     }
     if found.per_pixel:
         about["png"] = html.data_url(render.png(render.relief(values, about["top"])), "png")
@@ -49,12 +59,6 @@ def _map(question: Question, found: Explanation, row: int) -> dict[str, Any]:
         about["size"] = list(values.shape)
         about["cells"] = base64.b64encode(values.astype("<f4").tobytes()).decode()
     return about
-
-
-def _alt(question: Question, found: Explanation, row: int) -> str:
-    name = named(question.network, question.targets[row], question.against)
-    where = html.place(*found.peak(row))
-    return f"{METHODS[found.method].title} for {name}: strongest at the {where}"
 
 
 def together(asked: Asked, question: Question, found: dict[str, Explanation]) -> str:

@@ -99,8 +99,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
   // ---- asking ----
   const live = () => seeing.state.tab === key;
   const call = async (name, data) => {
-    try { return await server[name](data); }
-    catch { return { problem: 'The server did not answer: please try again.', lost: true }; }
+    const lost = { problem: 'The server did not answer: please try again.', lost: true };
+    try { return (await server[name](data)) || lost; } catch { return lost; }
   };
   const question = () => ({ ...seeing.asked(), visit: seeing.visit, settings: chosenFor(),
     form: form() ?? network, knows: seeing.knows() });
