@@ -70,7 +70,7 @@ find('[data-link]').addEventListener('click', async (event) => {
 
 // ---- a phone's bar and dock ----
 const rail = (where) => {
-  document.body.classList.add('rail-open');
+  document.querySelector('#rail-side').classList.add('open');
   document.querySelector(where)?.scrollIntoView({ block: 'start' });
 };
 find('[data-open-rail]').addEventListener('click', () => rail('.rail'));
@@ -106,7 +106,7 @@ let photo = JSON.stringify(seeing.state.photo);
 seeing.on((what) => {
   if (what === 'state') {
     follow();
-    if (JSON.stringify(seeing.state.photo) !== photo) document.body.classList.remove('rail-open');
+    if (JSON.stringify(seeing.state.photo) !== photo) document.querySelector('#rail-side').classList.remove('open');
     photo = JSON.stringify(seeing.state.photo);
   }
   draw();

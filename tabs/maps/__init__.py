@@ -178,8 +178,8 @@ def _same(found: Mapping[str, Explanation]) -> str:
     if gap is None or gap > SAME:
         return ""
     return (
-        "The same map twice: behind this layer the network only averages and weighs once, so "
-        "the gradient that Grad-CAM asks for is the weight that CAM reads."
+        "Behind this layer the network only averages and weighs once, so the gradient that "
+        "Grad-CAM asks for is the very weight that CAM reads: the two are one map."
     )
 
 

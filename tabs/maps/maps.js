@@ -103,7 +103,7 @@ const figure = (cell, row) => {
   return `<figure class="map${absent ? ' undefined' : map ? '' : ' waiting'}" data-key="${key}">
     <div class="picture" ${absent ? '' : `tabindex="0" role="application" aria-label="${escape(label)}. Arrow keys walk over it, Enter pins, Plus makes it large."`}>${inner}</div>
     <figcaption><b>${escape(title)}</b> <small>${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
-    <p>${escape(cell.caption)}${twice ? ` <span class="why-same">${escape(same)}</span>` : ''}</p>
+    <p>${escape(cell.caption)}${twice ? ` CAM is the same map here. <button type="button" class="why" title="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
     ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption></figure>`;
 };
 const arrange = () => {

@@ -20,7 +20,6 @@ from ..parts.tab import plain
 from ..subject import Subject, example, examples
 
 HERE = Path(__file__).parent
-FOUR = 8  # examples in the rail
 
 
 @cache

@@ -31,10 +31,10 @@ const choose = (photo) => {
 find('[data-file]').addEventListener('change', (event) => { take(event.target.files[0]); event.target.value = ''; });
 find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
 const dragged = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
-addEventListener('dragover', (event) => { if (dragged(event)) { event.preventDefault(); document.body.classList.add('dropping'); } });
-addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.body.classList.remove('dropping'); });
+addEventListener('dragover', (event) => { if (dragged(event)) { event.preventDefault(); document.querySelector('#main').classList.add('dropping'); } });
+addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.querySelector('#main').classList.remove('dropping'); });
 addEventListener('drop', (event) => {
-  document.body.classList.remove('dropping');
+  document.querySelector('#main').classList.remove('dropping');
   if (!dragged(event) || event.target.closest('[data-drops]')) return; // a tab's own place for files
   event.preventDefault();
   take(event.dataTransfer.files[0]);
@@ -46,6 +46,12 @@ addEventListener('paste', (event) => {
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (button?.dataset.example) choose({ example: button.dataset.example });
+});
+
+find('[data-more]').addEventListener('click', (event) => {
+  const all = find('.pick').classList.toggle('all');
+  event.target.textContent = all ? 'Fewer examples' : 'More examples';
+  event.target.setAttribute('aria-expanded', all);
 });
 
 // ---- the camera, for one photo ----
@@ -77,6 +83,7 @@ const pick = (index, add = several) => {
   if (!targets.length) return;
   if (targets.length > MOST) return problem(`At most ${MOST} classes fit: remove one of them first.`);
   problem('');
+  if (!add) document.querySelector('#rail-side').classList.remove('open'); // a phone's sheet
   seeing.set({ targets, against: targets.includes(seeing.state.against) ? null : seeing.state.against, step: null });
 };
 const chips = () => {
@@ -184,7 +191,7 @@ search.addEventListener('blur', close);
 
 seeing.openCamera = camera;
 seeing.openFile = () => find('[data-file]').click();
-find('[data-close]').addEventListener('click', () => document.body.classList.remove('rail-open'));
+find('[data-close]').addEventListener('click', () => document.querySelector('#rail-side').classList.remove('open'));
 seeing.on((what) => {
   if (what === 'gone') { // the server forgot the photo: hand it in again, if it is still here
     const file = files.get(seeing.state.photo?.own);
