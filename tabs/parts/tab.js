@@ -53,14 +53,16 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const fill = (answer, channel) => {
     const { places = {}, data = {}, settings = {}, state = {} } = answer;
     if (data.seen && channel) seeing.arrived(data.seen);
+    const fresh = data.form && data.form !== (form() ?? network); // widgets for another network
     if (data.form) network = data.form;
     for (const [name, html] of Object.entries(places)) {
       const box = place(name);
       if (!box) continue;
       if (box.innerHTML !== html) box.innerHTML = html;
       if (name === 'problem') box.hidden = !html;
-      if (name === 'adjust') { box.dataset.form = data.form; shown(); hooks.form?.(); }
+      if (name === 'adjust') box.dataset.form = data.form;
     }
+    if (fresh) { shown(); hooks.form?.(); }
     for (const [name, given] of Object.entries(settings)) if (named(name)) put(named(name), given);
     if (Object.keys(settings).length) {
       const asDrawn = channel === '' || drawn === stamp();
@@ -174,6 +176,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     hooks.over?.(channel);
   });
 
+  const ring = (name, data = {}) => call('call', { ...data, call: name }); // the tab's own calls
+
   // An act of the tab's own; of gestures that come faster than answers, the newest is sent next.
   const waiting = {};
   const act = async (name, data = {}) => {
@@ -192,7 +196,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
 
   seeing.on((what) => { if (what === 'state') { if (live()) shown(); ask(); } });
-  return Object.assign(hooks, { key, element, body, place, server, act, tell, ask,
+  return Object.assign(hooks, { key, element, body, place, server, act, call: ring, tell, ask,
     value: (name) => (named(name) ? value(named(name)) : undefined),
     set: (name, given) => { put(named(name), given); seeing.setting(key, changed()); },
     // The script is done: show what came with the page, or ask.

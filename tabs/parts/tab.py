@@ -30,6 +30,7 @@ from .work import Jobs, Show, Work
 Settings = dict[str, Any]
 Draw = Callable[[Asked, Settings], Work]
 Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
+Call = Callable[[Subject, Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class Tab:
     markup: HTML with places, `data-place="name"`, that `Show.places` fills; "say", "problem" and
     the bar of slow work are there already. fields: its settings, under "Adjust"; front: settings
     that stand in the markup, where it says `<!--field:key-->`. acts: what its script may ask for
-    besides, `tab.act(name, data)`; an act is a function or a generator. script: JavaScript, run
+    besides, `tab.act(name, data)`; an act is a function or a generator. calls: answers outside of
+    all that, for what comes many times a second: `tab.call(name, data)`. script: JavaScript, run
     with `tab`, `element` and `seeing`. needs: the parts of the question on which it depends; only
     when one of these changes is it drawn anew. lone: does it show something without a photo?
     props: what the script finds in `props`, as text.
@@ -53,6 +55,7 @@ class Tab:
     fields: Sequence[fields.Field] = ()
     front: Sequence[fields.Field] = ()
     acts: Mapping[str, Act] = field(default_factory=dict)
+    calls: Mapping[str, Call] = field(default_factory=dict)
     script: str = ""
     needs: Sequence[str] = ("photo", "network", "targets", "against", "framing")
     lone: bool = False
@@ -65,7 +68,7 @@ class Tab:
 
 
 class Server:
-    """What a tab's script reaches: `ask`, `act`, `more` and `stop`. Never raises."""
+    """What a tab's script reaches: `ask`, `act`, `more`, `stop`, `call`. Never raises."""
 
     def __init__(self, tab: Tab, subject: Subject, jobs: Jobs) -> None:
         self.tab, self.subject, self.jobs = tab, subject, jobs
@@ -96,6 +99,17 @@ class Server:
         self.jobs.stop(str(data))
         return {}
 
+    def call(self, data: Any) -> dict[str, Any]:
+        """One of the tab's own calls, by its name; `problem` is a sentence."""
+        data = data if isinstance(data, dict) else {}
+        work = self.tab.calls.get(str(data.get("call")))
+        if work is None:
+            return {"problem": "There is no such thing to do: choose one of those shown."}
+        try:
+            return work(self.subject, data)
+        except Exception as error:
+            return _problem(error)
+
     def _answer(self, data: Any, draw: Callable[..., Any], what: str) -> dict[str, Any]:
         try:
             data = data if isinstance(data, dict) else {}
@@ -112,6 +126,9 @@ class Server:
         values, problems = fields.read(self.tab.settings, data.get("settings"), network)
         places: dict[str, str] = {"problem": ""}
         if data.get("form") != network.key:
+            places |= {
+                _front(each): each.html(values[each.key], network) for each in self.tab.front
+            }
             places["adjust"] = fields.form(self.tab.fields, values, network)
         elif problems:
             raise problems[0]
@@ -155,6 +172,11 @@ def script(*names: str) -> str:
     return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
 
 
+def _front(each: fields.Field) -> str:
+    """The place of a field that stands in the markup."""
+    return f"field-{each.key}"
+
+
 def markup(tab: Tab, subject: Subject) -> str:
     """The tab's HTML: a sentence, its own places, slow work, and the settings folded."""
     network = subject.zoo.get()
@@ -168,7 +190,9 @@ def markup(tab: Tab, subject: Subject) -> str:
     )
     body = tab.markup
     for each in tab.front:
-        body = body.replace(f"<!--field:{each.key}-->", each.html(values[each.key], network))
+        widget = each.html(values[each.key], network)
+        widget = f'<span class="front" data-place="{_front(each)}">{widget}</span>'
+        body = body.replace(f"<!--field:{each.key}-->", widget)
     return (
         f'<div class="tab-body" id="{tab.key}-tab" data-needs="{" ".join(tab.needs)}">'
         '<p class="say" data-place="say"></p>'
@@ -182,13 +206,14 @@ def markup(tab: Tab, subject: Subject) -> str:
 def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
     """Lay the tab out, inside its `gr.Tab`."""
     server = Server(tab, subject, jobs)
+    names = ("ask", "act", "more", "stop", "call")
     run = (
         f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
     )
     return gr.HTML(
         markup(tab, subject),
         js_on_load=run,
-        server_functions=[plain(getattr(server, name)) for name in ("ask", "act", "more", "stop")],
+        server_functions=[plain(getattr(server, name)) for name in names],
         elem_id=f"{tab.key}-html",
         **tab.props,
         **props,

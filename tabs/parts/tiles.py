@@ -48,7 +48,8 @@ def tiles(
         f'<div class="tiles-scroll"><div class="tiles-sheet" tabindex="0" role="application" '
         f'aria-label="{label}" style="max-width:{max(width, min(2 * width, 720))}px">'
         f'<img alt="" src="{html.data_url(picture, "jpeg")}"><canvas></canvas>'
-        '<span class="tiles-mark" hidden></span><span class="tiles-point" hidden></span></div></div>'
+        '<span class="tiles-mark" hidden></span><span class="tiles-point" hidden></span>'
+        "</div></div>"
         f'<div class="tiles-foot">{legend(sheet)}<span class="tiles-tip" aria-live="polite">'
         f'</span><button type="button" class="tiles-save">Picture (PNG)</button>{foot}</div></div>'
     )
