@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Asked:
     """A visitor's question, checked.
 
     targets: class indices; empty only without a photo. against: a class whose logit is subtracted.
+    zoo: where other networks are to be had.
     """
 
     network: Network
@@ -58,6 +59,7 @@ class Asked:
     targets: tuple[int, ...]
     against: int | None
     framing: str
+    zoo: Zoo = field(repr=False, compare=False)
 
     @property
     def seen(self) -> Photo:
@@ -162,7 +164,7 @@ class Subject:
         framing = "crop" if given.get("framing") == "crop" else "whole"
         targets = _classes(network, given.get("targets"))
         against = _class(network, given.get("against"))
-        asked = Asked(network, seen, targets, against, framing)
+        asked = Asked(network, seen, targets, against, framing, self.zoo)
         if against in targets:
             raise ExplainError("A class can’t be contrasted with itself: choose another one.")
         if seen is not None and not targets:

@@ -66,7 +66,7 @@ def build(zoo: Zoo, start: dict[str, Any]) -> gr.HTML:
     hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(zoo.settings.hub_file_mb))
     return gr.HTML(
         markup.replace("<!--hub-->", hub),
-        head=f"<script>{script('store.js', 'tab.js', 'tiles.js')}</script>",
+        head=f"<script>{script('store.js', 'tab.js', 'tiles.js', 'search.js')}</script>",
         js_on_load=(HERE / "bar.js").read_text("utf-8"),
         server_functions=[plain(bar.networks), plain(bar.add)],
         elem_id="bar",

@@ -6,8 +6,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const place = (name) => body.querySelector(`[data-place="${name}"]`);
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}; // of the drawing ('') and of each act
+  const pulling = {}; // the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {};
-  let drawn = '', asking = false, paused = false, network = null;
+  const paused = new Set(); // channels that Cancel stopped
+  let drawn = '', asking = false, network = null;
 
   // ---- settings ----
   const controls = () => [...body.querySelectorAll('[data-first]')];
@@ -73,6 +75,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.file) save(answer.file);
     progress(answer, channel);
     hooks.show?.(data, places, channel);
+    if (state.settings) state.settings = { ...seeing.state.settings, ...state.settings };
     if (Object.keys(state).length) seeing.set(state);
   };
   const tell = (sentence) => {
@@ -81,6 +84,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const progress = (answer, channel) => {
     const now = answer.work || answer.wait;
+    if (paused.has(channel) && answer.more) return;
     if (!now) { if (!answer.more && work.dataset.channel === channel) work.hidden = true; return; }
     work.hidden = false;
     work.dataset.channel = channel;
@@ -109,26 +113,28 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const chosenFor = () => ({ ...Object.fromEntries(controls().filter((each) => !each.matches('[data-here]'))
     .map((each) => [each.getAttribute('name'), value(each)])), ...mine() });
   const pull = async (channel, answer, turn) => {
+    pulling[channel] = turn;
     for (;;) {
       if (turns[channel] !== turn) return false;
       tickets[channel] = answer.more || null;
       if (answer.problem) { tell(answer.problem); work.hidden = true; break; }
       fill(answer, channel);
       if (!answer.more) break;
-      if (!live()) return false;
+      if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
       answer = await call('more', answer.more);
     }
+    delete pulling[channel];
     body.classList.remove('busy');
     hooks.over?.(channel);
     return true;
   };
   const leave = () => { for (const channel in turns) turns[channel] += 1; };
   const ask = async () => {
-    if (!live()) return leave();
+    if (!live()) return; // who pulls sees it, and stops
     const now = stamp();
     if (now === drawn) { // seen already: go on where it was left
       for (const channel in tickets)
-        if (tickets[channel] && !paused) { const turn = (turns[channel] += 1); resume(channel, turn); }
+        if (tickets[channel] && !paused.has(channel) && pulling[channel] !== turns[channel]) { const turn = (turns[channel] += 1); resume(channel, turn); }
       return;
     }
     leave();
@@ -147,7 +153,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.gone) seeing.tell('gone');
     for (const channel in tickets) tickets[channel] = null;
     body.querySelectorAll('[data-passing]').forEach((each) => { each.innerHTML = ''; });
-    paused = false;
+    paused.clear();
     hooks.asked?.();
     if (answer.problem) { if (!answer.lost) drawn = now; work.hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
     if (answer.data?.seen) seeing.arrived(answer.data.seen); // may name the targets
@@ -155,21 +161,21 @@ seeing.tab ||= (element, server, key, props = {}) => {
     pull('', answer, turn);
   };
   const resume = async (channel, turn) => {
+    pulling[channel] = turn;
     const answer = await call('more', tickets[channel]);
     if (turns[channel] !== turn) return;
-    if (answer.problem) { tickets[channel] = null; if (channel === '') { drawn = ''; ask(); } return; }
+    if (answer.problem) { tickets[channel] = null; delete pulling[channel]; if (channel === '') { drawn = ''; ask(); } else { work.hidden = true; tell(answer.problem); hooks.over?.(channel); } return; }
     pull(channel, answer, turn);
   };
   work.querySelector('[data-cancel]').addEventListener('click', (event) => {
     const channel = work.dataset.channel || '';
     if (event.target.textContent !== 'Cancel') {
-      paused = false;
+      paused.delete(channel);
       event.target.textContent = 'Cancel';
-      resume(channel, (turns[channel] += 1));
+      if (pulling[channel] !== turns[channel]) resume(channel, (turns[channel] += 1));
       return;
     }
-    turns[channel] += 1;
-    paused = true;
+    paused.add(channel); // the slice under way is still shown
     body.classList.remove('busy');
     work.querySelector('span').textContent = 'Stopped; what is here stays.';
     event.target.textContent = 'Go on';
@@ -183,6 +189,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const act = async (name, data = {}) => {
     if (name in waiting) { waiting[name] = data; return null; }
     waiting[name] = null;
+    paused.delete(name);
     const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp();
     const answer = await call('act', { ...question(), act: name, data });
     const next = waiting[name];

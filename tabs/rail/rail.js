@@ -150,44 +150,14 @@ find('[data-contrast]').addEventListener('click', () => {
 find('[data-against]').addEventListener('change', (event) => seeing.set({ against: event.target.value === '' ? null : +event.target.value, step: null }));
 
 // ---- the search, in the browser ----
-const search = find('[data-search]'), list = find('#found-classes');
-let at = -1;
-const names = async () => {
+seeing.labels = async () => { // of the network in use
   const key = seeing.state.network;
   if (!labels[key]) labels[key] = server.labels(key).catch(() => ({}));
   const answer = await labels[key];
   if (!answer.labels) delete labels[key];
   return answer.labels || [];
 };
-const close = () => { list.hidden = true; at = -1; search.setAttribute('aria-expanded', false); search.removeAttribute('aria-activedescendant'); };
-const look = async () => {
-  const wanted = search.value.trim().toLowerCase();
-  if (!wanted) return close();
-  const all = await names(), rank = (label) => { const i = label.toLowerCase().indexOf(wanted); return i < 0 ? 9 : i === 0 ? 0 : /\W/.test(label[i - 1]) ? 1 : 2; };
-  if (search.value.trim().toLowerCase() !== wanted) return;
-  const found = all.map((label, index) => [rank(label), label, index]).filter(([order]) => order < 9).sort((a, b) => a[0] - b[0] || a[1].length - b[1].length).slice(0, 8);
-  list.innerHTML = found.map(([, label, index], i) => `<li role="option" id="found-${i}" data-index="${index}">${escape(label)}</li>`).join('')
-    || '<li role="option" aria-disabled="true">No class has that in its name: try another word.</li>';
-  list.hidden = false;
-  search.setAttribute('aria-expanded', true);
-  step(found.length ? 0 : -1);
-};
-const step = (to) => {
-  const items = [...list.querySelectorAll('[data-index]')];
-  at = items.length ? Math.max(0, Math.min(items.length - 1, to)) : -1;
-  items.forEach((item, i) => item.setAttribute('aria-selected', i === at));
-  if (at >= 0) search.setAttribute('aria-activedescendant', `found-${at}`);
-};
-const accept = (item) => { if (!item) return; pick(+item.dataset.index); search.value = ''; close(); };
-search.addEventListener('focus', names);
-search.addEventListener('input', look);
-search.addEventListener('keydown', (event) => {
-  if (event.key === 'ArrowDown' || event.key === 'ArrowUp') { event.preventDefault(); step(at + (event.key === 'ArrowDown' ? 1 : -1)); }
-  else if (event.key === 'Enter') { event.preventDefault(); accept(list.querySelectorAll('[data-index]')[at]); }
-  else if (event.key === 'Escape') close();
-});
-list.addEventListener('pointerdown', (event) => { event.preventDefault(); accept(event.target.closest('[data-index]')); });
-search.addEventListener('blur', close);
+seeing.search(find('[data-search]'), find('#found-classes'), (index) => pick(index));
 
 seeing.openCamera = camera;
 seeing.openFile = () => find('[data-file]').click();
