@@ -16,6 +16,7 @@ from explainers.render import sheets
 from ..parts import html
 from ..parts.fields import Choice, Many, Number, Text
 from ..parts.guard import sentence
+from ..parts.pace import Pace
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
 from .raw import of_pass, payload, tables, together
@@ -127,7 +128,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
 def _grown(
     question: Question, method: Method, found: dict[str, Explanation]
 ) -> Iterator[Show | None]:
-    drawn = 0.0
+    drawn, pace = 0.0, Pace()
     try:
         for explanation in ask(question, method.key):
             found[method.key] = explanation
@@ -136,7 +137,7 @@ def _grown(
                 yield None
                 continue
             drawn = time.monotonic()
-            words = f"{method.title}: {html.left(explanation.seconds, explanation.done)}"
+            words = f"{method.title}: {pace.words(explanation.done)}"
             data: dict[str, Any] = {"maps": payload(question, explanation)}
             if said := of_pass(explanation):
                 data["said"] = said

@@ -1,7 +1,9 @@
 // The browser's side of a tab: asks when it is looked at and something is new, pulls slow work
 // while both hold, fills places, keeps the settings.
 seeing.tab ||= (element, server, key, props = {}) => {
-  const body = element.querySelector('.tab-body'), work = body.querySelector('[data-work]');
+  const body = element.querySelector('.tab-body');
+  const bars = [...body.querySelectorAll('[data-work]')]; // of an act's own, or of all the rest
+  const bar = (channel) => bars.find((each) => each.dataset.work === channel) || bars.find((each) => !each.dataset.work);
   const needs = body.dataset.needs?.split(' ');
   const place = (name) => body.querySelector(`[data-place="${name}"]`);
   const form = () => place('adjust')?.dataset.form;
@@ -84,6 +86,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const progress = (answer, channel) => {
     const now = answer.work || answer.wait;
+    const work = bar(channel);
     if (paused.has(channel) && answer.more) return;
     if (!now) { if (!answer.more && work.dataset.channel === channel) work.hidden = true; return; }
     work.hidden = false;
@@ -117,7 +120,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (;;) {
       if (turns[channel] !== turn) return false;
       tickets[channel] = answer.more || null;
-      if (answer.problem) { tell(answer.problem); work.hidden = true; break; }
+      if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
       fill(answer, channel);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
@@ -154,8 +157,9 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (const channel in tickets) tickets[channel] = null;
     body.querySelectorAll('[data-passing]').forEach((each) => { each.innerHTML = ''; });
     paused.clear();
+    for (const each of bars) if (each.dataset.work) each.hidden = true;
     hooks.asked?.();
-    if (answer.problem) { if (!answer.lost) drawn = now; work.hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
+    if (answer.problem) { if (!answer.lost) drawn = now; bar('').hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
     if (answer.data?.seen) seeing.arrived(answer.data.seen); // may name the targets
     drawn = stamp();
     pull('', answer, turn);
@@ -164,10 +168,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
     pulling[channel] = turn;
     const answer = await call('more', tickets[channel]);
     if (turns[channel] !== turn) return;
-    if (answer.problem) { tickets[channel] = null; delete pulling[channel]; if (channel === '') { drawn = ''; ask(); } else { work.hidden = true; tell(answer.problem); hooks.over?.(channel); } return; }
+    if (answer.problem) { tickets[channel] = null; delete pulling[channel]; if (channel === '') { drawn = ''; ask(); } else { bar(channel).hidden = true; tell(answer.problem); hooks.over?.(channel); } return; }
     pull(channel, answer, turn);
   };
-  work.querySelector('[data-cancel]').addEventListener('click', (event) => {
+  for (const work of bars) work.querySelector('[data-cancel]').addEventListener('click', (event) => {
     const channel = work.dataset.channel || '';
     if (event.target.textContent !== 'Cancel') {
       paused.delete(channel);
@@ -195,10 +199,11 @@ seeing.tab ||= (element, server, key, props = {}) => {
     const next = waiting[name];
     delete waiting[name];
     if (asked !== stamp() || !live()) return null;
-    if (next) act(name, next);
     if (answer.gone) seeing.tell('gone');
     if (!answer.problem) tell('');
-    await pull(name, answer, turn);
+    const pulled = pull(name, answer, turn); // shown before the next is sent: who goes on sees it move
+    if (next) act(name, next);
+    await pulled;
     return answer;
   };
 

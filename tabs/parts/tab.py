@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +28,11 @@ from . import fields
 from .guard import sentence
 from .work import Jobs, Show, Work
 
+BAR = (
+    '<div class="work" data-work="{}" hidden><progress max="1" value="0" aria-label="Progress">'
+    '</progress><span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
+)
+
 Settings = dict[str, Any]
 Draw = Callable[[Asked, Settings], Work]
 Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
@@ -38,13 +44,14 @@ class Tab:
     """One tab. key: its name in links. asks: the plain question under its title.
 
     markup: HTML with places, `data-place="name"`, that `Show.places` fills; "say", "problem" and
-    the bar of slow work are there already. fields: its settings, under "Adjust"; front: settings
-    that stand in the markup, where it says `<!--field:key-->`. acts: what its script may ask for
-    besides, `tab.act(name, data)`; an act is a function or a generator. calls: answers outside of
-    all that, for what comes many times a second: `tab.call(name, data)`. script: JavaScript, run
-    with `tab`, `element` and `seeing`. needs: the parts of the question on which it depends; only
-    when one of these changes is it drawn anew. lone: does it show something without a photo?
-    props: what the script finds in `props`, as text.
+    the bar of slow work are there already; `<!--work-->` says where the bar stands if not on top,
+    `<!--work:name-->` where an act has one of its own. fields: its settings, under "Adjust"; front:
+    settings that stand in the markup, where it says `<!--field:key-->`; under: HTML below the
+    settings. acts: what its script may ask for besides, `tab.act(name, data)`; an act is a function
+    or a generator. calls: answers outside of all that, for what comes many times a second:
+    `tab.call(name, data)`. script: JavaScript, run with `tab`, `element` and `seeing`. needs: the
+    parts of the question on which it depends; only when one of these changes is it drawn anew.
+    lone: does it show something without a photo? props: what the script finds in `props`, as text.
     """
 
     key: str
@@ -56,6 +63,7 @@ class Tab:
     front: Sequence[fields.Field] = ()
     acts: Mapping[str, Act] = field(default_factory=dict)
     calls: Mapping[str, Call] = field(default_factory=dict)
+    under: str = ""
     script: str = ""
     needs: Sequence[str] = ("photo", "network", "targets", "against", "framing")
     lone: bool = False
@@ -184,11 +192,14 @@ def markup(tab: Tab, subject: Subject) -> str:
     form = fields.form(tab.fields, values, network)
     adjust = (
         f'<details class="adjust"><summary>Adjust</summary><form class="fields" '
-        f'data-place="adjust" data-form="{escape(network.key)}">{form}</form></details>'
+        f'data-place="adjust" data-form="{escape(network.key)}">{form}</form>{tab.under}</details>'
         if tab.fields
         else ""
     )
-    body = tab.markup
+    body = f"{tab.markup}{adjust}"
+    if "<!--work-->" not in body:
+        body = f"<!--work-->{body}"
+    body = re.sub("<!--work:?([a-z]*)-->", lambda found: BAR.format(found[1]), body)
     for each in tab.front:
         widget = each.html(values[each.key], network)
         widget = f'<span class="front" data-place="{_front(each)}">{widget}</span>'
@@ -197,9 +208,7 @@ def markup(tab: Tab, subject: Subject) -> str:
         f'<div class="tab-body" id="{tab.key}-tab" data-needs="{" ".join(tab.needs)}">'
         '<p class="say" data-place="say"></p>'
         '<p class="problem" role="alert" data-place="problem" hidden></p>'
-        '<div class="work" data-work hidden><progress max="1" value="0"></progress>'
-        '<span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
-        f"{body}{adjust}</div>"
+        f"{body}</div>"
     )
 
 
