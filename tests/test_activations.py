@@ -14,7 +14,7 @@ from explainers import units as acts
 from explainers.units.glance import decode, glance
 from explainers.units.mosaic import mosaic, strengths
 from explainers.units.receptive import field, fields
-from explainers.units.strongest import peaks
+from explainers.units.strongest import Strongest, peaks
 from explainers.zoo.catalogue import CATALOGUE
 from tests import nets
 from tests.test_cam import RED_GREEN_BLUE, Paper
@@ -313,16 +313,49 @@ def test_the_examples_on_which_a_unit_fires_most(resnet18):
     maps = [by_hook(resnet18, resnet18.prepare(photo).tensor, "layer3") for photo in photos]
     for channel in (0, 100):
         strongest = [float(a[channel].max()) for a in maps]
-        row, value, (y, x) = found.best(channel, 2)[0]
-        assert row == int(np.argmax(strongest))
-        assert value == pytest.approx(max(strongest), rel=1e-4)
-        assert maps[row][channel, y, x] == pytest.approx(value, rel=1e-4)
+        best = found.best(channel, 2)[0]
+        assert best.photo == int(np.argmax(strongest))
+        assert best.peak == pytest.approx(max(strongest), rel=1e-4)
+        assert maps[best.photo][channel][best.cell] == pytest.approx(best.peak, rel=1e-4)
+
+
+def test_examples_that_all_reach_the_bound_are_ranked_by_how_much_of_them_does():
+    """ReLU6 makes six of whatever is above: then a photo full of it comes before a speck."""
+    network = nets.wrap(Ceiling(), classes=2, size=32, mean=(0,) * 3, std=(1,) * 3)
+    photos = []
+    for side in (8, 24, 4, 16):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        pixels[12 : 12 + side, 4 : 4 + side] = 255
+        photos.append(read(pixels))
+    found = peaks(network, photos)[network.last]
+    assert (found.values[:, 0] == 6).all()
+    best = found.best(0, 3)
+    assert [each.photo for each in best] == [1, 3, 0]
+    assert [each.peak for each in best] == [6, 6, 6]
+    assert best[0].mean > best[1].mean > best[2].mean
+    row, column = best[1].cell  # amid the blob, and not at its first corner
+    assert (row, column) != (6, 2)
+    assert 12 <= 2 * row < 28
+    assert 4 <= 2 * column < 20
+
+
+def test_peaks_are_found_once_and_step_by_step(resnet18, photo):
+    asked = []
+    strongest = Strongest(lambda: asked.append(1) or [photo, photo])
+    assert strongest.known(resnet18) is None
+    *steps, first = strongest.find(resnet18)
+    assert steps[:2] == [None, None]  # a pause after each photo
+    assert first.keys() == resnet18.maps.keys()
+    assert strongest.known(resnet18) is first
+    assert list(strongest.find(resnet18)) == [first]
+    assert asked == [1]
 
 
 def test_a_glance_is_the_networks_own_answer(resnet18, photo):
     data = render.jpeg(render.shrink(photo, 320), 95)
     seen = decode(data)
-    found = glance(resnet18, seen, "layer3", [("layer4", 7), ("layer3", 2)], per="channel")
+    pins = [("layer4", 7), ("layer3", 2)]
+    found = glance(resnet18, seen, "layer3", pins, per="channel", target=3)
     x = resnet18.prepare(seen).tensor
     assert found.classes[0][0] == int(resnet18.logits(x).argmax())
     np.testing.assert_allclose(found.pins[0], by_hook(resnet18, x, "layer4")[7], atol=1e-4)
@@ -333,6 +366,20 @@ def test_a_glance_is_the_networks_own_answer(resnet18, photo):
             decode(wrong)
     with pytest.raises(OptionError):
         glance(resnet18, seen, "layer3", [("layer3", 4096)])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
+def test_a_glances_heat_is_grad_cam(name, request, photo):
+    network = request.getfixturevalue(name)
+    first = glance(network, photo, network.last)
+    assert first.target == first.classes[0][0]
+    for target in (0, 7):
+        found = glance(network, photo, network.last, target=target)
+        assert found.target == target
+        expected = nets.maps(network, network.prepare(photo).tensor, "gradcam", target)[0]
+        nets.assert_close(torch.from_numpy(found.heat), expected, 1e-4)
+    with pytest.raises(ExplainError):
+        glance(network, photo, network.last, target=10**6)
 
 
 def test_looking_leaves_no_trace_on_the_network(resnet18, photo):

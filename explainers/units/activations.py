@@ -170,7 +170,7 @@ def unit(question: Question, channel: int) -> Unit:
 def _unit(question: Question, channel: int) -> Unit:
     network, layer, view = question.network, question.layer, question.view
     a = activation(question)[channel]
-    row, column = peak_of(a)
+    row, column = divmod(int(strongest_cells(a[None])[0]), a.shape[1])
     guided = METHODS["guided"].why_not(question) is None
     if guided:
         recording = guided_recording(network, view.tensor, (layer,), open_top=True)
@@ -197,12 +197,12 @@ def _unit(question: Question, channel: int) -> Unit:
     )
 
 
-def peak_of(a: Tensor) -> tuple[int, int]:
-    """(row, column) of the strongest cell of (h, w); of equals, which a ReLU6 makes, the one in
-    the strongest surroundings."""
+def strongest_cells(a: Tensor) -> Tensor:
+    """(C,) of (C, h, w): each channel's strongest cell, as row * w + column; of equals, which a
+    ReLU6 makes, the one in the strongest surroundings."""
     around = F.avg_pool2d(a[None], 3, 1, 1)[0]
-    best = torch.where(a == a.max(), around, -torch.inf)
-    return divmod(int(best.argmax()), a.shape[1])
+    best = torch.where(a == a.amax((1, 2), keepdim=True), around, -torch.inf)
+    return best.flatten(1).argmax(1)
 
 
 def _core(pixels: Tensor, box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -18,11 +18,11 @@ from av.container import InputContainer, OutputContainer
 
 from .. import render
 from ..errors import PhotoError
-from ..methods.cam import gradcam
 from ..network import Network
 from ..photo import read
 from ..render import sheets
 from .activations import check, layer_of
+from .glance import passed, warmth
 
 LONGEST = 30  # seconds
 SLACK = 0.5  # seconds: containers round
@@ -30,7 +30,6 @@ MOST_FRAMES = 60 * LONGEST + 30
 MOST_SIDE = 4096  # pixels
 HEAVIEST = 100_000_000  # bytes
 PANEL = 320  # pixels on the longer side of each of the three pictures
-OFTEN = 0.4  # seconds between steps of progress
 CLOCK = 90_000  # ticks a second, as in MPEG: fine enough for any frame rate
 
 _NOT_A_CLIP = "This is not a video that can be read here: choose an MP4 or WebM file."
@@ -53,8 +52,8 @@ class Look:
 
 @dataclass(frozen=True)
 class Step:
-    """done: 0 to 1. frames: written so far. preview: the latest (H, W, 3); None at the end, when
-    `path` is the finished file."""
+    """A frame more. done: 0 to 1. frames: written so far. preview: the latest (H, W, 3); None at
+    the end, when `path` is the finished file."""
 
     done: float
     frames: int
@@ -85,7 +84,7 @@ def side_by_side(clip: Path, out: Path, look: Look) -> Iterator[Step]:
 
 
 def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
-    since = shown = time.perf_counter()
+    since = time.perf_counter()
     painter, count = _Painter(look), 0
     with _reader(clip) as source:
         length = _length(source)
@@ -94,10 +93,8 @@ def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
                 picture = painter.paint(pixels)
                 writer.write(at, picture)
                 count += 1
-                if time.perf_counter() - shown > OFTEN or count == 1:
-                    shown = time.perf_counter()
-                    done = min(at / length, 0.99)
-                    yield Step(done, count, shown - since, picture)
+                done = min(at / length, 0.99)
+                yield Step(done, count, time.perf_counter() - since, picture)
     if not count:
         raise PhotoError(_DAMAGED)
     yield Step(1.0, count, time.perf_counter() - since, path=out)
@@ -177,22 +174,14 @@ class _Painter:
         network, layer = self.look.network, self.look.layer
         seen = read(np.ascontiguousarray(pixels))
         view = network.prepare(seen)
-        layers = tuple(dict.fromkeys((layer, network.last)))
-        exact = network.cam_weights is not None  # then the gradient is known beforehand
-        recording = network.record(view.tensor, layers, gradients=not exact)
+        recording = passed(network, view.tensor, [layer])
         if self.target is None:
             self.target = self.look.target
             if self.target is None:
                 self.target = int(recording.logits.argmax())
-        last = recording.activations[network.last].detach()[0]
-        if exact:
-            gradient = network.cam_weights[self.target, :, None, None] / last[0].numel()
-            gradient = gradient.expand_as(last)[None]
-        else:
-            gradient = recording.gradients((self.target,), None, network.last)[:, 0]
         maps = [
             recording.activations[layer].detach()[0, self.look.channel].cpu().numpy(),
-            gradcam(last, gradient)[0].cpu().numpy(),
+            warmth(network, recording, self.target).cpu().numpy(),
         ]
         self.tops = [max(top, float(each.max())) for top, each in zip(self.tops, maps, strict=True)]
         chance = float(network.probabilities(recording.logits.detach()[0])[self.target])
