@@ -15,7 +15,7 @@ const STATE = {
 const draw = () => {
   const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
   for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
-  find('[data-class-name]').textContent = seeing.current() ? seen.names.join(', ') : '…';
+  find('[data-class-name]').textContent = seeing.names().join(', ') || '…';
   const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
   thumb.hidden = !picture;
   if (picture && thumb.src !== picture) thumb.src = picture;

@@ -28,6 +28,10 @@
     current: () => Boolean(seeing.seen)
       && seeing.seen.stamp === part(seeing.state, ['photo', 'network', 'framing']),
 
+    // The classes asked for, by name, as far as the page knows them.
+    names: () => (seeing.current() ? seeing.state.targets || [] : [])
+      .map((index) => seeing.seen.chips.find((chip) => chip.index === index)?.label ?? `class ${index}`),
+
     on: (heard) => { listeners.push(heard); return () => listeners.splice(listeners.indexOf(heard), 1); },
     tell: (what) => [...listeners].forEach((heard) => heard(what)),
 

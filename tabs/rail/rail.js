@@ -77,7 +77,7 @@ find('[data-shoot]').addEventListener('click', async () => {
 
 // ---- classes ----
 const pick = (index, add = several) => {
-  const now = (seeing.seen?.targets && seeing.current() ? seeing.state.targets : null) || [];
+  const now = (seeing.current() && seeing.state.targets) || [];
   let targets = [index];
   if (add) targets = now.includes(index) ? now.filter((each) => each !== index) : [...now, index];
   if (!targets.length) return;
@@ -112,8 +112,8 @@ const draw = () => {
   const own = find('.pick-own'), mine = Boolean(state.photo?.own);
   own.classList.toggle('on', mine);
   own.style.backgroundImage = mine && known && seen.thumb ? `url(${seen.thumb})` : '';
-  const name = known ? seen.names[0] : null;
-  find('[data-contrast]').textContent = name && seen.names.length === 1 ? `Why ${name}, and not …?` : 'Why these, and not …?';
+  const asked = seeing.names();
+  find('[data-contrast]').textContent = asked.length === 1 ? `Why ${asked[0]}, and not …?` : 'Why these, and not …?';
   find('[data-framing]').setAttribute('aria-pressed', state.framing === 'crop');
   find('[data-several]').setAttribute('aria-pressed', several || (state.targets || []).length > 1);
   const note = seeing.note || (mine && (seeing.photoNotes || []).join(' '));
