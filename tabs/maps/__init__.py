@@ -11,6 +11,7 @@ from typing import Any
 from explainers import METHODS, ExplainError, Explanation, Method, Question, ask, render
 from explainers.explanation import to_npz
 from explainers.methods.cam import identity_gap
+from explainers.registry import COSTS
 from explainers.render import sheets
 
 from ..parts import html
@@ -24,7 +25,7 @@ from .raw import of_pass, payload, tables, together
 OFTEN = 0.4  # seconds between pictures of a map that grows
 STRENGTH = 0.75
 SAME = 1e-4  # of a map's range: closer than this, two maps look the same to anybody
-FIRST = "gradcam"  # the map that comes before all others
+PAIR = ("gradcam", "cam")  # read off the pass that is there already, so they come first
 
 SCRIPT = (Path(__file__).parent / "maps.js").read_text("utf-8")
 MARKUP = (Path(__file__).parent / "maps.html").read_text("utf-8")
@@ -113,16 +114,16 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     layout = {"rows": rows, "cells": cells, "both": question.against is not None}
     say = _say(asked, question) if chosen else "Tick a method under “Adjust” to see its map."
     found: dict[str, Explanation] = {}
-    start = Show({"say": say, "together": "", "foot": ""}, {"layout": layout, "maps": {}})
-    order = sorted(
-        (each for each in chosen if each.key not in absent),
-        key=lambda each: (each.slow, each.key != FIRST, each.family != "cam"),
-    )
-    for method in order:
+    first = Show({"say": say, "together": "", "foot": ""}, {"layout": layout, "maps": {}})
+    todo = [each for each in chosen if each.key not in absent]
+    for method in (each for each in todo if each.key in PAIR):
         for shown in _grown(question, method, found):
-            yield start.then(shown) if start else shown
-            start = None
-    return (start or Show()).then(_end(asked, question, found))
+            first = first.then(shown or Show())
+    yield first.then(Show(data={"same": _same(found)}))
+    for method in sorted(todo, key=lambda each: COSTS.index(each.cost)):
+        if method.key not in PAIR:
+            yield from _grown(question, method, found)
+    return Show({"together": together(asked, question, found)})
 
 
 def _grown(
@@ -163,13 +164,6 @@ def _say(asked: Asked, question: Question) -> str:
         f"What glows made it say {names[0]}. "
         "<em>Try: click another answer, or point at a bright place.</em>"
     )
-
-
-def _end(asked: Asked, question: Question, found: dict[str, Explanation]) -> Show:
-    """What can be said when all maps are here."""
-    same = _same(found)
-    places = {"together": together(asked, question, found)}
-    return Show(places, {"same": same})
 
 
 def _same(found: Mapping[str, Explanation]) -> str:

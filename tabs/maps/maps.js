@@ -38,55 +38,65 @@ const at = (map, x, y) => {
 const table = (both) => bytes(tables[both ? 'both' : tab.value('colours')] || Object.values(tables)[0]);
 
 // ---- painting ----
-const paint = async (key) => {
-  const canvas = stage.querySelector(`canvas[data-key="${CSS.escape(key)}"]`), map = numbers(maps[key]);
-  if (!canvas || !map || map.absent) return;
-  const [width, height] = size(), [left, up, right, down] = map.frame;
-  const box = [Math.round(left * width), Math.round(up * height), Math.round(right * width), Math.round(down * height)];
-  if (map.png && !map.pixels) {
-    const image = new Image();
-    image.src = map.png;
-    await image.decode();
-    const full = new OffscreenCanvas(image.width, image.height).getContext('2d', { willReadFrequently: true });
-    full.drawImage(image, 0, 0);
-    map.pixels = full.getImageData(0, 0, image.width, image.height);
-  }
-  Object.assign(canvas, { width, height });
-  const ink = canvas.getContext('2d');
-  ink.fillStyle = 'rgba(0, 0, 0, .59)'; // the network never saw what is outside the frame
-  ink.fillRect(0, 0, width, height);
-  const colour = map.pixels && tab.value('gradients') === 'colour';
-  const full = top(key, map), half = colour ? full / map.top : 1;
-  canvas.classList.toggle('opaque', Boolean(colour));
-  const w = map.pixels ? map.pixels.width : box[2] - box[0], h = map.pixels ? map.pixels.height : box[3] - box[1];
-  const picture = new ImageData(w, h), out = picture.data;
-  if (colour) {
-    const from = map.pixels.data;
-    for (let i = 0; i < out.length; i += 4) {
-      for (let c = 0; c < 3; c++) out[i + c] = (from[i + c] - 128) / half + 128;
-      out[i + 3] = 255;
-    }
-  } else {
-    const both = layout.both && !map.pixels, inks = table(both);
-    for (let y = 0, i = 0; y < h; y++) {
-      for (let x = 0; x < w; x++, i += 4) {
-        const value = map.pixels ? strength(map.pixels.data, i) * map.top : between(map, x, y, w, h);
-        const share = Math.min(1, Math.max(both ? -1 : 0, full > 0 ? value / full : 0));
-        const step = 4 * Math.round((both ? (share + 1) / 2 : share) * 255);
-        out[i] = inks[step]; out[i + 1] = inks[step + 1]; out[i + 2] = inks[step + 2]; out[i + 3] = inks[step + 3];
-      }
+const inks = (both) => new Uint32Array(table(both).buffer);
+// A grid of values as w × h steps of a colour table, between cell centres.
+const grid = (map, w, h, full, both, out) => {
+  const [rows, cols] = map.size, ink = inks(both), line = new Float32Array(cols), { values } = map;
+  const place = (n, count) => Array.from({ length: n }, (_, i) => {
+    const at = Math.min(count - 1, Math.max(0, (i + 0.5) / n * count - 0.5)), from = Math.floor(at);
+    return [from, Math.min(count - 1, from + 1), at - from];
+  });
+  const across = place(w, cols), left = Int32Array.from(across, (p) => p[0]), right = Int32Array.from(across, (p) => p[1]), share = Float32Array.from(across, (p) => p[2]);
+  const gain = full > 0 ? (both ? 127.5 : 255) / full : 0, zero = both ? 127.5 : 0;
+  let i = 0;
+  for (const [up, down, part] of place(h, rows)) {
+    for (let c = 0; c < cols; c++) line[c] = (values[up * cols + c] * (1 - part) + values[down * cols + c] * part) * gain + zero;
+    for (let x = 0; x < w; x++, i++) {
+      const step = line[left[x]] + (line[right[x]] - line[left[x]]) * share[x];
+      out[i] = ink[step <= 0 ? 0 : step >= 255 ? 255 : (step + 0.5) | 0];
     }
   }
-  const sheet = new OffscreenCanvas(w, h);
-  sheet.getContext('2d').putImageData(picture, 0, 0);
-  ink.clearRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-  ink.drawImage(sheet, box[0], box[1], box[2] - box[0], box[3] - box[1]);
-  canvas.dataset.painted = (+canvas.dataset.painted || 0) + 1;
 };
-const strength = (data, i) => Math.max(Math.abs(data[i] - 128), Math.abs(data[i + 1] - 128), Math.abs(data[i + 2] - 128)) / 127;
-const between = (map, x, y, w, h) => {
-  const [left, up, right, down] = map.frame;
-  return at(map, left + (x + 0.5) / w * (right - left), up + (y + 0.5) / h * (down - up));
+const fine = (map, full, colour, out) => { // values at every pixel: their colours, or how large they are
+  const from = map.pixels.data, ink = inks(false), gain = full > 0 ? map.top / full : 0;
+  for (let i = 0, k = 0; k < out.length; i += 4, k++) {
+    const r = from[i] - 128, g = from[i + 1] - 128, b = from[i + 2] - 128;
+    if (colour) out[k] = 0xff000000 | ((b * gain + 128) << 16) | ((g * gain + 128) << 8) | (r * gain + 128);
+    else out[k] = ink[Math.min(255, Math.max(Math.abs(r), Math.abs(g), Math.abs(b)) / 127 * gain * 255 + 0.5) | 0];
+  }
+};
+const pixels = async (map) => {
+  const image = new Image();
+  image.src = map.png;
+  await image.decode();
+  const sheet = new OffscreenCanvas(image.width, image.height).getContext('2d', { willReadFrequently: true });
+  sheet.drawImage(image, 0, 0);
+  map.pixels = sheet.getImageData(0, 0, image.width, image.height);
+};
+const paint = async (key) => {
+  const map = numbers(maps[key]);
+  if (!map || map.absent) return;
+  if (map.png && !map.pixels) await pixels(map);
+  const canvas = stage.querySelector(`canvas[data-key="${CSS.escape(key)}"]`);
+  if (!canvas || maps[key] !== map) return;
+  const [width, height] = size(), [left, up, right, down] = map.frame;
+  const box = [Math.round(left * width), Math.round(up * height), Math.round((right - left) * width), Math.round((down - up) * height)];
+  const colour = Boolean(map.pixels) && tab.value('gradients') === 'colour';
+  const [w, h] = map.pixels ? [map.pixels.width, map.pixels.height] : [box[2], box[3]];
+  const picture = new ImageData(w, h), out = new Uint32Array(picture.data.buffer);
+  if (map.pixels) fine(map, top(key, map), colour, out); else grid(map, w, h, top(key, map), layout.both, out);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.classList.toggle('opaque', colour);
+  const ink = canvas.getContext('2d');
+  ink.clearRect(0, 0, width, height);
+  if (box[2] < width || box[3] < height) { // the network never saw what is outside the frame
+    ink.fillStyle = 'rgba(0, 0, 0, .59)';
+    ink.fillRect(0, 0, width, height);
+    ink.clearRect(...box);
+  }
+  if (w === box[2] && h === box[3]) ink.putImageData(picture, box[0], box[1]);
+  else ink.drawImage(await createImageBitmap(picture), ...box);
+  canvas.dataset.painted = (+canvas.dataset.painted || 0) + 1;
 };
 const repaint = () => Object.keys(maps).forEach(paint);
 
@@ -95,20 +105,39 @@ const escape = (text) => { const p = document.createElement('p'); p.textContent 
 const cells = () => layout.cells.filter((cell) => !(same && cell.method === 'cam'));
 const figure = (cell, row) => {
   const key = `${cell.method}:${row}`, map = maps[key], absent = cell.absent || map?.absent;
-  const twice = same && cell.method === 'gradcam';
-  const title = twice ? `${cell.title} = CAM` : cell.title;
   const inner = absent ? `<p class="absent">${escape(absent)}</p>`
     : `<img src="${seeing.seen?.picture || ''}" alt="" draggable="false"><canvas data-key="${key}"></canvas><span class="dot" hidden></span><span class="tip" hidden></span>`;
-  const label = map?.alt || `${title} is on its way`;
   return `<figure class="map${absent ? ' undefined' : map ? '' : ' waiting'}" data-key="${key}">
-    <div class="picture" ${absent ? '' : `tabindex="0" role="application" aria-label="${escape(label)}. Arrow keys walk over it, Enter pins, Plus makes it large."`}>${inner}</div>
-    <figcaption><b>${escape(title)}</b> <small>${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
-    <p>${escape(cell.caption)}${twice ? ` CAM is the same map here. <button type="button" class="why" title="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
-    ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption></figure>`;
+    <div class="picture" ${absent ? '' : `tabindex="0" role="application" aria-label="${escape(spoken(cell, map))}"`}>${inner}</div>${caption(cell, map, absent)}</figure>`;
+};
+const title = (cell) => (same && cell.method === 'gradcam' ? `${cell.title} = CAM` : cell.title);
+const spoken = (cell, map) => `${map?.alt || `${title(cell)} is on its way`} Arrow keys walk over it, Enter pins, Plus makes it large.`;
+const caption = (cell, map, absent) => `<figcaption><b>${escape(title(cell))}</b> <small title="Time beyond the shared forward pass">${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
+  <p>${escape(cell.caption)}${same && cell.method === 'gradcam' ? ` CAM is the same map here. <button type="button" class="why" title="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
+  ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption>`;
+let structure = '';
+// Another class on the same photo: the figures stay, their words and canvases change.
+const refresh = () => layout.rows.forEach((row, index) => {
+  stage.querySelectorAll('.row-note')[index].textContent = row.note;
+  cells().forEach((cell) => again(cell, index));
+});
+const again = (cell, index) => {
+  const key = `${cell.method}:${index}`, old = stage.querySelector(`.map[data-key="${CSS.escape(key)}"]`);
+  old.classList.toggle('waiting', !maps[key]);
+  if (!maps[key]) delete old.querySelector('canvas').dataset.painted;
+  describe(old, cell, key);
+};
+const describe = (old, cell, key) => {
+  old.querySelector('figcaption').outerHTML = caption(cell, maps[key]);
+  old.querySelector('.picture').setAttribute('aria-label', spoken(cell, maps[key]));
 };
 const arrange = () => {
   if (!layout) return;
   const [width, height] = size(), shown = cells(), large = tab.value('large');
+  const plain = layout.rows.length === 1 && !shown.some((cell) => cell.absent || maps[`${cell.method}:0`]?.absent);
+  const before = structure;
+  structure = JSON.stringify([plain || layout.rows, shown, large, Boolean(same), seeing.seen?.picture]);
+  if (plain && before === structure && stage.firstChild) { refresh(); legend(); repaint(); return mark(); }
   const big = shown.find((cell) => cell.method === large) || null;
   stage.dataset.view = big ? 'large' : 'side';
   stage.style.setProperty('--shape', `${width} / ${height}`);
@@ -116,9 +145,8 @@ const arrange = () => {
   stage.classList.toggle('tall', height > width);
   stage.innerHTML = layout.rows.map((row, index) => {
     const order = big ? [big, ...shown.filter((cell) => cell !== big)] : shown;
-    const head = layout.rows.length > 1 || row.note
-      ? `<h3>${escape(row.name)} <span>${row.chance}</span></h3>${row.note ? `<p class="note">${escape(row.note)}</p>` : ''}` : '';
-    return `<section class="row" aria-label="${escape(row.name)}">${head}<div class="cells">${order.map((cell) => figure(cell, index)).join('')}</div></section>`;
+    const head = layout.rows.length > 1 ? `<h3>${escape(row.name)} <span>${row.chance}</span></h3>` : '';
+    return `<section class="row" aria-label="${escape(row.name)}">${head}<div class="cells">${order.map((cell) => figure(cell, index)).join('')}</div><p class="note row-note">${escape(row.note)}</p></section>`;
   }).join('');
   for (const button of element.querySelectorAll('[data-layout]'))
     button.setAttribute('aria-pressed', String((button.dataset.layout === 'large') === Boolean(big)));
@@ -227,10 +255,9 @@ element.addEventListener('click', (event) => {
 const heat = () => document.documentElement.style.setProperty('--heat', tab.value('opacity'));
 tab.here = (name) => { if (name === 'opacity') heat(); else { legend(); repaint(); mark(); } };
 tab.form = () => heat();
-tab.asked = () => { maps = {}; same = ''; };
 tab.show = (data, places, channel) => {
   if (channel) return;
-  if (data.layout) { layout = data.layout; maps = {}; same = ''; }
+  if (data.layout) { layout = data.layout; maps = {}; }
   if (data.maps) Object.assign(maps, data.maps);
   let said = false;
   for (const [row, note] of Object.entries(data.said || {})) {
@@ -238,11 +265,13 @@ tab.show = (data, places, channel) => {
     layout.rows[row].note = note;
   }
   if ('same' in data) same = data.same;
-  if (data.layout || data.same || said) return arrange();
+  if (data.layout || said) return arrange();
   for (const [key, map] of Object.entries(data.maps || {})) {
     const old = stage.querySelector(`.map[data-key="${CSS.escape(key)}"]`), [method, row] = key.split(':');
-    if (!old) continue;
-    if (map.absent || old.matches('.waiting')) old.outerHTML = figure(layout.cells.find((cell) => cell.method === method), row);
+    const cell = layout.cells.find((each) => each.method === method);
+    if (!old || !cell) continue;
+    if (map.absent) old.outerHTML = figure(cell, row);
+    else { old.classList.remove('waiting'); describe(old, cell, key); }
     paint(key);
   }
   if (place) mark();

@@ -48,6 +48,11 @@
 
     // The server's word on the photo arrived: classes that nobody had chosen are known now.
     arrived: (seen) => {
+      if (seen.picture?.startsWith('data:')) { // decoded once, wherever it is shown
+        if (seeing.seen?.picture) setTimeout(URL.revokeObjectURL, 5000, seeing.seen.picture);
+        const bytes = Uint8Array.from(atob(seen.picture.split(',')[1]), (c) => c.charCodeAt(0));
+        seen.picture = URL.createObjectURL(new Blob([bytes], { type: 'image/jpeg' }));
+      }
       seeing.seen = { ...seen, stamp: part(seeing.state, ['photo', 'network', 'framing']) };
       if (!same(seeing.state.targets, seen.targets)) {
         seeing.state.targets = seen.targets;
