@@ -35,7 +35,7 @@ CONFIG_MB = 4
 
 
 @dataclass(frozen=True)
-class Source:
+class HubFile:
     """One file on the Hub. name: what to call its network in messages."""
 
     name: str
@@ -46,7 +46,7 @@ class Source:
 
 
 def fetch(
-    source: Source,
+    source: HubFile,
     settings: Settings,
     progress: Progress | None = None,
     *,
@@ -70,10 +70,10 @@ def fetch(
 
 
 def config(
-    repo: str, settings: Settings, *, keep_in: str | None = None
+    repo: str, settings: Settings, *, keep_in: str | None = None, revision: str = "main"
 ) -> tuple[dict[str, object], str]:
-    """A repository's config.json and the commit it belongs to. Raises ModelError."""
-    source = Source(repo, repo, "config.json")
+    """A repository's config.json at a revision and the commit it belongs to. Raises ModelError."""
+    source = HubFile(repo, repo, "config.json", revision)
     path = fetch(source, settings, keep_in=keep_in, limit_mb=CONFIG_MB)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cached(source: Source, cache_dir: str | None) -> Path | None:
+def _cached(source: HubFile, cache_dir: str | None) -> Path | None:
     """The cached file if its digest is right. A wrong one is left where it is, and not used."""
     pointer = _pointer(source, cache_dir)
     if pointer is None or source.filename.endswith(".json"):
@@ -114,7 +114,7 @@ def _cached(source: Source, cache_dir: str | None) -> Path | None:
     return pointer if expected is not None and digest(pointer) == expected else None
 
 
-def _pointer(source: Source, cache_dir: str | None) -> Path | None:
+def _pointer(source: HubFile, cache_dir: str | None) -> Path | None:
     found = try_to_load_from_cache(
         source.repo, source.filename, cache_dir=cache_dir, revision=source.revision
     )
@@ -122,7 +122,7 @@ def _pointer(source: Source, cache_dir: str | None) -> Path | None:
 
 
 def _download(
-    source: Source,
+    source: HubFile,
     settings: Settings,
     progress: Progress | None,
     cache_dir: str | None,
@@ -162,7 +162,7 @@ def _download(
     )
 
 
-def _expected(source: Source, announced: str | None) -> str | None:
+def _expected(source: HubFile, announced: str | None) -> str | None:
     """The digest that a download must have; None for a config file, which is only read."""
     if announced is None or not SHA256.fullmatch(announced):
         announced = None
