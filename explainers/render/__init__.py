@@ -25,13 +25,13 @@ from .overlays import (
     classes,
     glow,
     labelled,
-    layer,
     likely,
     lit,
     overlay,
     positions,
     region,
     relief,
+    translucent,
 )
 from .picture import crop, fit, jpeg, png, shrink
 from .strength import Scale, from_lowest, heat, signed
@@ -56,7 +56,6 @@ __all__ = [
     "jpeg",
     "label_colours",
     "labelled",
-    "layer",
     "light_stops",
     "likely",
     "lit",
@@ -71,4 +70,5 @@ __all__ = [
     "stops",
     "tone_stops",
     "tones",
+    "translucent",
 ]

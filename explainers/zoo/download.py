@@ -18,13 +18,14 @@ from importlib import resources
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import errors as hub
 from huggingface_hub import (
+    HfFileMetadata,
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
     try_to_load_from_cache,
 )
+from huggingface_hub import errors as hub
 
 from ..errors import ModelError
 from ..settings import MEGABYTE, Settings
@@ -84,6 +85,16 @@ def config(
     return found, path.parent.name
 
 
+def announced(file: HubFile, settings: Settings) -> HfFileMetadata:
+    """What the Hub says of a file: its size, and its SHA-256 as etag. Raises ModelError."""
+    endpoint = settings.endpoint
+    url = hf_hub_url(file.repo, file.filename, revision=file.revision, endpoint=endpoint)
+    with _in_words(file.name):
+        return get_hf_file_metadata(
+            url, timeout=settings.hub_timeout, endpoint=endpoint, token=False
+        )
+
+
 def bundled(name: str, sha256: str | None, package: str) -> Path:
     """The checkpoint that an installed package carries in models/. Raises ModelError."""
     try:
@@ -128,12 +139,8 @@ def _download(
     cache_dir: str | None,
     limit_mb: int,
 ) -> Path:
-    name, where = source.name, {"endpoint": settings.endpoint, "token": False}
-    url = hf_hub_url(
-        source.repo, source.filename, revision=source.revision, endpoint=settings.endpoint
-    )
-    with _in_words(name):  # one short question first: the download itself would ask for 23 s
-        about = get_hf_file_metadata(url, timeout=settings.hub_timeout, **where)
+    name = source.name
+    about = announced(source, settings)  # a short question: the download itself would ask for 23 s
     if about.size is None or about.size > limit_mb * MEGABYTE:
         size = "of unknown size" if about.size is None else f"{about.size // MEGABYTE} MB"
         raise ModelError(f"{name} is {size} and the limit is {limit_mb} MB: choose a smaller one.")
@@ -150,7 +157,8 @@ def _download(
                     force_download=force,
                     etag_timeout=settings.hub_timeout,
                     tqdm_class=_reporter(progress, about.size),
-                    **where,
+                    endpoint=settings.endpoint,
+                    token=False,
                 )
             )
         if expected is None or digest(path) == expected:
