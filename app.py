@@ -9,7 +9,11 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
-from tabs.page import launch
+from tabs.allocator import few_arenas
+
+few_arenas()  # before torch and numpy start their threads
+
+from tabs.page import launch  # noqa: E402
 
 if __name__ == "__main__":
     launch()

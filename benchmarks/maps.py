@@ -63,17 +63,7 @@ def network_for(key: str) -> tuple[Network, nn.Module, str]:
         made = recipe(next(entry for entry in CATALOGUE if entry.key == key))
         options = {"mlp_ratio": 1.0} if key == "vgg16" else {}
         plain, origin = nets.module(made.arch, **options), "seeded random weights"
-        network = Network(
-            copy.deepcopy(plain),
-            key=key,
-            title=key,
-            labels=made.labels,
-            mean=made.mean,
-            std=made.std,
-            size=made.size,
-            interpolation=made.interpolation,
-            crop_pct=made.crop_pct,
-        )
+        network = Network.from_recipe(copy.deepcopy(plain), made, key=key, title=key)
     return network, plain.requires_grad_(True).eval(), origin
 
 

@@ -9,13 +9,13 @@ In three lines:
 
 from .api import again, ask, explain
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
-from .explanation import Explanation, Question, to_npz
+from .explanation import Explanation, Note, Question, to_npz
 from .methods import backprop, cam, occlusion, rise  # each registers its methods
 from .methods import patches as patchwise
 from .network import Network, View
-from .notes import Note
 from .photo import Photo, read
 from .registry import METHODS, Method
+from .scores.stability import steady
 from .zoo import load
 
 __all__ = [
@@ -42,5 +42,6 @@ __all__ = [
     "patchwise",
     "read",
     "rise",
+    "steady",
     "to_npz",
 ]

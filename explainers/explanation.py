@@ -14,10 +14,26 @@ import numpy as np
 from torch import Tensor
 
 from .network import Frame, Framing, Network, View
-from .notes import Note
 
 if TYPE_CHECKING:
     from .photo import Photo
+
+
+@dataclass(frozen=True)
+class Note:
+    """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
+    or NaN. number: what was measured, in the unit that the sentence names. row: of which target.
+    """
+
+    key: str
+    number: float
+    sentence: str
+    row: int = 0
+
+    @property
+    def of_pass(self) -> bool:
+        """Does it hold for every map of that class in that photo, whatever the method?"""
+        return self.key in ("saturated", "not seen")
 
 
 @dataclass(frozen=True)

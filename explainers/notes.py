@@ -12,15 +12,13 @@ how often each note is raised without need, `benchmarks/README.md` keeps the tab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .explanation import Explanation
-    from .network import Network
+from .explanation import Explanation, Note
+from .network import Network
 
 CELLS = 14  # of a map's shorter side: finer maps are averaged to as many first
 AGAINST = 0.99  # share of the evidence that is against the class
@@ -30,23 +28,6 @@ BORDER = 0.7  # heat in the outermost cells, beyond an even spread: 0 is even, 1
 FLAT = {"cells": 1.5, "pixels": 1.5, "scores": 1.1}  # the strongest cell over the average one
 UNSTABLE = 0.3  # rank correlation of two neighbouring crops' maps
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
-
-
-@dataclass(frozen=True)
-class Note:
-    """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
-    or NaN. number: what was measured, in the unit that the sentence names. row: of which target.
-    """
-
-    key: str
-    number: float
-    sentence: str
-    row: int = 0
-
-    @property
-    def of_pass(self) -> bool:
-        """Does it hold for every map of that class in that photo, whatever the method?"""
-        return self.key in ("saturated", "not seen")
 
 
 @dataclass(frozen=True)
@@ -144,13 +125,24 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
     total = float(heat.sum())
     if not total:
         return Measures(0.0, False, top, against)
-    heat = _cells(heat)
+    heat = cells(heat)
     inside = heat[1:-1, 1:-1]
     share = area = None
     if min(heat.shape) >= 4:
         share, area = 1 - float(inside.sum() / heat.sum()), 1 - inside.numel() / heat.numel()
     beyond = None if share is None else (share - area) / (1 - area)
     return Measures(0.0, False, top, against, share, beyond, float(heat.max() / heat.mean()))
+
+
+def unstable(agreement: float, row: int = 0) -> Note | None:
+    """The note on how far the maps of two neighbouring crops agree (`scores.stability`), if any."""
+    if agreement >= UNSTABLE:
+        return None
+    words = (
+        f"Cropped a little differently, the photo gives another map (rank correlation "
+        f"{agreement:.2f}): what both show is all that counts."
+    )
+    return Note("unstable", agreement, words, row)
 
 
 def _nothing(explanation: Explanation, values: Tensor) -> bool:
@@ -163,7 +155,7 @@ def _nothing(explanation: Explanation, values: Tensor) -> bool:
     return float(values.abs().max()) <= least
 
 
-def _cells(heat: Tensor) -> Tensor:
+def cells(heat: Tensor) -> Tensor:
     """(h, w) averaged to at most CELLS on the shorter side."""
     scale = CELLS / min(heat.shape)
     if scale >= 1:

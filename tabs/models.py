@@ -19,10 +19,11 @@ EVERY = 1.5  # seconds between looks at what is loading
 
 
 def _label(status: Status) -> str:
+    size = f" ({status.entry.megabytes:.0f} MB)" if status.entry.megabytes else ""
     more = {
         "ready": "",
         "loading": f" · loading {status.progress:.0%}",
-        "on demand": f" · loads when chosen ({status.entry.megabytes:.0f} MB)",
+        "on demand": f" · loads when chosen{size}",
         "failed": " · can’t be had now",
     }
     return f"{status.title}{more[status.state]}"

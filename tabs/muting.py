@@ -14,7 +14,7 @@ from explainers.muting import COARSE, Key, Muting, Score, mute, recent
 from explainers.muting import maps as muting_maps
 from explainers.muting.baselines import BASELINES
 from explainers.muting.brush import Flip, smallest_flip
-from explainers.muting.pictures import panel
+from explainers.muting.pictures import sheet
 
 from . import brush, courier, html, kept, positions, rise
 from .guard import guarded
@@ -199,7 +199,7 @@ class Mute:
         muting = self.of(asked, shown)
         if muting is None:
             raise ExplainError("There is no map to download yet: press “Mute” first.")
-        return panel(shared[0], asked, muting, _score(score))
+        return sheet(shared[0], asked, muting, _score(score))
 
     def flip(self, *given: Any) -> Iterator[tuple[Any, ...]]:
         """The smallest region found that changes the network's mind, as the search goes: words and

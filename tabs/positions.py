@@ -10,9 +10,8 @@ import numpy as np
 
 from explainers import Photo, Question, render
 from explainers import photo as photos
-from explainers.muting import Change, Muting, Position, Score
+from explainers.muting import Change, Muting, Position, Score, pictures
 from explainers.muting import maps as muting_maps
-from explainers.muting import pictures as panel
 
 from . import change, courier, html
 
@@ -193,7 +192,7 @@ def _drop(
     asked: Question, muting: Muting, score: Score, row: int, size: tuple[int, int], name: str
 ) -> str:
     found = muting_maps.drop_map(muting, asked, score)
-    picture = render.png(render.layer(found, row, size))
+    picture = render.png(render.translucent(found, row, size))
     most = float(found.values[row].max())
     unit = f"{most:.2f} in the logit" if score == "logit" else f"{100 * most:.1f} points of percent"
     what = "logit" if score == "logit" else "probability"
@@ -208,7 +207,7 @@ def _drop(
 
 def _chances(asked: Question, muting: Muting, row: int, size: tuple[int, int]) -> str:
     target = asked.targets[row]
-    over, least, most = panel.likely(muting, target, size)
+    over, least, most = pictures.likely(muting, target, size)
     before = float(asked.network.probabilities(muting.before)[target])
     top = max(before, most)
     ramp = ", ".join(render.stops(render.CHANCES))
@@ -226,8 +225,8 @@ def _chances(asked: Question, muting: Muting, row: int, size: tuple[int, int]) -
 
 
 def _labels(asked: Question, muting: Muting, size: tuple[int, int]) -> str:
-    over, found = panel.labels(muting, size)
-    items = panel.legend(found, asked.network.labels)
+    over, found = pictures.labels(muting, size)
+    items = pictures.legend(found, asked.network.labels)
     legend = "".join(_swatch(*each) for each in items)
     alt = "The most likely label by position: " + ", ".join(
         f"{name} {html.percent(share)}" for _, name, share in items

@@ -87,7 +87,9 @@ def _cell(asked: Question, found: Explanation, row: int, size: tuple[int, int]) 
     name = asked.network.labels[asked.targets[row]]
     name += f", and not {asked.network.labels[asked.against]}" if asked.against is not None else ""
     alt = escape(f"RISE for {name}: strongest at the {html.place(*found.peak(row))}")
-    picture = html.data_url(render.png(render.layer(render.from_lowest(found), row, size)), "png")
+    picture = html.data_url(
+        render.png(render.translucent(render.from_lowest(found), row, size)), "png"
+    )
     return (
         f'<figure class="cell"><div class="stack"><img class="heat" alt="{alt}" src="{picture}">'
         f"</div><figcaption><b>{escape(name)}</b>"

@@ -121,7 +121,7 @@ class Sheet:
 
     def _picture(self, method: Method, row: int, size: tuple[int, int]) -> tuple[str, str]:
         found = self.found[method.key]
-        over = render.layer(found, row, size, **self.look.colours)
+        over = render.translucent(found, row, size, **self.look.colours)
         where = html.place(*found.peak(row))
         alt = escape(f"{method.title} for {self._name(row)}: strongest at the {where}")
         bar = ""

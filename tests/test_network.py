@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, TargetError, ask, read
 from explainers.api import explain, question
-from explainers.network import frozen
+from explainers.network import Recipe, frozen
 from explainers.recent import memory
 from tests import nets
 from tests.nets import maps
@@ -192,6 +194,45 @@ def test_an_error_in_the_middle_of_a_pass_leaves_no_trace(way, method):
     free = torch.tensor([1.0, 2], requires_grad=True)
     F.relu(free).backward(torch.tensor([-1.0, 1]))
     assert free.grad.tolist() == [-1, 1]  # ReLUs outside are nobody's business
+
+
+def test_a_twin_is_the_same_network_with_parameters_of_its_own(lite0):
+    thresholds = [0.1 + index / 100 for index in range(20)]
+    many = nets.wrap(
+        nets.module("resnet18", num_classes=20),
+        classes=20,
+        head="sigmoid",
+        thresholds=thresholds,
+        interpolation="bilinear",
+        crop_pct=0.9,
+        licence="MIT",
+        layers={"layer2": "Middle", "layer4": "Last"},
+    )
+    for net in (many, lite0):
+        twin, x = net.twin(), nets.noise(1, 3, 64, 64, seed=31)
+        for each in fields(Recipe):
+            assert getattr(twin.recipe, each.name) == getattr(net.recipe, each.name), each.name
+        assert twin.thresholds == net.thresholds
+        assert (twin.key, twin.title, twin.layers, twin.maps) == (
+            net.key, net.title, net.layers, net.maps,
+        )  # fmt: skip
+        assert twin.serial != net.serial
+        assert torch.equal(maps(twin, x, "gradcam", 1), maps(net, x, "gradcam", 1))
+        before = state(net)
+        with torch.no_grad():
+            for parameter in twin.module.parameters():
+                parameter.zero_()
+        assert state(net) == before
+        seen = twin.record(x, (twin.last,)).activations
+        assert list(seen) == [twin.last]  # its own taps, and no one else's
+    assert (
+        many.twin().present(torch.full((20,), -1.2)) == many.present(torch.full((20,), -1.2)) != []
+    )
+
+
+def test_all_that_a_network_is_told_is_in_its_recipe():
+    told = set(signature(Network).parameters) - {"module", "key", "title", "layers", "device"}
+    assert told == {each.name for each in fields(Recipe)} - {"arch"}
 
 
 def test_two_threads_get_what_one_gets(resnet18, vgg16):

@@ -100,7 +100,7 @@ def test_heat_lands_on_its_place_of_the_original_photo(shape, framing, rotated, 
     assert photo.width / photo.height == pytest.approx(width / height, rel=0.01)
     found = explain(red_eye, photo, 0, framing=framing)
     shown = render.shrink(photo, 640)
-    over = render.layer(found, 0, (shown.shape[1], shown.shape[0]), colourmap="Inferno")
+    over = render.translucent(found, 0, (shown.shape[1], shown.shape[0]), colourmap="Inferno")
     left, top, right, bottom = found.frame
     cell = (right - left) / found.values.shape[2], (bottom - top) / found.values.shape[1]
     inside = np.zeros(over.shape[:2], bool)
@@ -141,12 +141,12 @@ def test_a_shared_scale_keeps_the_ratio_between_classes_and_each_does_not():
 def test_contrastive_maps_show_both_signs():
     found = made([[[8.0, 0], [-4, 2]]], against=5)
     assert render.heat(found)[0].tolist() == [[1, 0], [-0.5, 0.25]]
-    over = render.layer(found, 0, (64, 64))
+    over = render.translucent(found, 0, (64, 64))
     (r, _, b), (r2, _, b2) = over[2, 2, :3].astype(int), over[61, 2, :3].astype(int)
     assert r > b + 100  # orange where it speaks for the class
     assert b2 > r2 + 30  # blue where it speaks against it
     assert over[2, 61, 3] < 40  # nothing to say: the photo shows
-    plain = render.layer(dataclasses.replace(found, against=None), 0, (64, 64))
+    plain = render.translucent(dataclasses.replace(found, against=None), 0, (64, 64))
     assert (plain[61, 2] == plain[2, 61]).all()
 
 
@@ -224,8 +224,17 @@ def test_opacity_goes_from_the_photo_to_the_map(photo: Photo):
 
 
 def test_between_the_centres_of_cells_the_heat_changes_evenly():
-    row = render.layer(made([[[0.0, 1], [0, 1]]]), 0, (64, 64), colourmap="Inferno")[32]
+    row = render.translucent(made([[[0.0, 1], [0, 1]]]), 0, (64, 64), colourmap="Inferno")[32]
     steps = row[:, :3].astype(int).sum(1)
     assert (steps[:16] == steps[0]).all()
     assert (steps[48:] == steps[-1]).all()
     assert (np.diff(steps[16:48]) > 0).all()
+
+
+def test_a_saved_picture_names_the_method_by_its_title(resnet18, photo, tmp_path):
+    found = explain(resnet18, photo, 3, "gradcam++")
+    found.save(tmp_path / "map.png")
+    by_title, by_key = (
+        sheets.panel(photo, [found], titles=[name]) for name in ("Grad-CAM++", "gradcam++")
+    )
+    assert (tmp_path / "map.png").read_bytes() == by_title != by_key

@@ -20,6 +20,8 @@ from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load
 from explainers.zoo import loaded as zoo_module
 from explainers.zoo.catalogue import CATALOGUE, Entry, imagenet_labels, offered
+from explainers.zoo.sources import Hub
+from tabs import models
 
 from .fake_hub import CONFIG, PHOTO, TINY, FakeHub, commit_of, running, weights_of
 
@@ -27,15 +29,15 @@ CATS = {"tabby", "tiger cat", "Egyptian cat"}
 
 
 def entry_for(repo: str, arch: str, weights: bytes | None = None) -> Entry:
-    return replace(
-        next(entry for entry in CATALOGUE if not entry.bundled),
+    digest = hashlib.sha256(weights).hexdigest() if weights else None
+    return Entry(
         key=repo.split("/")[1].split(".")[0],
         title=arch,
         arch=arch,
-        tag="",
-        repo=repo,
-        revision=commit_of(repo),
-        sha256=hashlib.sha256(weights).hexdigest() if weights else None,
+        source=Hub(repo, revision=commit_of(repo), sha256=digest),
+        licence="Apache-2.0",
+        megabytes=len(weights or b"") // 10**6,
+        remark="For a test.",
     )
 
 
@@ -89,8 +91,8 @@ def test_every_imagenet_class_has_a_name_of_its_own():
 
 def test_catalogue_pins_each_file_on_the_hub():
     for entry in filter(lambda entry: entry.repo, CATALOGUE):
-        assert len(entry.sha256) == 64
-        assert entry.bundled or len(entry.revision) == 40
+        assert len(entry.source.sha256) == 64
+        assert entry.bundled or len(entry.source.revision) == 40
 
 
 def test_hub_download_shows_progress_and_the_cache_serves_it_later(
@@ -142,7 +144,7 @@ def test_a_file_damaged_in_the_cache_is_not_used(hub: FakeHub, settings: Setting
     for revision in ("main", None):
         entry = entry_for(f"timm/cached-{revision}.x", "test_resnet", tiny)
         if revision:
-            entry = replace(entry, revision=revision, sha256=None)
+            entry = replace(entry, source=Hub(entry.repo, revision))
         hub.put(entry.repo, weights=tiny)
         Zoo(settings, [entry]).get(entry.key)
         blob = next(path for path in cached(settings) if entry.repo[5:] in str(path))
@@ -159,7 +161,8 @@ def test_a_file_damaged_in_the_cache_is_not_used(hub: FakeHub, settings: Setting
 def test_another_file_than_the_pinned_one_is_not_even_fetched(
     hub: FakeHub, settings: Settings, tiny: bytes
 ):
-    entry = replace(entry_for(TINY, "test_resnet"), sha256="0" * 64)
+    entry = entry_for(TINY, "test_resnet")
+    entry = replace(entry, source=replace(entry.source, sha256="0" * 64))
     hub.put(TINY, weights=tiny)
     with pytest.raises(ModelError, match="another one"):
         Zoo(settings, [entry]).get(entry.key)
@@ -323,6 +326,24 @@ def test_four_typed_networks_at_a_time(hub: FakeHub, settings: Settings, tiny: b
         zoo.get(zoo.add(f"timm/n{number}.x"))
     keys = [status.key for status in zoo.status()]
     assert keys[len(offered(settings)) :] == [f"timm/n{number}.x" for number in range(1, 5)]
+
+
+def test_a_typed_network_that_left_says_how_much_it_is_to_load_again(
+    hub: FakeHub, settings: Settings, resnet18: bytes
+):
+    config = CONFIG | {"architecture": "resnet18"}
+    for name in "ab":
+        hub.put(f"timm/{name}.x", weights=resnet18, config=config)
+    zoo = Zoo(replace(settings, model_mb=60))  # of 47 MB each
+    new = zoo.add("timm/a.x")
+    zoo.get(new)
+    zoo.get(zoo.add("timm/b.x"))
+    left = next(status for status in zoo.status() if status.key == new)
+    assert (left.state, left.entry.megabytes) == ("on demand", 47)
+    assert "(47 MB)" in left.message
+    assert ("a.x · loads when chosen (47 MB)", new) in models.choices(zoo)
+    hub.stop()
+    assert zoo.get(new).title == "a.x"  # its files are still here
 
 
 def test_closing_stops_a_download(hub: FakeHub, settings: Settings, resnet18: bytes):

@@ -1,7 +1,7 @@
 """Class impressions: what a network remembers of a class, drawn without any photo."""
 
 from .impression import (
-    MOST_PANELS,
+    MOST_PICTURES,
     PRESETS,
     TRIES,
     Check,
@@ -18,7 +18,7 @@ from .impression import (
 )
 
 __all__ = [
-    "MOST_PANELS",
+    "MOST_PICTURES",
     "PRESETS",
     "TRIES",
     "Check",

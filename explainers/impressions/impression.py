@@ -35,7 +35,7 @@ from .goals import Classes, Goal
 from .knobs import Knobs
 from .priors import total_variation
 
-MOST_PANELS = 6
+MOST_PICTURES = 6
 FRAMES = 30  # pictures kept of the way there, for the strip, the curve and the animation
 OFTEN = 0.3  # seconds between looks at a drawing
 TRIES = 16  # transformations that the check averages over
@@ -122,8 +122,8 @@ def draw(
     too much at once.
     """
     pairs = [(goal, each) for goal in goals for each in dict.fromkeys(driven)]
-    if not 1 <= len(pairs) <= MOST_PANELS:
-        raise OptionError(f"Between one and {MOST_PANELS} pictures are drawn at a time.")
+    if not 1 <= len(pairs) <= MOST_PICTURES:
+        raise OptionError(f"Between one and {MOST_PICTURES} pictures are drawn at a time.")
     knobs.check_work(network, len(pairs))
     drawings = [Drawing(network, goal, knobs, driven=each) for goal, each in pairs]
     trails = [[_look(drawing, network)] for drawing in drawings]

@@ -46,7 +46,7 @@ def _placed(cells: np.ndarray, muting: Muting, size: tuple[int, int]) -> np.ndar
     return render.positions(cells, muting.rows, muting.cols, muting.size, muting.frame, size)
 
 
-def panel(
+def sheet(
     photo: Photo,
     question: Question,
     muting: Muting,
@@ -73,7 +73,7 @@ def panel(
             f"Its probability, {low:.1%} to {high:.1%}",
             "The most likely label",
         )
-        layers = (render.layer(found, row, size), likely_layer, label_layer)
+        layers = (render.translucent(found, row, size), likely_layer, label_layer)
         pictures = [picture, *(render.blend(picture, each, opacity) for each in layers)]
         rows.append(sheets.row(pictures, titles))
     items = [(c, f"{label} {share:.1%}") for c, label, share in legend(won, found.labels)]

@@ -2,5 +2,6 @@
 
 from .discovery import Layer
 from .frozen import Enough, Frame, Framing, Network, Recording, View
+from .recipe import Head, Recipe
 
-__all__ = ["Enough", "Frame", "Framing", "Layer", "Network", "Recording", "View"]
+__all__ = ["Enough", "Frame", "Framing", "Head", "Layer", "Network", "Recipe", "Recording", "View"]

@@ -6,6 +6,7 @@ do nothing unless the current context records, so two threads never see each oth
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import itertools
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..recent import Recent
 from ..sizes import Owner
 from .dense import quicken
 from .discovery import Layer, discover
+from .recipe import Head, Recipe
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -149,7 +151,7 @@ class Network(Owner):
         size: int = 224,
         interpolation: str = "bicubic",
         crop_pct: float = 0.875,
-        head: Literal["softmax", "sigmoid"] = "softmax",
+        head: Head = "softmax",
         thresholds: Sequence[float] | None = None,
         layers: Mapping[str, str] | None = None,
         licence: str = "",
@@ -164,7 +166,18 @@ class Network(Owner):
         self.labels = tuple(labels)
         self.thresholds = tuple(thresholds) if thresholds else (0.5,) * len(self.labels)
         self.size, self.crop_pct, self.interpolation = size, crop_pct, interpolation
-        self.device = torch.device(device)
+        self.device, self._titles = torch.device(device), layers
+        self.recipe = Recipe(
+            labels=self.labels,
+            size=size,
+            mean=tuple(mean),
+            std=tuple(std),
+            interpolation=interpolation,
+            crop_pct=crop_pct,
+            licence=licence,
+            head=head,
+            thresholds=self.thresholds,
+        )
         self.mean = torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1)
         probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -175,8 +188,43 @@ class Network(Owner):
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights = found.cam_weights
-        for name in (*self.maps, *self.flat):
-            self.module.get_submodule(name).register_forward_hook(self._tap(name))
+        self._taps = {
+            name: self.module.get_submodule(name).register_forward_hook(self._tap(name)).id
+            for name in (*self.maps, *self.flat)
+        }
+
+    @classmethod
+    def from_recipe(
+        cls,
+        module: nn.Module,
+        recipe: Recipe,
+        *,
+        key: str,
+        title: str,
+        layers: Mapping[str, str] | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Network:
+        """The network of a module that was built after `recipe`."""
+        facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
+        del facts["arch"]  # the module is built
+        return cls(module, key=key, title=title, layers=layers, device=device, **facts)
+
+    def twin(self) -> Network:
+        """A network with the same parameters, all its own: what is done to it is not done to this.
+
+        The hooks that others put on the module come along, the taps of this network do not.
+        """
+        module = copy.deepcopy(self.module)
+        for name, tap in self._taps.items():
+            del module.get_submodule(name)._forward_hooks[tap]
+        return Network.from_recipe(
+            module,
+            self.recipe,
+            key=self.key,
+            title=self.title,
+            layers=self._titles,
+            device=self.device,
+        )
 
     def _tap(self, name: str):
         serial = self.serial  # not self: a network in a circle would outlive those who used it

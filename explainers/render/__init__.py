@@ -26,13 +26,13 @@ from .overlays import (
     classes,
     glow,
     labelled,
-    layer,
     likely,
     lit,
     overlay,
     positions,
     region,
     relief,
+    translucent,
 )
 from .picture import crop, fit, jpeg, png, shrink
 from .strength import Scale, from_lowest, heat, signed, strongest
@@ -57,7 +57,6 @@ __all__ = [
     "jpeg",
     "label_colours",
     "labelled",
-    "layer",
     "light_stops",
     "likely",
     "lit",
@@ -74,4 +73,5 @@ __all__ = [
     "strongest",
     "tone_stops",
     "tones",
+    "translucent",
 ]

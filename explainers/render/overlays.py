@@ -23,7 +23,7 @@ def _box(explanation: Explanation, width: int, height: int) -> tuple[int, int, i
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
-def layer(
+def translucent(
     explanation: Explanation,
     row: int,
     size: tuple[int, int],
@@ -205,7 +205,7 @@ def overlay(
     """The photo with one map over it (H, W, 3)."""
     picture = shrink(photo, longest)
     size = picture.shape[1], picture.shape[0]
-    over = layer(explanation, row, size, colourmap=colourmap, scale=scale, pixels=pixels)
+    over = translucent(explanation, row, size, colourmap=colourmap, scale=scale, pixels=pixels)
     return blend(picture, over, opacity)
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..explanation import Explanation
 from ..photo import Photo
 from .colour import DEFAULT, DIM, INK, PAPER, colours
-from .overlays import Pixels, blend, layer
+from .overlays import Pixels, blend, translucent
 from .picture import shrink
 from .strength import Scale, signed
 
@@ -30,7 +30,7 @@ def panel(
     """All maps side by side with titles and a legend, a row for each target, as PNG."""
     picture = shrink(photo, cell)
     height, width = picture.shape[:2]
-    titles = list(titles or [each.method for each in explanations])
+    titles = list(titles or [each.title or each.method for each in explanations])
     targets = explanations[0].targets if explanations else ()
     gap, head, foot = 12, 30, 44
     sheet = Image.new(
@@ -50,7 +50,7 @@ def panel(
             x = gap + column * (width + gap)
             shown = picture
             if each is not None:
-                over = layer(
+                over = translucent(
                     each, row, (width, height), colourmap=colourmap, scale=scale, pixels=pixels
                 )
                 shown = blend(picture, over, opacity)

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..api import ask, find
 from ..errors import ExplainError
-from ..explanation import Explanation, Question
+from ..explanation import Explanation, Note, Question
 from ..network import Frame
-from ..notes import Note, describe
+from ..notes import describe
 from ..registry import COSTS, METHODS, Method
 from .faithfulness import (
     DRAWS,

@@ -8,7 +8,6 @@ happens to a copy.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +64,7 @@ def check(
     Yields a stage when its maps are there, so that a slow method delays only its own stage. One
     copy is held; the network itself is only read.
     """
-    twin = copy_of(question.network)
+    twin = question.network.twin()
     parts = stages(twin, question)
     generator = torch.Generator().manual_seed(seed)
     for index, (title, modules) in enumerate(parts, 1):
@@ -83,31 +82,6 @@ def check(
             stage.maps[original.method] = found
             stage.similarity[original.method] = similarity(found, original)
         yield stage
-
-
-def copy_of(network: Network) -> Network:
-    """A network with the same parameters, all its own."""
-    module = copy.deepcopy(network.module)
-    for name in (*network.maps, *network.flat):
-        module.get_submodule(name)._forward_hooks.clear()  # the taps belong to the original
-    return Network(
-        module,
-        key=network.key,
-        title=network.title,
-        labels=network.labels,
-        mean=network.mean.flatten().tolist(),
-        std=network.std.flatten().tolist(),
-        size=network.size,
-        interpolation=network.interpolation,
-        crop_pct=network.crop_pct,
-        head=network.head,
-        layers={
-            name: layer.title.split(" · ")[0].split(", ")[0]
-            for name, layer in network.layers.items()
-        },
-        licence=network.licence,
-        device=network.device,
-    )
 
 
 def stages(network: Network, question: Question) -> list[tuple[str, list[nn.Module]]]:

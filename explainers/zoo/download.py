@@ -18,13 +18,14 @@ from importlib import resources
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import errors as hub
 from huggingface_hub import (
+    HfFileMetadata,
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
     try_to_load_from_cache,
 )
+from huggingface_hub import errors as hub
 
 from ..errors import ModelError
 from ..settings import MEGABYTE, Settings
@@ -35,7 +36,7 @@ CONFIG_MB = 4
 
 
 @dataclass(frozen=True)
-class Source:
+class HubFile:
     """One file on the Hub. name: what to call its network in messages."""
 
     name: str
@@ -46,7 +47,7 @@ class Source:
 
 
 def fetch(
-    source: Source,
+    source: HubFile,
     settings: Settings,
     progress: Progress | None = None,
     *,
@@ -70,10 +71,10 @@ def fetch(
 
 
 def config(
-    repo: str, settings: Settings, *, keep_in: str | None = None
+    repo: str, settings: Settings, *, keep_in: str | None = None, revision: str = "main"
 ) -> tuple[dict[str, object], str]:
-    """A repository's config.json and the commit it belongs to. Raises ModelError."""
-    source = Source(repo, repo, "config.json")
+    """A repository's config.json at a revision and the commit it belongs to. Raises ModelError."""
+    source = HubFile(repo, repo, "config.json", revision)
     path = fetch(source, settings, keep_in=keep_in, limit_mb=CONFIG_MB)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -82,6 +83,16 @@ def config(
     if not isinstance(found, dict):
         raise ModelError(f"The config.json of {repo} is not timm's: try another one.")
     return found, path.parent.name
+
+
+def announced(file: HubFile, settings: Settings) -> HfFileMetadata:
+    """What the Hub says of a file: its size, and its SHA-256 as etag. Raises ModelError."""
+    endpoint = settings.endpoint
+    url = hf_hub_url(file.repo, file.filename, revision=file.revision, endpoint=endpoint)
+    with _in_words(file.name):
+        return get_hf_file_metadata(
+            url, timeout=settings.hub_timeout, endpoint=endpoint, token=False
+        )
 
 
 def bundled(name: str, sha256: str | None, package: str) -> Path:
@@ -103,7 +114,7 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cached(source: Source, cache_dir: str | None) -> Path | None:
+def _cached(source: HubFile, cache_dir: str | None) -> Path | None:
     """The cached file if its digest is right. A wrong one is left where it is, and not used."""
     pointer = _pointer(source, cache_dir)
     if pointer is None or source.filename.endswith(".json"):
@@ -114,7 +125,7 @@ def _cached(source: Source, cache_dir: str | None) -> Path | None:
     return pointer if expected is not None and digest(pointer) == expected else None
 
 
-def _pointer(source: Source, cache_dir: str | None) -> Path | None:
+def _pointer(source: HubFile, cache_dir: str | None) -> Path | None:
     found = try_to_load_from_cache(
         source.repo, source.filename, cache_dir=cache_dir, revision=source.revision
     )
@@ -122,18 +133,14 @@ def _pointer(source: Source, cache_dir: str | None) -> Path | None:
 
 
 def _download(
-    source: Source,
+    source: HubFile,
     settings: Settings,
     progress: Progress | None,
     cache_dir: str | None,
     limit_mb: int,
 ) -> Path:
-    name, where = source.name, {"endpoint": settings.endpoint, "token": False}
-    url = hf_hub_url(
-        source.repo, source.filename, revision=source.revision, endpoint=settings.endpoint
-    )
-    with _in_words(name):  # one short question first: the download itself would ask for 23 s
-        about = get_hf_file_metadata(url, timeout=settings.hub_timeout, **where)
+    name = source.name
+    about = announced(source, settings)  # a short question: the download itself would ask for 23 s
     if about.size is None or about.size > limit_mb * MEGABYTE:
         size = "of unknown size" if about.size is None else f"{about.size // MEGABYTE} MB"
         raise ModelError(f"{name} is {size} and the limit is {limit_mb} MB: choose a smaller one.")
@@ -150,7 +157,8 @@ def _download(
                     force_download=force,
                     etag_timeout=settings.hub_timeout,
                     tqdm_class=_reporter(progress, about.size),
-                    **where,
+                    endpoint=settings.endpoint,
+                    token=False,
                 )
             )
         if expected is None or digest(path) == expected:
@@ -162,7 +170,7 @@ def _download(
     )
 
 
-def _expected(source: Source, announced: str | None) -> str | None:
+def _expected(source: HubFile, announced: str | None) -> str | None:
     """The digest that a download must have; None for a config file, which is only read."""
     if announced is None or not SHA256.fullmatch(announced):
         announced = None

@@ -14,9 +14,11 @@ import timm
 import torch
 
 from ..errors import ModelError
+from ..network import Recipe
 from ..settings import Settings
 from . import assembly, download
-from .catalogue import Entry, Recipe, imagenet_labels
+from .catalogue import Entry, imagenet_labels
+from .sources import Hub
 
 _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")
@@ -40,9 +42,7 @@ def entry(text: str) -> Entry:
     return Entry(
         key=repo,
         title=repo.removeprefix("timm/"),
-        arch="",
-        tag="",
-        repo=repo,
+        source=Hub(repo, by_config=True),
         licence="see the model card",
         megabytes=0,
         remark="Typed by a visitor.",
@@ -56,7 +56,8 @@ def inspect(entry: Entry, settings: Settings, keep_in: str | None) -> tuple[Reci
     Returns the recipe and the commit to take the weights from; raises ModelError. Builds nothing
     but an empty shell, and downloads no weights.
     """
-    config, commit = download.config(entry.repo, settings, keep_in=keep_in)
+    revision = entry.source.revision
+    config, commit = download.config(entry.repo, settings, keep_in=keep_in, revision=revision)
     cfg = config.get("pretrained_cfg")
     cfg = cfg if isinstance(cfg, dict) else config
     arch = config.get("architecture")
@@ -93,7 +94,16 @@ def _recipe(arch: str, labels: tuple[str, ...], cfg: dict, licence: str) -> Reci
         raise ValueError("out of range")
     named = str(cfg.get("license", "")).strip()[:40]
     interpolation = "bilinear" if cfg.get("interpolation") == "bilinear" else "bicubic"
-    return Recipe(arch, labels, int(width), mean, std, interpolation, crop_pct, named or licence)
+    return Recipe(
+        arch=arch,
+        labels=labels,
+        size=int(width),
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        crop_pct=crop_pct,
+        licence=named or licence,
+    )
 
 
 def _labels(config: dict, cfg: dict, classes: int, title: str) -> tuple[str, ...]:

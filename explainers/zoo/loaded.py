@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from ..errors import ModelError, OptionError
 from ..network import Network
 from ..recent import forget
 from ..settings import Settings, from_environment
-from . import assembly, download, hub_ids
-from .catalogue import BUNDLED, WEIGHTS, Entry, Recipe, offered, recipe
+from . import assembly, download, hub_ids, sources
+from .catalogue import BUNDLED, Entry, offered, recipe
+from .sources import Hub
 
 State = Literal["ready", "loading", "on demand", "failed"]
 
@@ -49,7 +49,8 @@ class Status:
 
 @dataclass
 class _Slot:
-    """A network's place in the Zoo, guarded by the Zoo's lock (`done` is only ever replaced).
+    """A network's place in the Zoo, guarded by the Zoo's lock (`done` and `entry` are only ever
+    replaced).
 
     failure: why it can't be had, as text: an exception would keep its frames' tensors alive.
     """
@@ -242,65 +243,32 @@ class Zoo:
 
     def _load(self, slot: _Slot) -> Network:
         entry, settings = slot.entry, self.settings
-        if entry.arch:
-            made, folder = recipe(entry), None
-        else:  # typed by a visitor: its files go where they can be removed again
+        folder = None
+        if entry.key not in self._listed:  # typed: its files go where they can be removed again
             slot.folder = slot.folder or tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             folder = slot.folder.name
+        if isinstance(entry.source, Hub) and entry.source.by_config:
             made, commit = hub_ids.inspect(entry, settings, folder)
-            entry = replace(entry, revision=commit)
+            entry = replace(entry, source=replace(entry.source, revision=commit))
+        else:
+            made = recipe(entry)
 
         def progress(done: int, total: int) -> None:
             if self._closed:
                 raise ModelError("The page is shutting down: open it again in a minute.")
             slot.done = (done, total)
 
-        path = _weights(entry, settings, progress, folder)
+        path = sources.fetch(entry.source, entry.title, settings, progress, keep_in=folder)
+        if not entry.megabytes:
+            size = max(1, round(path.stat().st_size / download.MEGABYTE))
+            slot.entry = replace(entry, megabytes=size)
         tensors = assembly.read(path, entry.title)
         module = assembly.assemble(
-            made.arch, len(made.labels), tensors, entry.title, in_order=entry.in_order
+            made.arch, len(made.labels), tensors, entry.title, in_order=entry.source.in_order
         )
-        return _network(module, entry, made, settings.torch_device)
-
-
-def _weights(
-    entry: Entry, settings: Settings, progress: download.Progress, folder: str | None
-) -> Path:
-    """The file with an entry's weights, from wherever it comes. Raises ModelError."""
-    if entry.bundled:
-        return download.bundled(entry.title, entry.sha256, entry.package)
-    if entry.file:
-        return Path(entry.file)
-    repo, filename = entry.repo, entry.filename
-    if entry.shipped:
-        repo, filename = settings.weights_repo, f"{entry.shipped}/{filename}"
-    source = download.Source(entry.title, repo, filename, entry.revision, entry.sha256)
-    if not entry.shipped:
-        return download.fetch(source, settings, progress, keep_in=folder)
-    if repo:
-        try:
-            return download.fetch(source, settings, progress)
-        except ModelError as error:
-            _log.info("%s The copy that is here is used.", error)
-    return WEIGHTS / filename
-
-
-def _network(module, entry: Entry, made: Recipe, device: str) -> Network:
-    return Network(
-        module,
-        key=entry.key,
-        title=entry.title,
-        labels=made.labels,
-        size=made.size,
-        mean=made.mean,
-        std=made.std,
-        interpolation=made.interpolation,
-        crop_pct=made.crop_pct,
-        licence=made.licence,
-        head=made.head,
-        thresholds=made.thresholds,
-        device=device,
-    )
+        return Network.from_recipe(
+            module, made, key=entry.key, title=entry.title, device=settings.torch_device
+        )
 
 
 def _status(slot: _Slot) -> Status:

@@ -1,0 +1,28 @@
+"""What a network has to be told that its module does not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Head = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to feed a network and read its answer; see `Network` for the meaning of the fields.
+
+    mean, std: per channel of pixels in 0..1. arch: timm's name of the architecture, or one of ours,
+    where the module is yet to be built.
+    """
+
+    labels: tuple[str, ...]
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop_pct: float
+    licence: str = ""
+    head: Head = "softmax"
+    thresholds: tuple[float, ...] | None = None
+    arch: str = ""
