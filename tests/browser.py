@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 
@@ -140,11 +141,12 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def visit(server: Server, chromium: Browser) -> Iterator[Visit]:
-    """Opens the page as a new visitor; at the end no page error and no foreign request is left.
+    """Opens the page as a new visitor; at the end there is no script's error, no foreign
+    request and no answer of 5xx.
 
     visit(width=1280, height=900, dark=False, query="") -> Page
     """
-    contexts, errors, foreign = [], [], []
+    contexts, errors, foreign, failed = [], [], [], []
 
     def open_page(
         width: int = 1280, height: int = 900, dark: bool = False, query: str = ""
@@ -160,9 +162,10 @@ def visit(server: Server, chromium: Browser) -> Iterator[Visit]:
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: note(request.url))
+        page.on("response", lambda each: each.status >= 500 and failed.append(each.url))
         theme = "__theme=dark" if dark else "__theme=light"
         page.goto(f"{server.url}/?{theme}{query}")
-        page.wait_for_selector("#examples button")
+        page.wait_for_selector(".rail .chip, .rail .ghost", state="attached")
         return page
 
     def note(url: str) -> None:
@@ -174,41 +177,61 @@ def visit(server: Server, chromium: Browser) -> Iterator[Visit]:
         context.close()
     assert not foreign, f"the page asked other hosts: {foreign}"
     assert not errors, f"scripts failed: {errors}"
+    assert not failed, f"the server failed: {failed}"
 
 
 def drop(page: Page, data: bytes, name: str, kind: str) -> None:
-    """Drop a file onto the photo, as a mouse would."""
+    """Drop a file onto the page, as a mouse would, and wait until it is taken or refused."""
     page.evaluate(
         """([data, name, kind]) => {
           const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
           const transfer = new DataTransfer();
           transfer.items.add(new File([bytes], name, {type: kind}));
-          const target = document.querySelector('#photo .image-frame img')
-            || document.querySelector('#photo button.upload-container');
+          document.querySelector('.rail [data-problem]').textContent = '';
+          window.before = JSON.stringify(seeing.state.photo);
           for (const event of ['dragenter', 'dragover', 'drop'])
-            target.dispatchEvent(new DragEvent(event, {dataTransfer: transfer, bubbles: true}));
+            document.querySelector('#main').dispatchEvent(
+              new DragEvent(event, {dataTransfer: transfer, bubbles: true, cancelable: true}));
         }""",
         [base64.b64encode(data).decode(), name, kind],
+    )
+    page.wait_for_function(
+        "() => JSON.stringify(seeing.state.photo) !== window.before"
+        " || document.querySelector('.rail [data-problem]').textContent"
     )
 
 
 def example(page: Page, name: str) -> None:
     """Take an example photo and wait for its maps."""
-    page.click(f'#examples button[data-name="{name}"]')
+    page.click("[data-more][aria-expanded=false]")
+    page.click(f'[data-example="{name}"]')
     settled(page)
 
 
 def settled(page: Page) -> None:
-    """Wait until the maps are there and nothing is on its way."""
-    page.wait_for_selector(".maps-row img.heat")
+    """Wait until the Maps tab shows all that is asked of it."""
     page.wait_for_function(
-        "() => !document.querySelector('.stack.waiting, .stack .progress, .generating, .pending')"
+        "() => window.seeing?.current() && !document.querySelector('#maps-tab.busy, .stage .waiting')"
+        " && document.querySelector('.stage figcaption')"
+        " && [...document.querySelectorAll('.stage canvas')].every((each) => each.dataset.painted)"
     )
 
 
 def heats(page: Page) -> list[str]:
-    """The maps shown, as the pictures' addresses."""
-    return page.eval_on_selector_all(".maps-row img.heat", "all => all.map((i) => i.src)")
+    """The maps shown, as their pixels."""
+    return page.eval_on_selector_all(".stage canvas", "all => all.map((each) => each.toDataURL())")
+
+
+def calls(page: Page) -> list[str]:
+    """From now on, what the page asks the server, by the function's name."""
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if "component_server" in request.url:
+            asked.append(json.loads(request.post_data or "{}").get("fn_name", ""))
+
+    page.on("request", note)
+    return asked
 
 
 def usable(page: Page) -> None:

@@ -13,6 +13,16 @@ from explainers import Network, Photo, load, read
 from tests import nets
 from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
 
+SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a server or a browser is started for is marked so, wherever it stands."""
+    for item in items:
+        if SERVED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
+
+
 torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy
 
 

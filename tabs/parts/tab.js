@@ -74,6 +74,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       seeing.write('replace');
       if (asDrawn) drawn = stamp();
     }
+    if (channel === '') body.classList.toggle('empty', Boolean(data.empty));
     if (answer.file) save(answer.file);
     progress(answer, channel);
     hooks.show?.(data, places, channel);

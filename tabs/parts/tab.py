@@ -33,6 +33,7 @@ BAR = (
     '</progress><span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
 )
 
+EMPTY = "Drop a photo, or choose an example, to see this."
 Settings = dict[str, Any]
 Draw = Callable[[Asked, Settings], Work]
 Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
@@ -145,7 +146,7 @@ class Server:
         elif len(places) > 1:
             yield Show(places, {"form": network.key}, done=0.99)
         if asked.photo is None and not self.tab.lone:
-            return Show({"problem": ""}, {"empty": True})
+            return Show({"problem": "", "say": EMPTY}, {"empty": True})
         made = draw(asked, values)
         if isinstance(made, Iterator):
             return (yield from made)
