@@ -3,7 +3,7 @@ line all show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,24 @@ from ..network import Frame
 from ..notes import describe
 from ..registry import COSTS, METHODS, Method
 from .faithfulness import (
+    BASELINES,
     DRAWS,
     SEED,
     STEPS,
     Scores,
+    Steps,
+    T,
     agreement,
+    average,
+    drawing,
     energy_inside,
-    floor,
     pointing,
-    score,
+    same,
+    scoring,
+    shape,
 )
+
+FIRST = "gradcam"  # the name under which a map is shown that several methods share
 
 #: name -> (title, is small good?): what methods can be sorted by.
 SORTS: dict[str, tuple[str, bool]] = {
@@ -46,9 +54,10 @@ class Comparison:
     """One question put to several methods, as the answers come in.
 
     maps, absent: method -> its map so far, or why it has none. scores: method -> its curves.
-    floors: by grain (False: the layer's cells, True: pixels) what random orders score. box: round
-    the object, as fractions of the photo, or None. row: which of the question's targets. options:
-    method -> its options, where they are not its own defaults.
+    orders: by grain (False: the layer's cells, True: pixels) what random orders score. again,
+    orders_again: the same with the other baseline and half the steps. box: round the object, as
+    fractions of the photo, or None. row: which of the question's targets. options: method -> its
+    options, where they are not its own defaults.
     """
 
     question: Question
@@ -62,7 +71,9 @@ class Comparison:
     maps: dict[str, Explanation] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
-    floors: dict[bool, Scores] = field(default_factory=dict)
+    orders: dict[bool, tuple[Scores, ...]] = field(default_factory=dict)
+    again: dict[str, Scores] = field(default_factory=dict)
+    orders_again: dict[bool, tuple[Scores, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -107,23 +118,63 @@ class Comparison:
             yield method.key
 
     def measure(self) -> Iterator[str]:
-        """Both curves of every finished map and of the floors; yields the method just measured."""
+        """Both curves of every finished map, and of random orders of its grain.
+
+        Yields the method that is being measured, every few passes of the network.
+        """
+        yield from self._measure(self.scores, self.orders, self.baseline, self.steps)
+
+    def repeat(self) -> Iterator[str]:
+        """`measure` with the other baseline and half the steps: what changes is noise."""
+        other = next(name for name in BASELINES if name != self.baseline)
+        yield from self._measure(self.again, self.orders_again, other, max(2, self.steps // 2))
+
+    def _measure(
+        self,
+        scores: dict[str, Scores],
+        orders: dict[bool, tuple[Scores, ...]],
+        baseline: str,
+        steps: int,
+    ) -> Iterator[str]:
+        how: dict[str, Any] = {"baseline": baseline, "steps": steps}
         for each in self.finished():
-            if each.method not in self.scores:
-                self.scores[each.method] = score(
-                    self.question, each, self.row, baseline=self.baseline, steps=self.steps
-                )
-                yield each.method
-            if each.per_pixel not in self.floors:
-                self.floors[each.per_pixel] = floor(
-                    self.question,
-                    self.target,
-                    pixels=each.per_pixel,
-                    baseline=self.baseline,
-                    steps=self.steps,
-                    seed=self.seed,
-                )
-                yield each.method
+            method, pixels = each.method, each.per_pixel
+            if method not in scores:
+                work = scoring(self.question, each, self.row, **how)
+                scores[method] = yield from _naming(method, work)
+                yield method
+            if pixels not in orders:
+                work = drawing(self.question, self.target, pixels=pixels, seed=self.seed, **how)
+                orders[pixels] = yield from _naming(method, work)
+                yield method
+
+    @property
+    def complete(self) -> bool:
+        """Is every map that can be had there, and measured twice?"""
+        asked = [method for method in self.methods if method not in self.absent]
+        done = {each.method for each in self.finished()}
+        return all(m in done and m in self.scores and m in self.again for m in asked)
+
+    def twins(self) -> dict[str, list[str]]:
+        """Method -> others that give the same map: one for each map, in the registry's order."""
+        groups: list[tuple[Any, list[str]]] = []
+        for each in self.finished():
+            form = shape(each, self.row)
+            alike = next((names for known, names in groups if same(known, form)), None)
+            if alike is None or each.per_pixel:
+                groups.append((form, [each.method]))
+            else:
+                alike.append(each.method)
+        first = [FIRST if FIRST in names else names[0] for _, names in groups]
+        return {
+            one: [name for name in names if name != one]
+            for one, (_, names) in zip(first, groups, strict=True)
+        }
+
+    @property
+    def floors(self) -> dict[bool, Scores]:
+        """By grain, the mean of what random orders score."""
+        return {pixels: average(found) for pixels, found in self.orders.items()}
 
     def notes(self, method: str) -> list[Note]:
         """When not to trust that map of the class that is followed."""
@@ -189,6 +240,16 @@ class Comparison:
             "seed": self.seed,
             "random_orders": DRAWS,
         }
+
+
+def _naming(method: str, work: Steps[T]) -> Generator[str, None, T]:
+    """Work in steps, which says at each what it is about."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        yield method
 
 
 def wait(method: Method) -> int:

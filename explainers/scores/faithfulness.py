@@ -9,10 +9,11 @@ Backprop", ECCV 2016. Energy inside: Wang et al., "Score-CAM", CVPRW 2020.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from ..notes import measure
 from ..recent import Recent
 
 STEPS = 24
-BATCH = 16
+BATCH = 8  # passes at a time: whoever waits can turn away in between
 DRAWS = 2  # random orders that the floor is the mean of
 SEED = 0
 BASELINES = {"blur": "a blurred copy", "mean": "the photo’s mean colour"}
@@ -61,7 +62,12 @@ class Scores:
         return self.insertion.area - self.deletion.area
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Steps = Generator[None, None, T]  # work in short steps, and what comes of it
+
 _scored: Recent[Hashable, Scores] = Recent()
+_drawn: Recent[Hashable, tuple[Scores, ...]] = Recent()
 _orders: Recent[Hashable, list[tuple[Tensor, Scores]]] = Recent()
 _ends: Recent[Hashable, tuple[float, float]] = Recent()
 
@@ -93,7 +99,22 @@ def counts(places: int, steps: int) -> list[int]:
     return [*range(0, places, -(-places // steps)), places]
 
 
-def curves(
+def at_once(work: Callable[P, Steps[T]]) -> Callable[P, T]:
+    """Work that is done in steps, as a plain function."""
+
+    @functools.wraps(work)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+        steps = work(*args, **kwargs)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+    return whole
+
+
+def following(
     network: Network,
     x: Tensor,
     fill: Tensor,
@@ -103,8 +124,8 @@ def curves(
     steps: int = STEPS,
     batch: int = BATCH,
     ends: tuple[float, float] | None = None,
-) -> Scores:
-    """Both curves of one order of pixels.
+) -> Steps[Scores]:
+    """Both curves of one order of pixels; yields after each batch.
 
     x, fill: (1, 3, H, W), the input and what stands where a pixel is missing; ranked: (H, W) as
     from `ranks`; ends: the target's probability for x and for fill, if known. Memory is that of
@@ -122,6 +143,7 @@ def curves(
         limit, insertion = (column.to(ranked.device).view(-1, 1, 1, 1) for column in some.T)
         missing = (ranked < limit) ^ insertion.bool()
         found += _chances(network, torch.where(missing, fill, x), target)
+        yield
     whole, blank = ends
     fractions = tuple(count / ranked.numel() for count in taken)
     return Scores(
@@ -130,13 +152,16 @@ def curves(
     )
 
 
+curves = at_once(following)
+
+
 def _chances(network: Network, x: Tensor, target: int) -> list[float]:
     return network.probabilities(network.logits(x).float())[:, target].tolist()
 
 
 def _measure(
     question: Question, target: int, strengths: Tensor, baseline: str, steps: int
-) -> Scores:
+) -> Steps[Scores]:
     if baseline not in BASELINES:
         raise OptionError(f"A missing pixel shows {' or '.join(BASELINES)}: choose one of them.")
     network, x = question.network, question.view.tensor
@@ -145,17 +170,18 @@ def _measure(
     ends = _ends.found(
         key, lambda: tuple(_chances(network, torch.cat([x, fill]), target)), of=network
     )
-    return curves(network, x, fill, ranks(strengths), target, steps=steps, ends=ends)
+    ranked = ranks(strengths)
+    return (yield from following(network, x, fill, ranked, target, steps=steps, ends=ends))
 
 
-def score(
+def scoring(
     question: Question,
     explanation: Explanation,
     row: int = 0,
     *,
     baseline: str = "blur",
     steps: int = STEPS,
-) -> Scores:
+) -> Steps[Scores]:
     """Deletion and insertion of the map of that target; kept for a while.
 
     baseline: a key of `BASELINES`. With a second class the map is that of a difference; the curves
@@ -166,23 +192,36 @@ def score(
     key = (*_key(question, baseline, steps), target, *_identity(explanation))
     if (known := _scored.get(key)) is not None:
         return known
-    values = strength(explanation, row, tuple(explanation.values.shape[-2:]))
-    low, high = values.aminmax()
-    values = (values - low) / (high - low).clamp(min=1e-30)
+    values = shape(explanation, row)
     alike = _orders.get((*key[:3], target)) or []
     for other, found in alike:
-        if other.shape == values.shape and float((other - values).abs().max()) < SAME:
+        if same(other, values):
             known = found
     if known is None:
         size = tuple(question.view.tensor.shape[2:])
         strengths = strength(explanation, row, size)
-        known = _measure(question, target, strengths, baseline, steps)
+        known = yield from _measure(question, target, strengths, baseline, steps)
         if not explanation.per_pixel:
             _orders.keep((*key[:3], target), [*alike, (values, known)], of=question.network)
     return _scored.keep(key, known, of=question.network)
 
 
-def floor(
+score = at_once(scoring)
+
+
+def shape(explanation: Explanation, row: int = 0) -> Tensor:
+    """A map at its own resolution, from 0 to 1: what is left when its scale is taken away."""
+    values = strength(explanation, row, tuple(explanation.values.shape[-2:]))
+    low, high = values.aminmax()
+    return (values - low) / (high - low).clamp(min=1e-30)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Are two maps, as `shape` gives them, one map?"""
+    return one.shape == other.shape and float((one - other).abs().max()) < SAME
+
+
+def drawing(
     question: Question,
     target: int,
     *,
@@ -190,28 +229,35 @@ def floor(
     baseline: str = "blur",
     steps: int = STEPS,
     seed: int = SEED,
-) -> Scores:
-    """What a random order scores: the mean of `DRAWS` random maps, seeded.
+) -> Steps[tuple[Scores, ...]]:
+    """What `DRAWS` random orders score, seeded; kept for a while.
 
     A random map is as coarse as the layer's (or as fine as the photo's pixels, with `pixels`):
     single pixels scattered over the photo harm a network more than blobs do, so each map is to be
     held against the floor of its own grain.
     """
     key = (*_key(question, baseline, steps), target, "floor", pixels, question.layer, seed)
-    if (known := _scored.get(key)) is not None:
+    if (known := _drawn.get(key)) is not None:
         return known
     size = tuple(question.view.tensor.shape[2:])
     passed = question.network.recorded(question.view, question.layer)
-    shape = size if pixels else tuple(passed.activations[question.layer].shape[2:])
+    cells = size if pixels else tuple(passed.activations[question.layer].shape[2:])
     generator, drawn = torch.Generator().manual_seed(seed), []
     for _ in range(DRAWS):
-        noise = torch.rand(1, 1, *shape, generator=generator)
+        noise = torch.rand(1, 1, *cells, generator=generator)
         noise = F.interpolate(noise, size, mode="bilinear")[0, 0]
-        drawn.append(_measure(question, target, noise, baseline, steps))
-    mean = Scores(
-        _mean([each.deletion for each in drawn]), _mean([each.insertion for each in drawn])
-    )
-    return _scored.keep(key, mean, of=question.network)
+        drawn.append((yield from _measure(question, target, noise, baseline, steps)))
+    return _drawn.keep(key, tuple(drawn), of=question.network)
+
+
+def floor(question: Question, target: int, **options: Any) -> Scores:
+    """The mean of what random orders score; options are those of `drawing`."""
+    return average(at_once(drawing)(question, target, **options))
+
+
+def average(several: Sequence[Scores]) -> Scores:
+    """The mean of both curves."""
+    return Scores(_mean([s.deletion for s in several]), _mean([s.insertion for s in several]))
 
 
 def _mean(several: Sequence[Curve]) -> Curve:

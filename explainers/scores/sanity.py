@@ -39,7 +39,7 @@ class Stage:
 
     title: that part's name. index, count: stage 1 (the head) to count (everything is random).
     maps: method -> its map; similarity: method -> how like its original it is; absent: method ->
-    why there is no map any more.
+    why there is no map any more. done: share of its work that is in it.
     """
 
     title: str
@@ -48,6 +48,7 @@ class Stage:
     maps: dict[str, Explanation]
     similarity: dict[str, Similarity]
     absent: dict[str, str]
+    done: float = 1.0
 
 
 def similarity(a: Explanation, b: Explanation, row: int = 0) -> Similarity:
@@ -61,9 +62,15 @@ def check(
 ) -> Iterator[Stage]:
     """Ask the methods of `originals` again while a copy of the network forgets, stage by stage.
 
-    Yields a stage when its maps are there, so that a slow method delays only its own stage. One
-    copy is held; the network itself is only read.
+    Yields each stage when its maps are there. One copy is held; the network itself is only read.
     """
+    return (stage for stage in checking(question, originals, seed=seed) if stage.done >= 1)
+
+
+def checking(
+    question: Question, originals: Sequence[Explanation], *, seed: int = SEED
+) -> Iterator[Stage]:
+    """`check`, in steps: the stage under way comes again after each of them, fuller."""
     twin = question.network.twin()
     parts = stages(twin, question)
     generator = torch.Generator().manual_seed(seed)
@@ -72,16 +79,26 @@ def check(
             randomise(module, generator)
         view = replace(question.view, key=f"{twin.serial}:random:{next(_serials)}")
         asked = replace(question, network=twin, view=view)
-        stage = Stage(title, index, len(parts), {}, {}, {})
-        for original in originals:
-            try:
-                *_, found = METHODS[original.method].run(asked, **original.options)
-            except ExplainError as error:
-                stage.absent[original.method] = str(error)
-                continue
-            stage.maps[original.method] = found
-            stage.similarity[original.method] = similarity(found, original)
-        yield stage
+        stage = Stage(title, index, len(parts), {}, {}, {}, 0.0)
+        for number, original in enumerate(originals):
+            for share in _asked_again(asked, original, stage):
+                stage = replace(stage, done=(number + share) / len(originals))
+                yield stage
+
+
+def _asked_again(asked: Question, original: Explanation, stage: Stage) -> Iterator[float]:
+    """Puts the method's map into the stage; yields how much of that is done."""
+    method = original.method
+    try:
+        for found in METHODS[method].run(asked, **original.options):
+            if found.done < 1:
+                yield found.done
+    except ExplainError as error:
+        stage.absent[method] = str(error)
+    else:
+        stage.maps[method] = found
+        stage.similarity[method] = similarity(found, original)
+    yield 1.0
 
 
 def stages(network: Network, question: Question) -> list[tuple[str, list[nn.Module]]]:
