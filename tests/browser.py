@@ -213,7 +213,7 @@ def settled(page: Page) -> None:
     page.wait_for_function(
         "() => window.seeing?.current() && !document.querySelector('#maps-tab.busy, .stage .waiting')"
         " && document.querySelector('.stage figcaption')"
-        " && [...document.querySelectorAll('.stage canvas')].every((each) => each.dataset.painted)"
+        " && [...document.querySelectorAll('.stage canvas')].every((c) => c.dataset.painted)"
     )
 
 

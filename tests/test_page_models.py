@@ -13,70 +13,77 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
-from tests.browser import TRANSFORMER, Server, Visit, example, heats, settled
+from tests.browser import TRANSFORMER, Server, Visit, heats, settled
 from tests.fake_hub import TINY, FakeHub
 
 
 @pytest.fixture
 def page(open_server: Server, chromium: Browser) -> Iterator[Page]:
-    made = chromium.new_page()
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    made = context.new_page()
     made.goto(open_server.url)
-    made.wait_for_selector("#examples button")
+    settled(made)
     yield made
-    made.close()
+    context.close()
 
 
-def choose(page: Page, title: str) -> None:
-    page.locator("#model input").click()
-    page.get_by_role("option", name=re.compile(title)).click()
+def choose(page: Page, key: str) -> None:
+    page.click("[data-networks] summary")
+    page.click(f'[data-key="{key}"]')
 
 
 def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -> None:
-    example(page, "cat.jpg")
     before = heats(page)
-    expect(page.locator("#model-news")).to_contain_text("can’t be had now")  # the startup set
-    choose(page, "VGG-16")
-    expect(page.locator("#model-news [role=alert]")).to_contain_text("VGG-16")
+    page.click("[data-networks] summary")
+    expect(page.locator('[data-key="resnet18"]')).to_contain_text("can’t be had now")
+    page.keyboard.press("Escape")
+    choose(page, "vgg16")
+    expect(page.locator("#maps-tab .problem")).to_contain_text("VGG-16")
     assert heats(page) == before
-    page.locator("#chips .chip-main").nth(1).click()  # the page answers with the old network
-    expect(page.locator("#chips .chip-main").nth(1)).to_have_attribute("aria-pressed", "true")
+    choose(page, "lite2")  # and with another one it goes on
+    expect(page.locator(".rail [data-title]")).to_have_text("EfficientNet-Lite2 sees")
+    settled(page)
+    expect(page.locator("#maps-tab .problem")).to_be_hidden()
+    assert heats(page) != before
 
 
-def test_a_typed_network_is_loaded_with_a_progress_bar_and_used(
+def test_a_typed_network_is_waited_for_and_never_answered_for(
     page: Page, open_hub: FakeHub
 ) -> None:
-    example(page, "cat.jpg")
     before = heats(page)
     open_hub.repos[TINY].hold = threading.Event()  # the download stops half way
-    page.locator("#hub-id input, #hub-id textarea").fill(TINY)
+    page.click("[data-networks] summary")
+    page.fill("[data-hub-id]", "someone/else")
     page.get_by_role("button", name="Load it").click()
-    expect(page.locator("#model-news progress")).to_be_visible()
+    expect(page.locator("[data-list] [role=alert]")).to_contain_text("timm/")
+    page.fill("[data-hub-id]", TINY)
+    page.get_by_role("button", name="Load it").click()
+    expect(page.locator("#maps-tab .work >> nth=0")).to_contain_text("is on its way")
+    expect(page.locator(".rail .ghost")).to_have_count(5)  # no other network’s answer
+    assert f"model={TINY.replace('/', '%2F')}" in page.url
     open_hub.repos[TINY].hold.set()
-    expect(page.locator("#chips ul")).to_have_attribute("aria-label", re.compile("test_resnet"))
-    changed = "old => document.querySelector('.maps-row img.heat')?.src !== old"
-    page.wait_for_function(changed, arg=before[0])
-    page.locator("#hub-id input, #hub-id textarea").fill(TRANSFORMER)
+    expect(page.locator(".rail [data-title]")).to_contain_text("test_resnet")
+    settled(page)
+    assert heats(page) != before
+    page.click("[data-networks] summary")
+    page.fill("[data-hub-id]", TRANSFORMER)
     page.get_by_role("button", name="Load it").click()
-    expect(page.locator("#model-news")).to_contain_text(re.compile("convolution", re.I))
-    page.locator("#hub-id input, #hub-id textarea").fill("someone/else")
-    page.get_by_role("button", name="Load it").click()
-    expect(page.locator(".toast-body").last).to_contain_text("timm/")
+    expect(page.locator("#maps-tab .problem")).to_contain_text(re.compile("convolution", re.I))
 
 
 def test_where_it_is_not_allowed_nobody_can_type_a_hub_id(visit: Visit) -> None:
-    page = visit()
-    assert page.locator("#hub-id").count() == 0
+    assert visit().locator("[data-hub-id]").count() == 0
 
 
 def test_a_photo_from_the_camera(visit: Visit) -> None:
     page = visit()
-    page.get_by_role("button", name="Capture from camera").click()
-    page.locator("#photo").get_by_text("Click to Access Webcam").click()
-    page.locator("#photo video").wait_for()
-    page.wait_for_timeout(1000)
-    page.get_by_role("button", name="capture photo").click()
     settled(page)
-    assert page.locator("#chips .chip:not(.ghost)").count() == 5
+    page.click("[data-camera]")
+    page.wait_for_function("() => document.querySelector('dialog.camera video').videoWidth")
+    page.click("[data-shoot]")
+    page.wait_for_function("() => seeing.state.photo?.own && seeing.current()")
+    settled(page)
+    assert page.locator(".rail .chip").count() == 5
 
 
 def test_maps_land_on_a_wide_turned_photo_as_it_is_seen(visit: Visit, tmp_path: Path) -> None:
@@ -89,9 +96,11 @@ def test_maps_land_on_a_wide_turned_photo_as_it_is_seen(visit: Visit, tmp_path: 
     path = tmp_path / "wide.jpg"
     turned.save(path, quality=85, exif=exif)
     page = visit()
-    page.locator("#photo input[type=file]").set_input_files(path)
     settled(page)
-    box = page.locator("button.stack").nth(1).bounding_box()
+    page.set_input_files("[data-file]", path)
+    page.wait_for_function("() => seeing.state.photo?.own && seeing.current()")
+    settled(page)
+    box = page.locator(".stage .picture").first.bounding_box()
     assert box["width"] / box["height"] == pytest.approx(4, rel=0.05)
-    alt = page.locator("button.stack img").nth(1).get_attribute("alt")
-    assert alt.endswith("right")  # where the cat is
+    said = page.locator(".stage .picture").first.get_attribute("aria-label")
+    assert "right" in said.partition(".")[0]  # where the cat is

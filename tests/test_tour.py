@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from playwright.sync_api import expect
 from torch import Tensor
 
 from explainers import Explanation, Question, ask, load, read
@@ -88,31 +89,30 @@ def test_guided_backprop_is_blind_to_the_class_and_guided_gradcam_is_not() -> No
     assert alike(both["guided_gradcam"]) < 0.3
 
 
-def test_one_click_shows_a_step_and_a_class_that_is_not_seen_is_named_so(visit: Visit) -> None:
+def test_a_step_shows_what_it_says_and_the_visitor_s_photo_comes_back(visit: Visit) -> None:
     assert all(step.example in examples() for step in STEPS)
     page = visit()
-    page.get_by_text("New here?").click()
-    page.click("#tour button[data-step='2']")
     settled(page)
-    page.wait_for_selector(".together .class-key li")
-    assert page.locator("#tour .notice").inner_text() == STEPS[2].say
-    assert page.locator(".class-key li").all_inner_texts() == ["cat", "cup"]
-    assert page.locator(".maps-row h3").count() == 3  # together, cat, cup
-    on = page.locator("#chips .chip-on .chip-name").all_inner_texts()
-    assert {"cat", "cup"} <= set(on)
-    assert "need not add up" in page.locator("#chips").inner_text()
-    chips = page.locator("#chips .chip")
-    assert chips.locator(".chip-mark").count() == chips.count()
-    page.click('#examples button[data-name="espresso.jpg"]')  # what is present is on by itself
-    page.wait_for_function("() => !document.querySelector('#chips').innerText.includes('cat')")
+    page.locator("[data-example]").nth(1).click()
     settled(page)
-    assert page.locator("#chips .chip-on").count() >= 1
-    page.locator("#targets input").press_sequentially("zebra")
-    page.get_by_role("option", name="zebra").click()
-    page.wait_for_selector(".maps-row .notice")
-    assert "does not see it here" in page.locator(".maps-row .notice").last.inner_text()
-    page.click("#tour button[data-step='5']")
-    page.wait_for_selector(".maps-row[aria-label='espresso']")
+    before = page.url
+    page.click("[data-tour]")
+    expect(page.locator(".tour")).to_contain_text(STEPS[0].say)
+    for number in (1, 2):
+        expect(page.locator(".tour")).to_contain_text(f"{number} of {len(STEPS)}")
+        page.locator(".tour").get_by_role("button", name="Next").click()
+    expect(page.locator(".tour")).to_contain_text(STEPS[2].say)
+    expect(page.locator(".class-key li")).to_have_text(["cat", "cup"])
     settled(page)
-    assert page.locator(".together").count() == 0
-    assert page.locator(".maps-row .cell").count() == 8
+    expect(page.locator(".stage h3")).to_have_count(2)
+    assert {"cat", "cup"} <= set(page.locator(".rail .chip.on .chip-name").all_inner_texts())
+    chips = page.locator(".rail .chip")
+    assert chips.locator(".chip-mark").count() == chips.count()  # where each counts as seen
+    page.locator("[data-search]").press_sequentially("zebra")
+    page.locator("[data-search]").press("Enter")  # alone, or beside the two
+    expect(page.locator(".stage .row-note").last).to_contain_text("does not see")
+    page.go_back()
+    page.locator(".tour").get_by_role("button", name="End the tour").click()
+    settled(page)
+    expect(page.locator(".tour")).to_be_hidden()
+    assert page.url == before
