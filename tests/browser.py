@@ -211,7 +211,8 @@ def example(page: Page, name: str) -> None:
 def settled(page: Page) -> None:
     """Wait until the Maps tab shows all that is asked of it."""
     page.wait_for_function(
-        "() => window.seeing?.current() && !document.querySelector('#maps-tab.busy, .stage .waiting')"
+        "() => window.seeing?.current()"
+        " && !document.querySelector('#maps-tab.busy, .stage .waiting')"
         " && document.querySelector('.stage figcaption')"
         " && [...document.querySelectorAll('.stage canvas')].every((c) => c.dataset.painted)"
     )

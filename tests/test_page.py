@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data
 
+from explainers import Network, explain, read, render
 from tests.browser import Visit, calls, drop, heats, settled, usable
 
 HERE = Path(__file__).parent
@@ -310,3 +312,17 @@ def test_two_visitors_see_their_own_photos(visit: Visit) -> None:
     names = [page.locator(".rail .chip-name").first.inner_text() for page in (one, two)]
     assert names[0] != names[1]
     assert heats(one) != heats(two)
+
+
+def test_the_browser_draws_what_render_draws(visit: Visit, lite0: Network) -> None:
+    page = visit()
+    settled(page)
+    seen = read(HERE.parent / "assets/examples" / FIRST)
+    found = explain(lite0, seen)
+    address = heats(page)[0].partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(address))) as image:
+        drawn = np.asarray(image.convert("RGBA")).astype(int)
+    expected = render.translucent(found, 0, (drawn.shape[1], drawn.shape[0])).astype(int)
+    assert np.abs(drawn[..., 3] - expected[..., 3]).mean() < 2
+    strong = expected[..., 3] > 100  # where little is laid over, a canvas keeps few bits of colour
+    assert np.abs(drawn - expected)[strong].mean() < 3
