@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--data DIR] [--photos 100] [--seconds 3]
 
-A server as `python app.py` starts it, without a Hub. One visitor after another brings a photo, looks
-at it in every tab for a few seconds, slow work being pulled as the page pulls it, and leaves; the
-next one has the next network. DIR holds JPEGs (its first ones in order of name, folders too);
+A server as `python app.py` starts it, without a Hub. One visitor after another brings a photo,
+looks at it in every tab for a few seconds, slow work being pulled as the page pulls it, and leaves;
+the next one has the next network. DIR holds JPEGs (its first ones in order of name, folders too);
 without it, parts of the example photos are taken. Prints the server's resident memory as it goes,
 and last a line of JSON: its peak, and by how much it grew over the last half of the photos (between
 the medians of the tenth before the middle and of the last tenth). Linux alone says so much.
