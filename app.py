@@ -9,11 +9,12 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 
-from tabs.allocator import few_arenas
+from tabs.allocator import Trim, few_arenas
 
 few_arenas()  # before torch and numpy start their threads
 
 from tabs.page import launch  # noqa: E402
 
 if __name__ == "__main__":
+    Trim().keep()
     launch()

@@ -39,13 +39,9 @@ sys.path.insert(0, str(ROOT))
 from explainers.muting import mute, windows  # noqa: E402
 from explainers.muting.incremental import Incremental  # noqa: E402
 from explainers.network import Network  # noqa: E402
+from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
 
-ARCHS = {
-    "vgg16": "vgg16",
-    "resnet50": "resnet50",
-    "resnet18": "resnet18",
-    "lite0": "tf_efficientnet_lite0",
-}
+ARCHS = {entry.key: entry.arch for entry in CATALOGUE if entry.head == "softmax"}
 EVALS = (1, 8, 16, 32)
 TARGET = 3
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator, Mapping, Set
 from functools import cache, partial
-from types import FunctionType, MethodType
+from types import FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -94,10 +95,12 @@ def _parts(value: Any) -> Iterator[Any]:
             except ValueError:  # an empty cell
                 continue
         yield value.__defaults__
+    elif isinstance(value, GeneratorType):  # all that it goes on with, also inside of its loops
+        yield from gc.get_referents(value)
     elif isinstance(value, nn.Module):
         yield from value.parameters()
         yield from value.buffers()
-    elif not callable(value):  # classes and torch's operators refer to half of the program
+    elif not (callable(value) or isinstance(value, ModuleType)):  # these refer to all the program
         yield from getattr(value, "__dict__", {}).values()
         for name in getattr(type(value), "__slots__", ()):
             yield getattr(value, name, None)

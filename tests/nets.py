@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
 from explainers import METHODS, Network, Question, View, ask
 from explainers.network.dense import DenseConv
+from explainers.zoo.catalogue import CATALOGUE, Entry
 from explainers.zoo.multilabel import BUILDERS
 
 _asked = itertools.count()
@@ -61,6 +64,16 @@ def seeded(arch: str, *, size: int = 64, classes: int = 20, seed: int = 0, **opt
     """A `Network` of timm's `arch` with seeded random weights, for inputs of `size` pixels."""
     built = module(arch, seed=seed, num_classes=classes, **options)
     return wrap(built, classes=classes, size=size, key=arch)
+
+
+@cache
+def like(entry: Entry) -> Network:
+    """The architecture of a catalogue entry with seeded random weights, 20 classes, 64 pixels."""
+    return wrap(module(entry.arch, num_classes=20), classes=20, key=entry.key, head=entry.head)
+
+
+#: For a test of every network of the catalogue, by what it is, not by its name.
+each_network = pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.key)
 
 
 def plain(network: Network) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The page's process, however many threads it has, keeps to two of glibc's arenas."""
+"""The page's process keeps to two of glibc's arenas, and gives back what it does not need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
 
 HEAPS = """
 import ctypes, sys, threading
@@ -41,8 +43,42 @@ def arenas(first: str, **environment: str) -> int:
     return ran.stderr.count("Arena ")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
+@glibc
 def test_threads_share_two_arenas_unless_the_environment_says_otherwise():
     assert arenas("") > 2
     assert arenas(SET) == 2
     assert arenas(SET, MALLOC_ARENA_MAX="4") == 4
+
+
+HOLES = """
+import ctypes, os
+from tabs.allocator import Trim
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+now = [0.0]
+trim = Trim(lambda: now[0])
+before = resident()
+blocks = [(libc.malloc(100_000), libc.malloc(100)) for _ in range(500)]
+for large, _ in blocks:
+    ctypes.memset(large, 1, 100_000)
+for large, _ in blocks:
+    libc.free(ctypes.c_void_p(large))
+trim()
+idle = resident()
+now[0] = 5.0
+trim()
+print(idle - before, resident() - before)
+"""
+
+
+@glibc
+def test_what_is_free_between_blocks_in_use_is_given_back_after_work():
+    ran = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    idle, after = map(int, ran.stdout.split())
+    assert idle > 45_000_000
+    assert after < 10_000_000

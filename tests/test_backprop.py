@@ -13,7 +13,7 @@ from captum.attr import GuidedBackprop, GuidedGradCam, IntegratedGradients, Laye
 from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, ask
-from explainers.zoo.catalogue import CATALOGUE
+from explainers.methods.backprop import RECTIFIERS
 from tests import nets
 from tests.nets import assert_close, maps
 from tests.test_cam import LAYERS, RED_GREEN_BLUE, Paper
@@ -151,12 +151,12 @@ def test_every_way_to_write_a_relu_is_guided(name):
     assert_close(maps(network, x, "gradient", 1)[0], plain, 1e-5)
 
 
-@pytest.mark.parametrize(
-    "entry", [entry for entry in CATALOGUE if entry.key != "yolo"], ids=lambda entry: entry.key
-)
-def test_guided_is_no_gradient_in_disguise(entry, request):
-    shared = entry.key in ("lite0", "resnet18", "vgg16")
-    network = request.getfixturevalue(entry.key) if shared else nets.seeded(entry.arch)
+@nets.each_network
+def test_guided_is_no_gradient_in_disguise(entry):
+    network = nets.like(entry)
+    if other := network.nonlinearities - RECTIFIERS:
+        assert sorted(other)[0] in nets.why_not(network, "guided")
+        return
     assert nets.why_not(network, "guided") is None
     x = nets.noise(1, 3, 64, 64, seed=15)
     guided, plain = maps(network, x, "guided", 1), maps(network, x, "gradient", 1)

@@ -10,6 +10,7 @@ from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGrad
 from torch import Tensor, nn
 
 from explainers import OptionError
+from explainers.zoo.catalogue import CATALOGUE
 from tests import nets
 from tests.nets import assert_close, maps
 
@@ -98,10 +99,14 @@ def test_the_family_is_pytorch_grad_cams(name, layer, exact):
         assert_close(ours, torch.from_numpy(theirs), 1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "lite0"])
-def test_gradcam_is_cam_where_cam_exists(name, request):
-    seeded = name == "densenet121"
-    network = nets.seeded(name) if seeded else request.getfixturevalue(name)
+@pytest.mark.parametrize(
+    "entry", [each for each in CATALOGUE if each.head == "softmax"], ids=lambda entry: entry.key
+)
+def test_gradcam_is_cam_where_cam_exists(entry):
+    network = nets.like(entry)
+    if network.cam_weights is None:
+        assert entry.key in nets.why_not(network, "cam")
+        return
     x = nets.noise(1, 3, 64, 96, seed=3)
     cam, grad = maps(network, x, "cam", 2, 7), maps(network, x, "gradcam", 2, 7)
     assert cam.shape[1:] == grad.shape[1:] == (2, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from assets import make_lists
 from explainers import load
 from explainers.zoo.catalogue import CATALOGUE
 
@@ -26,12 +27,16 @@ def test_the_card_is_a_valid_space_card() -> None:
     assert card["sdk"] == "gradio"
     assert card["sdk_version"] == pins()["gradio[mcp]"]
     assert (ROOT / card["app_file"]).exists()
-    assert card["models"] == [entry.repo for entry in CATALOGUE if entry.repo]
     assert card["license"] == "apache-2.0"
     assert len(card["short_description"]) <= 60
     assert (ROOT / card["thumbnail"].split("/main/")[1]).exists()
     assert card["python_version"]
     assert card["tags"]
+
+
+def test_the_lists_are_those_of_the_catalogue_and_the_registry() -> None:
+    assert all(entry.remark in README for entry in CATALOGUE if entry.here)
+    assert make_lists.filled(README) == README, "run: python assets/make_lists.py"
 
 
 def test_every_file_that_the_readme_names_exists() -> None:

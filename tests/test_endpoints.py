@@ -16,7 +16,10 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 from PIL import Image
 
-from explainers.zoo import shared
+from explainers import METHODS
+from explainers.settings import Settings
+from explainers.zoo import BUNDLED, shared
+from explainers.zoo.catalogue import CATALOGUE, offered
 from tabs import page
 from tests.browser import Server
 
@@ -56,10 +59,12 @@ def test_classify_and_explain_from_a_program(client: Client) -> None:
 
 def test_what_there_is_can_be_asked(client: Client) -> None:
     methods = {each["key"] for each in client.predict(api_name="/methods")}
-    assert {"cam", "gradcam", "guided", "guided_gradcam", "integrated"} <= methods
-    networks = {each["key"]: each for each in client.predict(api_name="/networks")}
-    assert networks["lite0"]["state"] == "ready"
-    assert networks["vgg16"]["state"] == "on demand"
+    assert methods == set(METHODS)
+    networks = {each["key"]: each["state"] for each in client.predict(api_name="/networks")}
+    assert list(networks) == [entry.key for entry in offered(Settings())]
+    assert networks[BUNDLED] == "ready"
+    later = [entry.key for entry in CATALOGUE if entry.repo and not entry.here]
+    assert "on demand" in {networks[key] for key in later}
 
 
 @pytest.mark.parametrize(

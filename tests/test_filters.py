@@ -175,8 +175,8 @@ def test_the_grid_of_filters_shows_their_weights():
             np.testing.assert_allclose(tile, kernels[index].transpose(1, 2, 0) / scale, atol=1e-6)
 
 
-def test_every_networks_convolutions_can_be_listed():
-    for arch in ("vgg16", "densenet121"):
-        found = filters.convolutions(nets.seeded(arch))
-        assert next(iter(found.values())).first
-        assert sum(conv.first for conv in found.values()) == 1
+@nets.each_network
+def test_every_networks_convolutions_can_be_listed(entry):
+    found = filters.convolutions(nets.like(entry))
+    assert next(iter(found.values())).first
+    assert {conv.inputs for conv in found.values() if conv.first} == {3}

@@ -44,6 +44,18 @@ def uncollected() -> Iterator[None]:
     gc.enable()
 
 
+def started(work: Iterator) -> Iterator:
+    next(work)
+    return work
+
+
+def looped() -> Iterator[int]:
+    kept = bytes(40_000)
+    for _ in range(2):
+        yield 1
+    del kept
+
+
 def block(kilobytes: int) -> Tensor:
     return torch.zeros(kilobytes * KB, dtype=torch.uint8)
 
@@ -101,6 +113,7 @@ def test_sharing_counts_once_in_a_result_and_between_results():
         Record(None, torch.zeros(100, 100)),
         partial(print, end=lambda kept=bytes(40_000): kept),
         (lambda kept: lambda: kept)(bytes(40_000)),
+        started(one for one in looped()),
         [float(number) for number in range(1250)],
     ],
     ids=lambda value: type(value).__name__,

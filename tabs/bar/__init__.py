@@ -25,12 +25,22 @@ def _network(status: Status) -> dict[str, Any]:
         "key": status.key,
         "title": status.title,
         "state": status.state,
-        "progress": status.progress,
         "message": status.message,
+        "stands": _stands(status),
         "remark": entry.remark,
         "task": entry.task,
-        "classes": entry.task,
     }
+
+
+def _stands(status: Status) -> str:
+    """How it stands, in a few words; nothing where it is ready."""
+    size = f" ({status.entry.megabytes:.0f} MB)" if status.entry.megabytes else ""
+    return {
+        "ready": "",
+        "loading": f"loading, {status.progress:.0%}",
+        "on demand": f"loads when chosen{size}",
+        "failed": "can’t be had now",
+    }[status.state]
 
 
 class Bar:

@@ -8,10 +8,6 @@ let networks = JSON.parse(props.known), failed = '', polling = null;
 seeing.begin(JSON.parse(props.start));
 
 // ---- networks ----
-const STATE = {
-  ready: () => '', loading: (each) => `loading, ${Math.round(100 * each.progress)} %`,
-  'on demand': () => 'loads when chosen', failed: () => 'can’t be had now',
-};
 const draw = () => {
   const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
   for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
@@ -21,7 +17,7 @@ const draw = () => {
   if (picture && thumb.src !== picture) thumb.src = picture;
   if (!menu.open) return;
   const html = networks.map((each) => `<li><button type="button" data-key="${escape(each.key)}" aria-pressed="${each.key === state.network}"><b>${escape(each.title)}</b>
-    <small>${[each.task, STATE[each.state](each)].filter(Boolean).map(escape).join(' · ')}</small><small>${escape(each.state === 'failed' ? each.message : each.remark)}</small></button></li>`).join('')
+    <small>${[each.task, each.stands].filter(Boolean).map(escape).join(' · ')}</small><small>${escape(each.state === 'failed' ? each.message : each.remark)}</small></button></li>`).join('')
     + (failed ? `<li class="problem" role="alert">${escape(failed)}</li>` : '');
   const list = find('[data-list]');
   if (list.innerHTML !== html) list.innerHTML = html;
