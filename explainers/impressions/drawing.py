@@ -53,8 +53,7 @@ class Drawing:
 
     def size(self) -> int:
         """Pixels of the side at this point of the way."""
-        stage = self.taken * len(self.sizes) // max(self.knobs.steps, 1)
-        return self.sizes[min(stage, len(self.sizes) - 1)]
+        return self.knobs.side(self.sizes, self.taken)
 
     def step(self) -> None:
         """One step up."""

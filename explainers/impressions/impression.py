@@ -29,7 +29,7 @@ from torch import Generator, Tensor
 from .. import render
 from ..errors import OptionError
 from ..network import Network
-from . import masks, shaking
+from . import masks, pace, shaking
 from .drawing import Drawing
 from .goals import Classes, Goal
 from .knobs import Knobs
@@ -63,8 +63,9 @@ class Impression:
     """A drawing, finished or as far as it is.
 
     values: (3, S, S) float32 in 0..1, on the CPU. mask: (S, S) in 0..1, where a saliency-driven
-    drawing has found its object, else None. points: the way there, oldest first. done: 0 to 1.
-    seconds: since the start of all that are drawn side by side.
+    drawing has found its object, else None. points: the way there, oldest first. done: share of
+    the steps, 0 to 1. seconds: of work so far on all that are drawn side by side, without the
+    pauses of whoever looks on; left: still to come, judging by this machine, never growing.
     """
 
     goal: Goal
@@ -76,6 +77,12 @@ class Impression:
     points: tuple[Point, ...]
     done: float
     seconds: float
+    left: float = 0.0
+
+    @property
+    def taken(self) -> int:
+        """Steps."""
+        return round(self.done * self.knobs.steps)
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -127,38 +134,46 @@ def draw(
     knobs.check_work(network, len(pairs))
     drawings = [Drawing(network, goal, knobs, driven=each) for goal, each in pairs]
     trails = [[_look(drawing, network)] for drawing in drawings]
-    start = shown = time.perf_counter()
+    course = pace.course(network, [goal for goal, _ in pairs], knobs)
+    clock = pace.Clock(course)
     marks = {round(knobs.steps * share / (FRAMES - 1)) for share in range(1, FRAMES)}
-
-    def state() -> tuple[Impression, ...]:
-        seconds = time.perf_counter() - start
-        every = zip(drawings, trails, strict=True)
-        done = sum(drawing.taken for drawing in drawings) / (knobs.steps * len(drawings))
-        return tuple(_impression(drawing, trail, done, seconds) for drawing, trail in every)
-
-    yield state()
+    yield _state(drawings, trails, clock)
+    shown, away = time.perf_counter(), True
     for step in range(1, knobs.steps + 1):
         for drawing, trail in zip(drawings, trails, strict=True):
+            clock.tick(course.reached(drawings), away=away)
             drawing.step()
             if step in marks:
                 trail.append(_look(drawing, network))
+            away = False
             if time.perf_counter() - shown > OFTEN and drawings[-1].taken != knobs.steps:
-                yield state()
-                shown = time.perf_counter()
-    yield state()
+                clock.tick(course.reached(drawings))
+                yield _state(drawings, trails, clock)
+                shown, away = time.perf_counter(), True
+    clock.tick(course.reached(drawings), away=away)
+    pace.learn(network, [goal for goal, _ in pairs], knobs, clock.spent / course.seconds)
+    yield _state(drawings, trails, clock)
 
 
-def _impression(drawing: Drawing, trail: list[Point], done: float, seconds: float) -> Impression:
-    return Impression(
-        drawing.goal,
-        drawing.goal.title(drawing.network),
-        drawing.driven,
-        drawing.knobs,
-        drawing.picture()[0].cpu(),
-        drawing.mask,
-        tuple(trail),
-        done,
-        seconds,
+def _state(
+    drawings: Sequence[Drawing], trails: Sequence[list[Point]], clock: pace.Clock
+) -> tuple[Impression, ...]:
+    steps = drawings[0].knobs.steps
+    done = sum(drawing.taken for drawing in drawings) / (steps * len(drawings))
+    return tuple(
+        Impression(
+            drawing.goal,
+            drawing.goal.title(drawing.network),
+            drawing.driven,
+            drawing.knobs,
+            drawing.picture()[0].cpu(),
+            drawing.mask,
+            tuple(trail),
+            done,
+            clock.spent,
+            0.0 if done == 1 else clock.left,
+        )
+        for drawing, trail in zip(drawings, trails, strict=True)
     )
 
 

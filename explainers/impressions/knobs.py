@@ -82,6 +82,10 @@ class Knobs:
         size = min(self.size or network.size, int(LIMITS["size"][1]))
         return (self.start, size) if self.start < size else (size,)
 
+    def side(self, sizes: tuple[int, ...], taken: int) -> int:
+        """Pixels of the side after so many steps, `sizes` being the ones to go through."""
+        return sizes[min(taken * len(sizes) // max(self.steps, 1), len(sizes) - 1)]
+
     def ranges(self) -> Ranges:
         """How far the transformations between steps go."""
         return Ranges(self.jitter / 224, self.rotation, self.scale, self.colour, self.noise)
