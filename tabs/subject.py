@@ -162,7 +162,7 @@ class Subject:
         """The question as a browser sends it, checked; raises ExplainError."""
         network, seen = self.network(given.get("network")), self.photo(given.get("photo"))
         framing = "crop" if given.get("framing") == "crop" else "whole"
-        targets = _classes(network, given.get("targets"))
+        targets = classes(network, given.get("targets"))
         against = _class(network, given.get("against"))
         asked = Asked(network, seen, targets, against, framing, self.zoo)
         if against in targets:
@@ -218,7 +218,8 @@ def _class(network: Network, given: Any) -> int | None:
     return network.resolve(given)
 
 
-def _classes(network: Network, given: Any) -> tuple[int, ...]:
+def classes(network: Network, given: Any) -> tuple[int, ...]:
+    """Class indices from a list of names and numbers; raises ExplainError."""
     listed = given if isinstance(given, list) else []
     if len(listed) > MOST_TARGETS:
         raise ExplainError(f"At most {MOST_TARGETS} classes fit: remove one of them first.")

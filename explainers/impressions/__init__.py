@@ -1,5 +1,6 @@
 """Class impressions: what a network remembers of a class, drawn without any photo."""
 
+from . import pace
 from .impression import (
     MOST_PICTURES,
     PRESETS,
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "concentration",
     "draw",
+    "pace",
     "to_pixels",
     "variation",
     "with_mask",

@@ -112,6 +112,18 @@ def fused(network: Network, targets: Sequence[int | str], share: float) -> Class
     return Classes((found[0], found[1]), (float(share), 1.0 - float(share)))
 
 
+def drawable(network: Network) -> list[str]:
+    """The layers whose units can be drawn: those that are tapped, input to output, then every
+    other convolution."""
+    tapped = [*network.maps, *network.flat]
+    convs = [
+        name
+        for name, module in network.module.named_modules()
+        if isinstance(module, nn.Conv2d) and not isinstance(module, DenseConv)
+    ]
+    return [*tapped, *(name for name in convs if name not in tapped)]
+
+
 def of_unit(network: Network, layer: str, channel: int, part: str = "channel") -> Unit:
     """A channel or single neuron of any layer that is tapped, or of any convolution. Raises
     OptionError."""

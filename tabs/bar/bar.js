@@ -84,7 +84,9 @@ find('.dock').addEventListener('click', (event) => {
 // ---- the tabs: Gradio's own, kept in step with the address ----
 const follow = () => {
   const button = document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
-  if (button && button.getAttribute('aria-selected') !== 'true') button.click();
+  const there = button?.getAttribute('aria-selected') === 'true';
+  if (button && !there) button.click();
+  return there;
 };
 document.addEventListener('click', (event) => {
   const tab = event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
@@ -108,4 +110,5 @@ seeing.on((what) => {
   draw();
 });
 draw();
-requestAnimationFrame(follow);
+const first = (tries) => { if (!follow() && tries) setTimeout(first, 50, tries - 1); };
+first(400); // Gradio draws the tabs a little later, on a busy machine a lot

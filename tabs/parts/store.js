@@ -3,7 +3,7 @@
   if (window.seeing) return;
   const KEPT = ['photo', 'network', 'targets', 'against', 'framing'];
   const listeners = [];
-  let first = {};
+  let first = {}, tabs = [];
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const part = (state, names) => JSON.stringify(names.map((name) => state[name] ?? null));
 
@@ -107,11 +107,12 @@
         const [, tab, setting] = name.match(/^([a-z]+)\.([\w-]+)$/) || [];
         if (tab) state.settings[tab] = { ...state.settings[tab], [setting]: value.slice(0, 300) };
       }
-      if (!document.querySelector(`[data-tab-id="${CSS.escape(state.tab)}"]`)) state.tab = first.tab;
+      if (!tabs.includes(state.tab)) state.tab = first.tab;
       return state;
     },
     // At page load, with what is asked when the address says nothing.
-    begin: (given) => {
+    begin: ({ tabs: known, ...given }) => {
+      tabs = known; // Gradio may not have drawn their buttons yet
       first = { framing: 'whole', against: null, settings: {}, step: null, ...given };
       seeing.state = seeing.read(location.search, history.state);
       seeing.fresh = same(seeing.state, first); // then the answer came with the page

@@ -1,0 +1,134 @@
+// The class is this tab's own; a drawing begins at Draw, or by itself where the address says so.
+const find = (selector) => element.querySelector(selector);
+const all = (selector) => [...element.querySelectorAll(selector)];
+const presets = JSON.parse(props.presets);
+let begun = null, several = false, growing = false, takes = null;
+
+// ---- what to draw ----
+const classes = () => tab.value('class').split(',').filter(Boolean);
+const shape = () => { // what the choice of “Draw” needs, and nothing else
+  const what = tab.value('what');
+  for (const each of all('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes(what);
+  const list = find('[data-chosen]');
+  list.textContent = '';
+  for (const name of classes()) {
+    const item = document.createElement('li'), button = document.createElement('button');
+    button.type = 'button';
+    button.dataset.drop = name;
+    button.textContent = classes().length > 1 ? `${name} ×` : name;
+    button.disabled = classes().length < 2;
+    button.title = `Leave out ${name}`;
+    item.append(button);
+    list.append(item);
+  }
+  find('[data-several]').setAttribute('aria-pressed', several || classes().length > 1);
+};
+const preset = () => { // its numbers stand in all fields that nobody changed
+  const numbers = presets[tab.value('preset')], mine = seeing.state.settings?.impressions || {};
+  for (const field of all('[data-knob]')) {
+    field.dataset.first = numbers[field.name];
+    field.value = mine[field.name] ?? numbers[field.name];
+  }
+  for (const option of all('[name="preset"] option')) {
+    option.dataset.plain ||= option.textContent;
+    const time = takes?.presets[option.value];
+    option.textContent = option.dataset.plain + (time ? ` (about ${time} here)` : '');
+  }
+};
+const put = (names) => {
+  tab.set('class', names.join(','));
+  edited();
+};
+const choose = (name) => { // a click on a class, in the wall or in what the search found
+  if (tab.value('what') === 'fused') put([...classes().filter((each) => each !== name), name].slice(-2));
+  else if (several) put([...new Set([...classes(), name])]);
+  else put([name]);
+};
+seeing.search(find('.find input'), find('.find .found'), async (index, label) => {
+  const every = await seeing.labels();
+  const plain = !label.includes(',') && !/^\d+$/.test(label) && every.filter((each) => each === label).length === 1;
+  choose(plain ? label : String(index));
+});
+
+// ---- drawing ----
+const asked = () => JSON.stringify([seeing.state.network, { ...seeing.state.settings?.impressions, go: '' }]);
+const edited = () => {
+  if (tab.value('go')) tab.set('go', ''); // what is shown is no longer what is asked
+  shape();
+  tab.act('estimate');
+};
+const want = () => {
+  if (seeing.state.tab !== tab.key || tab.value('go') !== '1' || asked() === begun) return;
+  begun = asked();
+  growing = false;
+  wall(false);
+  tab.act('draw');
+};
+const wall = (shown) => {
+  tab.place('wall').hidden = !shown;
+  tab.place('sheet').hidden = tab.place('foot').hidden = shown;
+  find('[data-back]').hidden = shown || !tab.place('sheet').innerHTML;
+};
+const figure = (index) => find(`.imp[data-panel="${index}"]`);
+const grow = (panels) => panels.forEach((panel, index) => {
+  const [picture, mask] = figure(index)?.querySelectorAll('.imp-pictures img') || [];
+  if (!picture) return;
+  picture.src = picture.dataset.still = panel.picture;
+  if (mask) mask.src = panel.mask;
+  for (const part of ['now', 'more']) {
+    const box = figure(index).querySelector(`[data-${part}]`);
+    if (panel[part] || part === 'now') box.innerHTML = panel[part];
+    box.classList.toggle('stale', !panel[part]);
+  }
+});
+tab.show = (data, places, channel) => {
+  if (data.ready) { begun = null; shape(); preset(); wall(true); want(); }
+  if (data.takes) {
+    takes = data.takes;
+    find('[data-takes]').textContent = takes.words;
+    preset();
+  }
+  if (places.sheet) wall(false);
+  if (data.panels) grow(data.panels);
+  if (channel === 'draw') growing = data.panels ? !data.finished : growing;
+  if (data.film) {
+    const picture = figure(data.film.panel)?.querySelector('img');
+    if (picture) picture.src = data.film.url;
+  }
+};
+tab.over = (channel) => { // stopped, or at its end
+  if (channel !== 'draw') return;
+  if (tab.place('problem').textContent || growing) begun = null; // Draw begins anew
+  if (!growing) return;
+  const drawing = find('.imp-row')?.dataset.drawing;
+  if (drawing) tab.act('look', { drawing });
+};
+tab.form = () => { shape(); preset(); };
+tab.here = (name) => { if (name === 'what') { shape(); } if (name === 'preset') preset(); };
+seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
+
+element.addEventListener('change', (event) => { if (event.target.closest('[data-first]')) edited(); });
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
+  if (button.matches('[data-draw]')) {
+    if (tab.value('go') === '1') want(); else tab.set('go', '1');
+  } else if (button.matches('[data-class]')) {
+    if (tab.value('what') === 'unit') tab.set('what', 'class');
+    choose(button.dataset.class);
+    if (tab.value('what') === 'class' && !several) tab.set('go', '1');
+  } else if (button.matches('[data-drop]')) put(classes().filter((each) => each !== button.dataset.drop));
+  else if (button.matches('[data-several]')) {
+    several = !(several || classes().length > 1);
+    if (!several) put(classes().slice(0, 1)); else shape();
+  } else if (button.matches('[data-back]')) wall(true);
+  else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
+  else if (button.matches('[data-film]')) {
+    const on = button.getAttribute('aria-pressed') !== 'true', picture = figure(panel).querySelector('img');
+    button.setAttribute('aria-pressed', on);
+    button.textContent = on ? 'Stand still' : 'Watch it grow';
+    if (on) tab.act('film', { drawing, panel }); else picture.src = picture.dataset.still;
+  }
+});
+shape();

@@ -1,0 +1,178 @@
+"""Drawings as HTML: the pictures side by side, what networks say to them, the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from explainers import Network, impressions, photo, render
+from explainers.impressions import Check, Impression
+from explainers.impressions.goals import Classes
+
+from ..parts import html
+from ..parts.curve import curve
+from .settings import suggested, written
+
+ASSET = Path(__file__).parents[2] / "assets" / "impressions" / "sheet.jpg"
+# What is on it, in its order, and where: made by benchmarks/impressions.py --sheets.
+BEFORE = (
+    "goldfish, ostrich, bald eagle, peacock, flamingo, king penguin, tabby, lion, monarch, zebra, "
+    "giant panda, acoustic guitar, airliner, jack-o'-lantern, school bus, teapot, strawberry, "
+    "pineapple, pizza, volcano"
+).split(", ")
+SIDE, RIGHT, DOWN, ACROSS = 200, 206, 224, 5
+
+LOGIT = html.term("Logit", "The network’s score for a class, before all scores become chances.")
+ACTIVATION = html.term("Activation", "How strongly the unit answers to the picture.")
+SHAKEN = html.term(
+    f"Shaken {impressions.TRIES} ways",
+    "The mean chance over copies that are moved, turned, zoomed and recoloured: a pattern that "
+    "fools the network by single pixels does not survive that.",
+)
+SECOND = "Another network, which took no part in the drawing: what it recognises is no mere trick."
+
+
+@cache
+def _before() -> dict[str, str]:
+    """The shipped pictures by class name, as addresses."""
+    pixels = photo.read(ASSET).pixels
+    found = {}
+    for place, name in enumerate(BEFORE):
+        top, left = place // ACROSS * DOWN, place % ACROSS * RIGHT
+        cut = pixels[top : top + SIDE, left : left + SIDE]
+        found[name] = html.data_url(render.jpeg(cut, 85), "jpeg")
+    return found
+
+
+def wall(network: Network) -> str:
+    """Impressions drawn before, each a button; names alone for a network of other classes."""
+    known = set(network.labels)
+    if len(known.intersection(BEFORE)) < 3:
+        items = "".join(_button(network, target) for target in suggested(network))
+        return f'<p class="note">Begin with one of these:</p><ul class="imp-names">{items}</ul>'
+    items = "".join(
+        _button(network, network.labels.index(name), f'<img alt="" src="{url}">')
+        for name, url in _before().items()
+        if name in known
+    )
+    own = f" Click one, and {escape(network.title)} draws its own."
+    own = "" if network.key == "lite0" else own
+    words = f"Drawn before by EfficientNet-Lite0, each from noise and without a photo.{own}"
+    return f'<ul class="imp-wall">{items}</ul><p class="note">{words}</p>'
+
+
+def _button(network: Network, target: int, picture: str = "") -> str:
+    name = escape(network.labels[target])
+    value = escape(written(network, [target]))
+    return (
+        f'<li><button type="button" data-class="{value}" title="Draw “{name}”">{picture}'
+        f"<span>{name}</span></button></li>"
+    )
+
+
+def sheet(drawn: Sequence[Impression], token: str) -> str:
+    """Room for all drawings side by side, with their pictures as they are."""
+    cells = "".join(_cell(each, index) for index, each in enumerate(drawn))
+    count = min(len(drawn), 3)
+    return f'<div class="imp-row count-{count}" data-drawing="{escape(token)}">{cells}</div>'
+
+
+def _cell(drawn: Impression, index: int) -> str:
+    how = "saliency-driven" if drawn.driven else "plain"
+    now = panel(drawn)
+    pictures = _picture(now["picture"], f"Impression of {drawn.title}, {how}")
+    if drawn.driven:
+        alt = "The same, dim outside of the mask: where the object is"
+        pictures += _picture(now["mask"], alt)
+    return (
+        f'<figure class="imp" data-panel="{index}"><div class="imp-pictures">{pictures}</div>'
+        f'<div class="imp-about"><figcaption><b>{escape(drawn.title)}</b> '
+        f'<span class="imp-how">{how}</span></figcaption>'
+        f"<div data-now>{now['now']}</div><div data-more>{now['more']}</div></div></figure>"
+    )
+
+
+def _picture(url: str, alt: str) -> str:
+    return f'<img alt="{escape(alt)}" decoding="sync" src="{url}">'
+
+
+def panel(drawn: Impression, found: Check | None = None, network: Network | None = None) -> dict:
+    """What of a drawing changes as it grows, and, once `network` is given, what was found at its
+    end; `found` is None for a unit."""
+    more = ""
+    if network is not None:
+        more = (_checked(drawn, found, network) if found else "") + _strip(drawn) + TAKE
+    mask = _url(impressions.with_mask(drawn)) if drawn.driven else ""
+    now = _now(drawn) + _curves(drawn)
+    return {"picture": _url(drawn.pixels), "mask": mask, "now": now, "more": more}
+
+
+def _url(pixels: Any) -> str:
+    return html.data_url(render.jpeg(pixels, 92), "jpeg")
+
+
+def _now(drawn: Impression) -> str:
+    point = drawn.points[-1]
+    if point.probability is None:
+        return f"<p>{ACTIVATION} {point.score:.2f}</p>"
+    return f"<p>{LOGIT} {point.score:.1f}, probability {html.percent(point.probability)}</p>"
+
+
+def _checked(drawn: Impression, found: Check, network: Network) -> str:
+    """More than an adversarial pattern? The probability, shaken copies, another network."""
+    goal = drawn.goal
+    names = [network.labels[target] for target in goal.targets] if isinstance(goal, Classes) else []
+    rows = ""
+    for name, one, many in zip(names, found.probability, found.robust, strict=True):
+        which = f" · {escape(name)}" if len(names) > 1 else ""
+        rows += _row(f"Probability{which}", html.percent(one))
+        rows += _row(f"{SHAKEN}{which}", html.percent(many))
+    if found.second:
+        place = {None: "", 0: ""}.get(found.rank, f", the class at place {(found.rank or 0) + 1}")
+        sign = '<span class="imp-yes">✓</span> ' if found.rank == 0 else ""
+        says = f"{sign}{escape(found.guess)} ({html.percent(found.chance)}){place}"
+        rows += _row(f"{html.term(found.second, SECOND)} says", says)
+    else:
+        rows += _row(html.term("A second network", SECOND), "none is loaded yet")
+    return f'<dl class="imp-check">{rows}</dl>'
+
+
+def _row(name: str, value: str) -> str:
+    return f"<div><dt>{name}</dt><dd>{value}</dd></div>"
+
+
+def _strip(drawn: Impression) -> str:
+    items = "".join(
+        f'<li><img alt="After {point.step} steps" src="{html.data_url(point.frame, "jpeg")}">'
+        f"<span>{point.step}</span></li>"
+        for point in drawn.strip
+    )
+    return f'<ol class="imp-strip" aria-label="The way there, by steps">{items}</ol>'
+
+
+def _curves(drawn: Impression) -> str:
+    steps = [point.step for point in drawn.points]
+    scores = [max(point.score, 0.0) for point in drawn.points]
+    name = "Activation" if drawn.points[0].probability is None else "Logit"
+    lines = [(name, scores, max([*scores, 1e-6]))]
+    if drawn.points[-1].probability is not None:
+        chances = [min(point.probability or 0.0, 1.0) for point in drawn.points]
+        lines.append(("Probability", chances, 1.0))
+    most = drawn.knobs.steps
+    drawings = "".join(
+        f"<div><b>{title}</b>"
+        + curve(steps, ys, label=f"{title} by steps", below="steps", most_x=most, most_y=top)
+        + "</div>"
+        for title, ys, top in lines
+    )
+    return f'<div class="imp-curves">{drawings}</div>'
+
+
+TAKE = (
+    '<p class="imp-take"><button type="button" class="plain" data-film aria-pressed="false">'
+    'Watch it grow</button><button type="button" class="plain" data-take="png">Picture (PNG)'
+    '</button><button type="button" class="plain" data-take="webp">Film (WebP)</button></p>'
+)
