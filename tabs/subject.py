@@ -123,7 +123,7 @@ class Subject:
 
         The upload itself is deleted. Raises PhotoError.
         """
-        path = _uploaded(file)
+        path = uploaded(file, "The photo did not arrive: please drop it again.")
         try:
             seen = photo.read(path)
         finally:
@@ -196,10 +196,11 @@ class Subject:
         return about
 
 
-def _uploaded(file: Any) -> Path:
-    """The path of an upload; nothing else on this machine can be named."""
+def uploaded(file: Any, sentence: str) -> Path:
+    """The path of an upload; nothing else on this machine can be named. Raises ExplainError with
+    that sentence."""
     given = file.get("path") if isinstance(file, Mapping) else None
-    missing = ExplainError("The photo did not arrive: please drop it again.")
+    missing = ExplainError(sentence)
     if not isinstance(given, str) or len(given) > 1000 or "\0" in given:
         raise missing
     path, folder = Path(given).resolve(), Path(get_upload_folder()).resolve()

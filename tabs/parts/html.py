@@ -121,3 +121,8 @@ def strip(items: Sequence[tuple[str, str, bytes]]) -> str:
         for name, alt, data in items
     )
     return f'<div class="strip" role="group" aria-label="Example photos">{buttons}</div>'
+
+
+def term(word: str, meaning: str) -> str:
+    """A word of the field that says in one sentence what it means, to whoever points at it."""
+    return f'<abbr class="term" tabindex="0" title="{escape(meaning)}">{escape(word)}</abbr>'

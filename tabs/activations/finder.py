@@ -1,0 +1,51 @@
+"""Find a unit: a box drawn on the photo, and the channels that fire inside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from explainers import ExplainError, Photo, Question, render
+from explainers.network import Frame
+from explainers.units import inside, peak
+
+from ..parts import html
+from . import unit
+
+SHOWN = 8
+
+
+def box(data: Mapping[str, Any]) -> Frame:
+    """The box that the browser sent, checked."""
+    given = data.get("box")
+    numbers = isinstance(given, list) and len(given) == 4
+    if not numbers or not all(isinstance(v, int | float) and math.isfinite(v) for v in given):
+        raise ExplainError("Draw a box on the photo first.")
+    left, top, right, bottom = (min(max(float(v), 0.0), 1.0) for v in given)
+    return left, top, right, bottom
+
+
+def found(question: Question, seen: Photo, best: list[tuple[int, float]]) -> str:
+    """The best channels over the photo, each a button."""
+    items = []
+    for channel, score in best:
+        shown = unit.over_photo(question, seen, channel, 128, peak(question, channel))
+        url = html.data_url(render.jpeg(shown, 80), "jpeg")
+        items.append(
+            f'<li><button type="button" data-channel="{channel}" title="Look at it closely">'
+            f'<img alt="Channel {channel} over the photo" src="{url}"><b>{channel}</b> '
+            f"<small>+{score:.2g}</small></button></li>"
+        )
+    how = escape("Mean activation inside the box minus outside.")
+    return (
+        f'<p class="note" title="{how}">These fire in your box and not beside it, the best first. '
+        "Pin one, then try other photos: does it still mean the same?</p>"
+        f'<ol class="units-found" aria-label="Channels that fire in the box">{"".join(items)}</ol>'
+    )
+
+
+def look(question: Question, area: Frame) -> list[tuple[int, float]]:
+    """(channel, score) of the channels that fire most inside the box."""
+    return inside(question, area, SHOWN)

@@ -1,0 +1,159 @@
+"""One channel on the page: over the photo, its field, its pixels, its classes, its best examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from explainers import Network, Photo, Question, photo, render
+from explainers.units import Feeds, Unit, activation, feeds, layer_of, peak
+from explainers.units.receptive import field, on_photo
+from explainers.units.strongest import Peaks
+
+from ..parts import html
+from ..parts.figures import bars, figure, outline
+
+LARGE, SMALL = 640, 320  # pixels on the longer side
+NEARLY_ALL = 0.8  # a receptive field that covers more of the photo than this says little
+SHOWN = 4  # examples
+FIELD = html.term(
+    "receptive field",
+    "All pixels that can have an influence on one place of this layer; what lies outside, it "
+    "cannot know of.",
+)
+
+
+def name(network: Network, layer: str, channel: int) -> str:
+    """Such as “Channel 49 · Stage 5, inside”."""
+    kind = "Unit" if layer in network.flat else "Channel"
+    return f"{kind} {channel} · {layer_of(network, layer).title.split(' · ')[0]}"
+
+
+def over_photo(question: Question, seen: Photo, channel: int, size: int, top: float) -> np.ndarray:
+    """The photo with one channel glowing over it; `top` is full strength."""
+    values = activation(question)[channel].cpu().numpy()
+    return render.glow(render.shrink(seen, size), values, question.view.frame, top)
+
+
+def glow(question: Question, seen: Photo, channel: int, found: Unit | None = None) -> str:
+    """The channel over the photo, and where it fires most when that is known."""
+    title = name(question.network, question.layer, channel)
+    top = peak(question, channel)
+    url = html.data_url(render.jpeg(over_photo(question, seen, channel, LARGE, top), 85), "jpeg")
+    boxes = ""
+    if found is not None and found.peak > 0:
+        boxes = outline(found.field, "field") + outline(found.core, "core")
+    alt = f"{title} over the photo" if top > 0 else f"{title} is silent"
+    return f'<img alt="{escape(alt)}" src="{url}" decoding="sync" draggable="false">{boxes}'
+
+
+def heading(question: Question, channel: int, found: Unit | None = None) -> str:
+    """The channel's name, its strength, and where it fires most when that is known."""
+    title = escape(name(question.network, question.layer, channel))
+    values = activation(question)[channel]
+    top, mean = float(values.max()), float(values.mean())
+    if top <= 0:
+        where = "it does not fire on this photo"
+    else:
+        where = f"fires most at the {html.place(*found.place)}" if found is not None else "fires"
+    return f"<b>{title}</b> {where} <small>maximum {top:.3g}, mean {mean:.3g}</small>"
+
+
+def crops(seen: Photo, found: Unit) -> str:
+    """The place where it fires most, and the pixels behind it."""
+    where = html.place(*found.place)
+    width, height = found.field_pixels
+    covers = (found.field[2] - found.field[0]) * (found.field[3] - found.field[1])
+    words = f"All it can see there: {width} × {height} pixels of the network’s input"
+    words += ", (nearly) the whole photo." if covers > NEARLY_ALL else "."
+    crop = figure(
+        render.crop(seen, found.field, 300), f"The {where} of the photo", "It can see", words
+    )
+    closer = figure(
+        render.crop(seen, found.core, 300),
+        f"The part of the {where} that counts most",
+        "It looks at",
+        "The part of it that most of the gradient comes from (dashed on the photo).",
+    )
+    kind = "Guided backprop" if found.guided else "Gradient"
+    how = "The pixels that make its strongest place fire."
+    pixels = figure(
+        render.relief(found.pixels[0].numpy()),
+        f"{kind} of channel {found.channel} to pixels",
+        kind,
+        how if found.guided else f"{how} Plain, since this network has no ReLUs to guide.",
+    )
+    return f'<div class="unit-crops">{crop}{closer}{pixels}</div>'
+
+
+def classes(question: Question, channel: int) -> str:
+    """The classes that the channel feeds most, with their bars."""
+    found: Feeds = feeds(question, channel)
+    labels = question.network.labels
+    top = max(*found.values, 1e-9) if len(found.values) > 1 else max(found.values[0], 1e-9)
+    how = (
+        "Exact: the weights of the final layer."
+        if found.exact
+        else "How much each score falls on this photo when the channel is switched off."
+    )
+    rows = [(labels[c], v, v / top) for c, v in zip(found.classes, found.values, strict=True)]
+    return f"<h4>Feeds these classes most</h4><p>{how}</p>{bars(rows)}"
+
+
+def looking(count: int) -> str:
+    """The place of the examples while they are looked at for the first time."""
+    ghosts = '<figure class="ghost"></figure>' * min(count, SHOWN)
+    return (
+        "<h4>Example photos on which it fires most</h4><p>Looking at the examples, for the first "
+        f'time with this network …</p><div class="unit-examples">{ghosts}</div>'
+    )
+
+
+def best_examples(
+    network: Network, layer: str, channel: int, found: Peaks, photos: Sequence[tuple[str, Photo]]
+) -> str:
+    """The example photos on which the channel fires most, and where."""
+    items = []
+    for best in found.best(channel, SHOWN):
+        alt, seen = photos[best.photo]
+        view = network.prepare(seen)
+        height, width = view.tensor.shape[2:]
+        box = field(network, layer, height, width).box(*best.cell)
+        left, top, right, bottom = view.frame
+        x = left + (best.cell[1] + 0.5) / best.size[1] * (right - left)
+        y = top + (best.cell[0] + 0.5) / best.size[0] * (bottom - top)
+        url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
+        items.append(
+            f'<figure><div class="shown-picture"><img alt="{escape(alt)}" src="{url}">'
+            f"{outline(on_photo(box, (width, height), view.frame), 'field')}"
+            f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span></div>'
+            f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
+        )
+    return (
+        "<h4>Example photos on which it fires most</h4><p>By its maximum, and where that is the "
+        f"same by its mean; the dot is the place, the outline its {FIELD}.</p>"
+        f'<div class="unit-examples">{"".join(items)}</div>'
+    )
+
+
+def strongest_units(question: Question, ranked: Sequence[int], chosen: int) -> str:
+    """A fully connected layer's strongest units as bars that can be clicked."""
+    values = activation(question)[:, 0, 0].tolist()
+    network, shown = question.network, list(ranked)[:24]
+    top = max(max(abs(values[each]) for each in shown), 1e-9)
+    final = len(values) == len(network.labels) and question.layer in list(network.flat)[-1:]
+    items = "".join(
+        f'<li><button type="button" data-channel="{each}" aria-pressed="'
+        f'{str(each == chosen).lower()}"><span class="bar-length" style="width:'
+        f'{100 * min(abs(values[each]) / top, 1):.1f}%"></span><span class="bar-name">'
+        f"{escape(network.labels[each]) if final else f'Unit {each}'}</span>"
+        f'<span class="bar-value">{values[each]:.3g}</span></button></li>'
+        for each in shown
+    )
+    return (
+        '<p class="note">A fully connected layer has no geometry: its units don’t know where on '
+        "the photo something is, so there is no map to show. These are its strongest units.</p>"
+        f'<ol class="bars">{items}</ol>'
+    )
