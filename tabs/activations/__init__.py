@@ -178,11 +178,13 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
     yield Show({"classes": unit.classes(question, channel)})
     if STRONGEST.known(network) is None:
         yield Show({"examples": unit.looking(len(_photos()))})
-    known = None
     for known in STRONGEST.find(network):
-        yield None
-    best = unit.best_examples(network, layer, channel, known[layer], _photos())
-    return Show({"examples": best})
+        if known is None:
+            yield None
+            continue
+        best = unit.best_examples(network, layer, channel, known[layer], _photos())
+        yield Show({"examples": best})
+    return None
 
 
 def find(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Show:

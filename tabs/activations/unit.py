@@ -1,4 +1,4 @@
-"""One channel on the page: over the photo, its field, its pixels, its classes, its best examples."""
+"""One channel on the page: over the photo, its field, pixels, classes and best examples."""
 
 from __future__ import annotations
 
