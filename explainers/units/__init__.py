@@ -15,6 +15,7 @@ from .activations import (
     layer_of,
     order,
     peak,
+    sharpest,
     unit,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "layer_of",
     "order",
     "peak",
+    "sharpest",
     "unit",
 ]

@@ -6,7 +6,7 @@ and Fergus 2014, *Visualizing and understanding convolutional networks*.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -84,6 +84,16 @@ def order(question: Question, by: Order) -> list[int]:
         return list(range(len(a)))
     strength = a.mean((1, 2)) if by == "mean" else contributions(question)
     return strength.argsort(descending=True, stable=True).tolist()
+
+
+def sharpest(question: Question, among: Sequence[int] | None = None) -> int:
+    """Of these channels (None: of all) the one whose activation is most concentrated in places:
+    largest maximum over mean, of those that reach a quarter of the strongest one's maximum."""
+    a = activation(question)
+    among = list(range(len(a)) if among is None else among)
+    tops, means = a[among].amax((1, 2)), a[among].mean((1, 2))
+    ratio = tops / means.clamp(min=1e-6)
+    return among[int(torch.where(tops >= tops.max() / 4, ratio, -torch.inf).argmax())]
 
 
 def peak(question: Question, channel: int) -> float:

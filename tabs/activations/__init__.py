@@ -23,6 +23,7 @@ from . import clip, finder, pins, unit
 from .live import Live
 
 HERE = Path(__file__).parent
+AMONG = 12  # channels that add most to the class, of which the sharpest is looked at first
 CHANNEL = html.term(
     "channel", "One detector of the layer: a small map of how strongly it fires at each place."
 )
@@ -86,6 +87,11 @@ FRONT = (
     Text(key="unit", label="Channel", here=True),  # "bn2:49", so that it can't be another layer's
     Text(key="pins", label="Pins", here=True),
 )
+FEET = {
+    "contribution": "<p>The first ones add most to <b>{}</b>.</p>",
+    "mean": "<p>The first ones fire most.</p>",
+    "index": "",
+}
 LIVE = Live(STRONGEST, list(BRIGHTNESS))
 
 
@@ -100,7 +106,7 @@ def _chosen(question: Question, settings: Settings, ranked: list[int]) -> int:
     most = acts.layer_of(question.network, question.layer).channels
     if layer == question.layer and number.isdecimal() and int(number) < most:
         return int(number)
-    return ranked[0] if settings["sort"] != "index" else acts.order(question, "mean")[0]
+    return acts.sharpest(question, ranked[:AMONG] if settings["sort"] == "contribution" else None)
 
 
 def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
@@ -129,8 +135,9 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         values = acts.activation(question).cpu().numpy()
         alt = f"All {len(ranked)} channels of {facts['title']}, the first being {ranked[0]}."
         made = mosaic(values, ranked, tiles.WIDTH, **look)
-        sheet = tiles.tiles(made, "channel", alt, channel, name="sheet")
-    shown = {"sheet": sheet, "say": _say(asked, settings, flat)}
+        foot = FEET[settings["sort"]].format(escape(asked.name()))
+        sheet = tiles.tiles(made, "channel", alt, channel, name="sheet", foot=foot)
+    shown = {"sheet": sheet, "say": _say(flat)}
     yield Show(shown | (nothing if flat else {}), {"sheet": {**facts, "channel": channel}})
     kept = pins.read(settings["pins"], network)
     for drawn in pins.draw(question, asked.seen, kept, STRONGEST.known(network)):
@@ -138,15 +145,12 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     return None
 
 
-def _say(asked: Asked, settings: Settings, flat: bool) -> str:
+def _say(flat: bool) -> str:
     """What one sees, and one thing to try."""
     if flat:
         return "Each bar is a unit that has seen the whole photo. <em>Try: click one.</em>"
-    first = ""
-    if settings["sort"] == "contribution":
-        first = f", and the first ones speak most for <b>{escape(asked.name())}</b>"
     return (
-        f"Each tile is a {CHANNEL}: it glows where it found what it looks for{first}. "
+        f"Each tile is a {CHANNEL}: it glows where it found what it looks for. "
         "<em>Try: click a tile, or draw a box on the photo.</em>"
     )
 

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from explainers import Network, Photo, Question, photo, render
+from explainers.network import Frame
 from explainers.units import Feeds, Unit, activation, feeds, layer_of, peak
 from explainers.units.receptive import field, on_photo
 from explainers.units.strongest import Peaks
@@ -44,9 +45,20 @@ def glow(question: Question, seen: Photo, channel: int, found: Unit | None = Non
     url = html.data_url(render.jpeg(over_photo(question, seen, channel, LARGE, top), 85), "jpeg")
     boxes = ""
     if found is not None and found.peak > 0:
-        boxes = outline(found.field, "field") + outline(found.core, "core")
+        boxes = _field(found.field) + outline(found.core, "core")
     alt = f"{title} over the photo" if top > 0 else f"{title} is silent"
     return f'<img alt="{escape(alt)}" src="{url}" decoding="sync" draggable="false">{boxes}'
+
+
+def _covers(box: Frame) -> bool:
+    """Is it nearly the whole photo?"""
+    left, top, right, bottom = (min(max(share, 0), 1) for share in box)
+    return (right - left) * (bottom - top) > NEARLY_ALL
+
+
+def _field(box: Frame) -> str:
+    """The outline of a receptive field, unless that is nearly all."""
+    return "" if _covers(box) else outline(box, "field")
 
 
 def heading(question: Question, channel: int, found: Unit | None = None) -> str:
@@ -65,9 +77,8 @@ def crops(seen: Photo, found: Unit) -> str:
     """The place where it fires most, and the pixels behind it."""
     where = html.place(*found.place)
     width, height = found.field_pixels
-    covers = (found.field[2] - found.field[0]) * (found.field[3] - found.field[1])
     words = f"All it can see there: {width} × {height} pixels of the network’s input"
-    words += ", (nearly) the whole photo." if covers > NEARLY_ALL else "."
+    words += ", (nearly) the whole photo." if _covers(found.field) else "."
     crop = figure(
         render.crop(seen, found.field, 300), f"The {where} of the photo", "It can see", words
     )
@@ -127,13 +138,13 @@ def best_examples(
         url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
         items.append(
             f'<figure><div class="shown-picture"><img alt="{escape(alt)}" src="{url}">'
-            f"{outline(on_photo(box, (width, height), view.frame), 'field')}"
+            f"{_field(on_photo(box, (width, height), view.frame))}"
             f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span></div>'
             f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
         )
     return (
         "<h4>Example photos on which it fires most</h4><p>By its maximum, and where that is the "
-        f"same by its mean; the dot is the place, the outline its {FIELD}.</p>"
+        f"same by its mean; the dot is the place, an outline its {FIELD}.</p>"
         f'<div class="unit-examples">{"".join(items)}</div>'
     )
 

@@ -2,8 +2,8 @@
 // They are laid out here, in as many columns as fit, so a window may change without a question.
 // pick(number, name) is told of a choice, `name` being the mosaic's; mark(number, name) marks one.
 seeing.tiles ||= (tab, { pick }) => {
-  const LEAST = 26; // pixels across that a finger finds
-  const facts = new WeakMap(), { body } = tab;
+  const LEAST = 26, MOST = 720; // pixels across: of a tile that a finger finds, of what is enlarged
+  const facts = new WeakMap(), laid = new WeakSet(), { body } = tab;
   const all = () => [...body.querySelectorAll('.tiles')];
   const know = (sheet) => {
     if (!facts.has(sheet)) {
@@ -13,14 +13,16 @@ seeing.tiles ||= (tab, { pick }) => {
     return facts.get(sheet);
   };
   const lay = (sheet) => {
-    const about = know(sheet), { order, pitch, across, image } = about;
-    const room = sheet.querySelector('.tiles-sheet').clientWidth;
+    const about = know(sheet), { order, pitch, across, image } = about, [high, wide] = pitch;
+    const room = sheet.querySelector('.tiles-scroll').clientWidth;
     if (!room) return;
-    const columns = Math.max(1, Math.min(across, Math.floor(room / LEAST)));
+    const columns = Math.max(1, Math.min(across, Math.floor(room / Math.max(LEAST, wide))));
+    const times = Math.max(1, Math.floor(Math.min(room, MOST) / (across * wide))); // whole pixels only
+    sheet.querySelector('.tiles-sheet').style.width = columns * wide * times + 'px';
     if (columns === about.columns) return;
     about.columns = columns;
     about.rows = Math.ceil(order.length / columns);
-    const canvas = sheet.querySelector('canvas'), [high, wide] = pitch;
+    const canvas = sheet.querySelector('canvas');
     Object.assign(canvas, { width: columns * wide, height: about.rows * high }); // its room, at once
     const paint = () => {
       if (about.columns !== columns) return;
@@ -85,9 +87,14 @@ seeing.tiles ||= (tab, { pick }) => {
   });
   const layAll = () => all().forEach(lay);
   const sizes = new ResizeObserver(layAll);
-  new MutationObserver(() => all().forEach((sheet) => { if (!facts.has(sheet)) { sizes.observe(sheet); lay(sheet); } }))
-    .observe(body, { childList: true, subtree: true });
-  layAll();
+  const greet = () => all().forEach((sheet) => {
+    if (laid.has(sheet)) return;
+    laid.add(sheet);
+    sizes.observe(sheet);
+    lay(sheet);
+  });
+  new MutationObserver(greet).observe(body, { childList: true, subtree: true });
+  greet();
   return { mark: (number, name) => all().forEach((sheet) => {
     const about = know(sheet);
     if (about.name !== name) return;

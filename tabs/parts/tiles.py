@@ -41,12 +41,11 @@ def tiles(
         "kind": kind,
         "name": name,
     }
-    width = sheet.values.shape[1]
     label = escape(f"{alt} Walk with the arrow keys, choose with Enter.")
     return (
         f'<div class="tiles" data-tiles="{escape(json.dumps(facts))}">'
         f'<div class="tiles-scroll"><div class="tiles-sheet" tabindex="0" role="application" '
-        f'aria-label="{label}" style="max-width:{max(width, min(2 * width, 720))}px">'
+        f'aria-label="{label}">'
         f'<img alt="" src="{html.data_url(picture, "jpeg")}"><canvas></canvas>'
         '<span class="tiles-mark" hidden></span><span class="tiles-point" hidden></span>'
         "</div></div>"
