@@ -16,11 +16,11 @@ from typing import Any
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import gradio as gr  # noqa: E402
-import torch  # noqa: E402
+import gradio as gr
 
-from explainers import Photo, ask, load, photo, render  # noqa: E402
-from explainers.api import question  # noqa: E402
+from explainers import Photo, ask, cores, load, photo, render
+from explainers.api import question
+from explainers.settings import from_environment
 
 MAPS = ("gradcam", "guided", "guided_gradcam")
 CLICK = """element.addEventListener('click', (event) => {
@@ -70,5 +70,5 @@ def build() -> gr.Blocks:
 
 if __name__ == "__main__":
     load()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    cores.share(from_environment())
     build().launch(server_port=int(sys.argv[1]), ssr_mode=False)

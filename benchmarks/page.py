@@ -32,44 +32,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 
-from explainers import ask, load, read  # noqa: E402
+from explainers import ask, cores, load, read  # noqa: E402
 from explainers.api import question  # noqa: E402
+from explainers.settings import from_environment  # noqa: E402
 from tests.browser import FLAGS, chromium_path, free_port, start_server  # noqa: E402
 
 MAPS = ("gradcam", "guided", "guided_gradcam")
 SIZE = (640, 480)
 NETWORK = "lite2"  # in memory soon after the start
-SHOWN = 'img[src^="data:"], canvas[data-painted], svg'  # what counts as content of a tab
-
-# In the page: do something, and say after how many seconds each condition first held in a frame.
-TIMES = """async ([what, data, conditions]) => {
-  const checks = Object.entries(conditions).map(([name, text]) => [name, Function('data', 'return ' + text)]);
-  const found = {}, deadline = performance.now() + 60000;
-  const start = performance.now();
-  Function('data', what)(data);
-  while (Object.keys(found).length < checks.length && performance.now() < deadline) {
-    await new Promise(requestAnimationFrame);
-    for (const [name, check] of checks) if (!(name in found) && check(data)) found[name] = (performance.now() - start) / 1000;
-  }
-  return found;
-}"""
-GIVE = """
-const bytes = Uint8Array.from(atob(data.photo), (c) => c.charCodeAt(0)), give = new DataTransfer();
-give.items.add(new File([bytes], 'photo.jpg', {type: 'image/jpeg'}));
-const input = document.querySelector(data.input);
-input.files = give.files;
-input.dispatchEvent(new Event('change', {bubbles: true}));
-"""
-STILL = "!document.querySelector('#maps-tab.busy, .stage .waiting')"
-MINE = "seeing.state.photo?.own && seeing.current()"
-PAINTED = "document.querySelectorAll('.stage canvas[data-painted]').length"
-SAYS = "document.querySelector('#maps-tab .say').textContent.includes(seeing.names()[0])"
-CLICK = "document.querySelectorAll('.rail .chip')[data.at].click()"
-ASKED = "seeing.current() && seeing.state.targets[0] === data.target"
+SCRIPT = Path(__file__).with_suffix(".js")
 
 
 def photos(data: Path | None) -> Iterator[bytes]:
@@ -85,46 +59,36 @@ def photos(data: Path | None) -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def clock(page: Page, what: str, conditions: dict[str, str], **data: Any) -> dict[str, float]:
-    return page.evaluate(TIMES, [what, data, conditions])
+def clock(page: Page, step: str, **data: Any) -> dict[str, float]:
+    """Seconds from an action in the browser to the frames in which its results stand."""
+    return page.evaluate("given => clock(given)", [step, data])
 
 
 @contextmanager
-def visitor(browser: Browser, url: str) -> Iterator[Page]:
+def visitor(browser: Browser, url: str, ready: str, found: dict[str, list[float]], name: str):
+    """A new visitor on a page that is ready; how long that took goes to found[name]."""
     context = browser.new_context(viewport={"width": 1360, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)
+    page.add_init_script(path=SCRIPT)
+    sizes: list[int] = []
+    page.on("response", lambda each: sizes.append(int(each.headers.get("content-length", 0))))
+    since = time.perf_counter()
+    page.goto(url)
+    page.wait_for_selector(ready, state="attached")
+    found[name].append(time.perf_counter() - since)
+    if name == "load_s":
+        found["requests"].append(len(sizes))
+        found["kilobytes"].append(sum(sizes) / 1000)
     yield page
     context.close()
 
 
-def open_page(page: Page, url: str, ready: str) -> float:
-    since = time.perf_counter()
-    page.goto(url)
-    page.wait_for_selector(ready, state="attached")
-    return time.perf_counter() - since
+MAP, BARE = ".stage canvas[data-painted]", "#photo input[type=file]"
 
 
-def dropped(page: Page, photo: bytes) -> dict[str, float]:
-    """A photo of one's own: chips, first map, all maps."""
-    text = base64.b64encode(photo).decode()
-    ends = {
-        "chips": MINE,
-        "first_map": f"{MINE} && {PAINTED} >= 1 && {SAYS}",
-        "settled": f"{MINE} && {PAINTED} >= 3 && {SAYS} && {STILL}",
-    }
-    return clock(page, GIVE, ends, photo=text, input="[data-file]")
-
-
-def retargeted(page: Page, at: int) -> dict[str, float]:
-    """A click on another chip: first map and all maps of that class."""
-    target = page.evaluate("at => seeing.seen.chips[at].index", at)
-    mark = "for (const each of document.querySelectorAll('.stage canvas')) delete each.dataset.painted; "
-    ends = {
-        "first": f"{ASKED} && {PAINTED} >= 1 && {SAYS}",
-        "all": f"{ASKED} && {PAINTED} >= 3 && {SAYS} && {STILL}",
-    }
-    return clock(page, mark + CLICK, ends, at=at, target=target)
+def text(photo: bytes) -> str:
+    return base64.b64encode(photo).decode()
 
 
 def cpu(page: Page, work: Callable[[], Any]) -> float:
@@ -143,70 +107,39 @@ def cpu(page: Page, work: Callable[[], Any]) -> float:
 
 def maps_visit(browser: Browser, url: str, photo: bytes, found: dict[str, list[float]]) -> None:
     """One new visitor of the Maps tab."""
-    with visitor(browser, url) as page:
-        sizes: list[int] = []
-        page.on(
-            "response", lambda answer: sizes.append(int(answer.headers.get("content-length", 0)))
-        )
-        found["load_s"].append(open_page(page, url, ".stage canvas[data-painted]"))
-        found["requests"].append(len(sizes))
-        found["kilobytes"].append(sum(sizes) / 1000)
-        times = dropped(page, photo)
-        for name, seconds in times.items():
+    with visitor(browser, url, MAP, found, "load_s") as page:
+        for name, seconds in clock(page, "drop", photo=text(photo)).items():
             found[f"{name}_s"].append(seconds)
+        target = page.evaluate("() => seeing.seen.chips[1].index")
         times: dict[str, float] = {}
-        spent = cpu(page, lambda: times.update(retargeted(page, 1)))
+        spent = cpu(page, lambda: times.update(clock(page, "retarget", at=1, target=target)))
         found["retarget_first_s"].append(times["first"])
         found["retarget_s"].append(times["all"])
         found["renderer_cpu_s"].append(spent)
         last = page.evaluate("() => seeing.seen.chips[3].index")
-        clicks = (
-            "[1, 2, 3, 4, 3].forEach((at) => document.querySelectorAll('.rail .chip')[at].click())"
-        )
-        end = f"{ASKED} && {PAINTED} >= 3 && {SAYS} && {STILL}"
-        found["five_clicks_s"].append(clock(page, clicks, {"end": end}, target=last)["end"])
+        found["five_clicks_s"].append(clock(page, "five", target=last)["end"])
         pointing(page, found)
-        choose = f"document.querySelector('[data-networks]').open = true; setTimeout(() => document.querySelector('[data-key={NETWORK}]').click(), 0)"
-        there = (
-            f"seeing.current() && seeing.seen.network === '{NETWORK}' && {PAINTED} >= 1 && {SAYS}"
-        )
-        found["network_s"].append(clock(page, choose, {"end": there})["end"])
+        found["network_s"].append(clock(page, "network", key=NETWORK)["end"])
 
 
 def pointing(page: Page, found: dict[str, list[float]]) -> None:
-    """The slider of the heat, and a pointer over a map: no request, and how many milliseconds."""
+    """The slider of the heat, a pointer over a map, colours: milliseconds, and no request."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    slide = "const s = document.querySelector('[name=opacity]'); s.value = s.value > .5 ? .2 : .9; s.dispatchEvent(new Event('input', {bubbles: true}))"
-    held = "Math.abs(+getComputedStyle(document.querySelector('.stage canvas')).opacity - +document.querySelector('[name=opacity]').value) < .01"
-    for _ in range(5):
-        found["slider_ms"].append(1000 * clock(page, slide, {"end": held})["end"])
-    hover = """const p = document.querySelector('.map .picture'), b = p.getBoundingClientRect();
-      p.querySelector('.tip').textContent = '';
-      p.dispatchEvent(new PointerEvent('pointermove', {bubbles: true, pointerType: 'mouse', clientX: b.left + b.width * Math.random(), clientY: b.top + b.height / 2}))"""
-    told = "[...document.querySelectorAll('.map .tip')].every((each) => each.textContent)"
-    for _ in range(5):
-        found["hover_ms"].append(1000 * clock(page, hover, {"end": told})["end"])
-    colours = "const c = document.querySelector('[name=colours]'); document.querySelectorAll('.stage canvas').forEach((each) => delete each.dataset.painted); c.value = c.value === 'Viridis' ? 'Inferno' : 'Viridis'; c.dispatchEvent(new Event('input', {bubbles: true}))"
-    found["colours_ms"].append(1000 * clock(page, colours, {"end": f"{PAINTED} >= 3"})["end"])
+    for step in ("slide", "hover", "colours") * 5:
+        name = {"slide": "slider_ms", "hover": "hover_ms", "colours": "colours_ms"}[step]
+        found[name].append(1000 * clock(page, step)["end"])
     assert not asked, f"the server was asked: {asked}"
 
 
 def bare_visit(browser: Browser, url: str, photo: bytes, found: dict[str, list[float]]) -> None:
     """The same on the bare page."""
-    heats = "document.querySelectorAll('.heat').length"
-    with visitor(browser, url) as page:
-        found["bare_load_s"].append(open_page(page, url, "#photo input[type=file]"))
-        text = base64.b64encode(photo).decode()
-        ends = {"first": f"{heats} >= 1", "all": f"{heats} >= 3"}
-        times = clock(page, GIVE, ends, photo=text, input="#photo input[type=file]")
+    with visitor(browser, url, BARE, found, "bare_load_s") as page:
+        times = clock(page, "bare_drop", photo=text(photo))
         found["bare_first_s"].append(times["first"])
         found["bare_settled_s"].append(times["all"])
         target = page.evaluate("() => +document.querySelectorAll('[data-class]')[1].dataset.class")
-        mine = f"document.querySelector('[data-for=\"{target}\"]')"
-        ends = {"first": mine, "all": f"{mine} && {heats} >= 3"}
-        click = "document.querySelectorAll('[data-class]')[1].click()"
-        times = clock(page, click, ends)
+        times = clock(page, "bare_retarget", target=target)
         found["bare_retarget_first_s"].append(times["first"])
         found["bare_retarget_s"].append(times["all"])
 
@@ -228,44 +161,34 @@ def maths(photo: bytes, found: dict[str, list[float]]) -> None:
 def tab_visit(
     browser: Browser, url: str, tab: str, photo: bytes, found: dict[str, list[float]]
 ) -> None:
-    """A new visitor goes to another tab, away, and back; and there from a busy Compare."""
-    content = f"[...document.querySelectorAll('#{tab}-tab :is({SHOWN})')].some((each) => each.offsetParent)"
-    go = f"document.querySelector('#tab-{tab}-button').click()"
-    home = "document.querySelector('#tab-maps-button').click()"
-    with visitor(browser, url) as page:
-        open_page(page, url, ".stage canvas[data-painted]")
-        dropped(page, photo)
-        found[tab].append(clock(page, go, {"end": content})["end"])
-        clock(page, home, {"end": "document.querySelector('.stage').offsetParent"})
-        found[f"{tab} again"].append(clock(page, go, {"end": content})["end"])
+    """A new visitor goes to another tab, away, and back."""
+    with visitor(browser, url, MAP, defaultdict(list), "load_s") as page:
+        clock(page, "drop", photo=text(photo))
+        found[tab].append(clock(page, "tab", tab=tab)["end"])
+        clock(page, "home")
+        found[f"{tab} again"].append(clock(page, "tab", tab=tab)["end"])
 
 
 def leaving_visit(
     browser: Browser, url: str, tab: str, photo: bytes, found: dict[str, list[float]]
 ) -> None:
-    """From Muting and Compare, both left in mid-run, to a tab: is it later than on an idle server?"""
-    content = f"[...document.querySelectorAll('#{tab}-tab :is({SHOWN})')].some((each) => each.offsetParent)"
-    with visitor(browser, url) as page:
-        errors: list[str] = []
-        page.on(
-            "response", lambda answer: errors.append(answer.url) if answer.status >= 500 else None
-        )
-        open_page(page, url, ".stage canvas[data-painted]")
-        dropped(page, photo)
+    """Muting and Compare are left in mid-run: is the next tab later than on an idle server?"""
+    with visitor(browser, url, MAP, defaultdict(list), "load_s") as page:
+        failed: list[str] = []
+        page.on("response", lambda each: each.status >= 500 and failed.append(each.url))
+        clock(page, "drop", photo=text(photo))
         for busy in ("muting", "compare"):
-            clock(page, f"document.querySelector('#tab-{busy}-button').click()",
-                  {"end": f"document.querySelector('#{busy}-tab:has([data-work]:not([hidden]))')"})  # fmt: skip
-        go = f"document.querySelector('#tab-{tab}-button').click()"
-        found[f"{tab} after"].append(clock(page, go, {"end": content})["end"])
-        found["errors_5xx"].append(len(errors))
+            clock(page, "work", tab=busy)
+        found[f"{tab} after"].append(clock(page, "tab", tab=tab)["end"])
+        found["errors_5xx"].append(len(failed))
 
 
 @contextmanager
 def bare_server() -> Iterator[str]:
     port = free_port()
-    log = tempfile.TemporaryFile()
-    process = subprocess.Popen([sys.executable, str(ROOT / "benchmarks" / "bare_page.py"), str(port)],
-                               cwd=ROOT, stdout=log, stderr=log)  # fmt: skip
+    command = [sys.executable, str(ROOT / "benchmarks" / "bare_page.py"), str(port)]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
     url = f"http://127.0.0.1:{port}"
     while True:
         try:
@@ -301,7 +224,7 @@ def main() -> None:
     options.add_argument("--data", type=Path)
     options.add_argument("--tabs", default="")
     chosen = options.parse_args()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    cores.share(from_environment())
     found: dict[str, list[float]] = defaultdict(list)
     tabs: dict[str, list[float]] = defaultdict(list)
     more = photos(chosen.data)

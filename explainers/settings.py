@@ -30,6 +30,7 @@ class Settings:
         the files that are here; empty for none.
     coco_vgg: SEEING_WHY_COCO_VGG, the checkpoint of the survey author's network: a local file, or
         the Hub id of a repository with model.safetensors; empty, and the network is not offered.
+    threads: SEEING_WHY_THREADS, on how many one request computes; 0 is half of the cores.
     endpoint: HF_ENDPOINT, the Hub to ask.
     cache_dir: HF_HUB_CACHE, else hub/ in HF_HOME, else None: huggingface_hub's own choice.
     hub_timeout: SEEING_WHY_HUB_TIMEOUT, seconds the Hub has to answer a first question.
@@ -43,6 +44,7 @@ class Settings:
     device: str = "auto"
     weights_repo: str = ""
     coco_vgg: str = ""
+    threads: int = 0
     endpoint: str = "https://huggingface.co"
     cache_dir: str | None = None
     hub_timeout: int = 5
@@ -69,6 +71,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         device=_device(given("SEEING_WHY_DEVICE", default.device)),
         weights_repo=given("SEEING_WHY_WEIGHTS", "").strip(),
         coco_vgg=given("SEEING_WHY_COCO_VGG", "").strip(),
+        threads=_whole(environ, "SEEING_WHY_THREADS", default.threads, least=0),
         endpoint=(given("HF_ENDPOINT") or default.endpoint).rstrip("/"),
         cache_dir=given("HF_HUB_CACHE") or (os.path.join(home, "hub") if home else None),
         hub_timeout=_whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),
@@ -82,10 +85,10 @@ def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
     return value in YES
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int) -> int:
+def _whole(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     value = environ.get(name, "").strip() or str(default)
-    if not value.isdecimal() or not 1 <= int(value) <= 10**6:
-        raise OptionError(f"{name} must be a whole number of 1 or more, such as {default}.")
+    if not value.isdecimal() or not least <= int(value) <= 10**6:
+        raise OptionError(f"{name} must be a whole number of {least} or more, such as {default}.")
     return int(value)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 
+from explainers import cores
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
@@ -90,8 +89,9 @@ def css() -> str:
 def launch(**options: object) -> None:
     """Start: the page is up with the bundled network; the others follow in the background."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # visitors share the cores
-    zoo = Zoo(from_environment())
+    settings = from_environment()
+    cores.share(settings)
+    zoo = Zoo(settings)
     zoo.get()
     zoo.start()
     build(zoo).launch(

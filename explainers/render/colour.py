@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import OptionError
+from .strength import see_through
 
 DEFAULT = "Inferno"
 # The first three grow evenly in lightness, so they read alike with and without colour vision; Jet
@@ -97,7 +98,7 @@ def light_stops(floor: float) -> list[str]:
 
 @cache
 def ramp(name: str, signed: bool = False) -> np.ndarray:
-    """(256, 4) RGBA of the steps of a map that is laid over a photo: weak places are see-through."""
+    """(256, 4) RGBA of the steps of a map laid over a photo: weak places are see-through."""
     share = np.linspace(-1 if signed else 0, 1, 256)
-    alpha = ((0.08 + 0.92 * np.abs(share) ** 0.8) * 255).astype(np.uint8)
+    alpha = (see_through(share) * 255).astype(np.uint8)
     return np.dstack([colours(name, signed)[None], alpha[None, :, None]])[0]

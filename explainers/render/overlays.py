@@ -12,7 +12,7 @@ from ..explanation import Explanation
 from ..photo import Photo
 from .colour import CHANCES, DEFAULT, LABELS, ORANGE, colours
 from .picture import enlarge, shrink
-from .strength import STRONG, Scale, heat, signed
+from .strength import STRONG, Scale, heat, see_through, signed
 
 Pixels = Literal["colour", "strength"]
 
@@ -50,7 +50,7 @@ def translucent(
         both = signed(explanation)
         steps = (values + 1) / 2 if both else values
         rgb = colours(colourmap, both)[(np.clip(steps, 0, 1) * 255).round().astype(np.uint8)]
-        alpha = 0.08 + 0.92 * np.abs(values) ** 0.8
+        alpha = see_through(values)
         patch = np.dstack([rgb, (alpha * 255).astype(np.uint8)])
     canvas[top:bottom, left:right] = patch
     return canvas
@@ -93,7 +93,7 @@ def glow(
     part = (slice(top_edge, bottom), slice(left, right))
     values = np.clip(values / max(top, 1e-12), -1 if both else 0, 1).astype(np.float32)
     values = enlarge(values, right - left, bottom - top_edge)
-    alpha = (0.08 + 0.92 * np.abs(values) ** 0.8)[..., None] * opacity
+    alpha = see_through(values)[..., None] * opacity
     steps = (values + 1) / 2 if both else values
     if both:  # two colours need a quiet ground
         alpha = np.abs(values)[..., None] ** 0.6 * opacity

@@ -52,3 +52,8 @@ def strongest(explanation: Explanation, row: int) -> float:
         return float(np.percentile(np.abs(values), STRONG))
     values = values if signed(explanation) else np.maximum(values, 0)
     return float(np.abs(values).max())
+
+
+def see_through(share: np.ndarray) -> np.ndarray:
+    """Opacity 0..1 of strengths -1..1 laid over a photo: weak places are nearly see-through."""
+    return 0.08 + 0.92 * np.abs(share) ** 0.8
