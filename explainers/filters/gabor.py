@@ -7,8 +7,9 @@ best of them is refined. So many forms fit small kernels well whatever they hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ LEAST = 5  # pixels: below, chance alone fits too well for any claim
 ANGLES = 24
 STARTS, ROUNDS, TRIES, SHRINK = 4, 18, 48, 0.75  # of refinement
 NULL = 200  # random filters
+TOGETHER = 16  # planes whose neighbourhood is looked for at a time
 
 _known: Recent[tuple, Any] = Recent()
 
@@ -90,18 +92,24 @@ def fit(planes: np.ndarray, seed: int = 0) -> list[Fit]:
 
     The grid finds the neighbourhood, seeded random steps that shrink find the place in it.
     """
+    return list(_fits(planes, seed))
+
+
+def _fits(planes: np.ndarray, seed: int) -> Iterator[Fit]:
     count, size, width = planes.shape
     if size != width:
         raise OptionError("Gabors are fitted to square kernels only: choose another layer.")
     wanted = planes.reshape(count, -1).astype(np.float64)
     params, first, second = _atoms(size)
-    small = wanted.astype(np.float32).T
-    kept = (first @ small) ** 2 + (second @ small) ** 2  # energy in each atom's span
-    starts = np.argpartition(-kept, STARTS, axis=0)[:STARTS]  # (STARTS, count)
-    best, energy = params[starts], np.take_along_axis(kept, starts, 0)
     random = np.random.default_rng(seed)
-    found = [_refined(small[:, i], best[:, i], energy[:, i], size, random) for i in range(count)]
-    return [_answer(plane, at, size) for plane, at in zip(wanted, found, strict=True)]
+    for begin in range(0, count, TOGETHER):
+        small = wanted[begin : begin + TOGETHER].astype(np.float32).T
+        kept = (first @ small) ** 2 + (second @ small) ** 2  # energy in each atom's span
+        starts = np.argpartition(-kept, STARTS, axis=0)[:STARTS]  # (STARTS, planes)
+        best, energy = params[starts], np.take_along_axis(kept, starts, 0)
+        for i, plane in enumerate(wanted[begin : begin + TOGETHER]):
+            at = _refined(small[:, i], best[:, i], energy[:, i], size, random)
+            yield _answer(plane, at, size)
 
 
 def _refined(
@@ -169,7 +177,11 @@ def _answer(plane: np.ndarray, at: Params, size: int) -> Fit:
 def scores(kernels: np.ndarray, seed: int = 0) -> list[Fit]:
     """The fits of filters (F, channels, size, size), each by the plane that is left of its
     colour."""
-    return fit(np.stack([separate(kernel).plane for kernel in kernels]), seed)
+    return list(_scores(kernels, seed))
+
+
+def _scores(kernels: np.ndarray, seed: int) -> Iterator[Fit]:
+    return _fits(np.stack([separate(kernel).plane for kernel in kernels]), seed)
 
 
 def null(size: int, channels: int = 3, count: int = NULL, seed: int = 0) -> np.ndarray:
@@ -181,6 +193,44 @@ def null(size: int, channels: int = 3, count: int = NULL, seed: int = 0) -> np.n
 def _null(size: int, channels: int, count: int, seed: int) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(size=(count, channels, size, size))
     return np.sort([found.r2 for found in scores(noise, seed)])
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Fits of a layer's filters, in their order, and of random ones: sorted R squared (n,)."""
+
+    fits: tuple[Fit, ...]
+    null: np.ndarray
+
+
+def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
+    """Fit filters (F, channels, size, size) and as many random ones as `null` does, a step at a
+    time: the share that is done, and at the end what was found. Raises OptionError.
+
+    What was found before comes at once.
+    """
+    filters, channels, size, _ = kernels.shape
+    key = (
+        "compared",
+        kernels.shape,
+        sha256(np.ascontiguousarray(kernels).data).digest(),
+        count,
+        seed,
+    )
+    if (known := _known.get(key)) is not None:
+        yield known
+        return
+    fits, drawn, chance = [], ("null", size, channels, count, seed), []
+    for fit_ in _scores(kernels, seed):
+        fits.append(fit_)
+        yield len(fits) / (filters + count)
+    if (null_ := _known.get(drawn)) is None:
+        noise = np.random.default_rng(seed).normal(size=(count, channels, size, size))
+        for fit_ in _scores(noise, seed):
+            chance.append(fit_.r2)
+            yield (filters + len(chance)) / (filters + count)
+        null_ = _known.keep(drawn, np.sort(chance))
+    yield _known.keep(key, Compared(tuple(fits), null_))
 
 
 @dataclass(frozen=True)

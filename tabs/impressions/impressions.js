@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const presets = JSON.parse(props.presets);
-let begun = null, several = false, growing = false, takes = null;
+let begun = null, several = false, growing = false, takes = null, ready = '';
 
 // ---- what to draw ----
 const classes = () => tab.value('class').split(',').filter(Boolean);
@@ -58,7 +58,7 @@ const edited = () => {
   tab.act('estimate');
 };
 const want = () => {
-  if (seeing.state.tab !== tab.key || tab.value('go') !== '1' || asked() === begun) return;
+  if (seeing.state.tab !== tab.key || ready !== seeing.state.network || tab.value('go') !== '1' || asked() === begun) return;
   begun = asked();
   growing = false;
   wall(false);
@@ -82,7 +82,7 @@ const grow = (panels) => panels.forEach((panel, index) => {
   }
 });
 tab.show = (data, places, channel) => {
-  if (data.ready) { begun = null; shape(); preset(); wall(true); want(); }
+  if (data.ready) { ready = seeing.state.network; begun = null; shape(); preset(); wall(true); want(); }
   if (data.takes) {
     takes = data.takes;
     find('[data-takes]').textContent = takes.words;
