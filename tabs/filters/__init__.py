@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 SCRIPT = (HERE / "filters.js").read_text("utf-8")
 MARKUP = (HERE / "filters.html").read_text("utf-8")
 SLICES = 256  # of a deeper filter, strongest inputs first
+SMALL, ROOM = 280, 480  # pixels across a sheet of small kernels, which browsers enlarge, or others
 ELSEWHERE = (
     '<p class="note">The question is asked of the first convolution, which reads the photo itself: '
     "choose it above.</p>"
@@ -122,7 +123,8 @@ def _grid(asked: Asked, settings: Settings, conv: Conv, values: np.ndarray, inde
     size = f"{conv.kernel[0]} × {conv.kernel[1]}"
     if conv.first:
         order = filters.order(values, settings["by"])
-        made = mosaic.kernels(values, order, WIDTH, shared=shared)
+        room = SMALL if max(conv.kernel) < 6 else ROOM
+        made = mosaic.kernels(values, order, room, shared=shared)
         alt = f"The {conv.filters} filters of the first convolution, {size} pixels each."
         return tiles(made, "filter", alt, index, name="filters")
     found = filters.slices(values, index, SLICES)

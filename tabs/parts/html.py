@@ -69,11 +69,6 @@ def notice(text: str, kind: str = "note") -> str:
     return f'<p class="notice {kind}" role="{role}">{escape(text)}</p>'
 
 
-def term(word: str, meaning: str) -> str:
-    """A term of the field, with a sentence that explains it on demand."""
-    return f'<abbr class="term" tabindex="0" title="{escape(meaning)}">{escape(word)}</abbr>'
-
-
 def details(summary: str, body: str) -> str:
     """A line that opens; `body` is HTML made here."""
     return f'<details class="details"><summary>{escape(summary)}</summary>{body}</details>'
