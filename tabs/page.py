@@ -13,7 +13,7 @@ from explainers import cores
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import activations, bar, endpoints, filters, impressions, maps, rail, tour
+from . import activations, bar, endpoints, filters, impressions, maps, muting, rail, tour
 from .parts import tab as parts
 from .parts.work import Jobs
 from .subject import Subject, examples
@@ -23,12 +23,13 @@ HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
 VISITORS = 200  # Gradio's sessions in memory; ours hold photos alone, see `subject`
 
-TABS = (  # in the order of a visitor's curiosity
+TABS = (
     maps.TAB,
+    muting.TAB,
     activations.TAB,
     filters.TAB,
     impressions.TAB,
-)
+)  # in the order of a visitor's curiosity
 
 THEME = gr.themes.Default(
     primary_hue="indigo",

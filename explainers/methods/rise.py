@@ -112,7 +112,7 @@ def rise(
     chosen = [*question.targets, *([] if question.against is None else [question.against])]
     generator = torch.Generator().manual_seed(seed)
     logits = network.logits(x)
-    running = Running(len(question.targets), size, keep)
+    running, done = Running(len(question.targets), size, keep), 0.0
     while running.count < masks:
         some = random_masks(min(BATCH, masks - running.count), size, grid, keep, generator)
         scores = network.probabilities(network.logits(x * some + fill * (1 - some)).float().cpu())
@@ -123,7 +123,7 @@ def rise(
         unsettled = running.unsettled()
         settled = running.count >= FEWEST and unsettled <= tolerance
         share = max(running.count / masks, min((tolerance / max(unsettled, 1e-9)) ** 2, 0.99))
-        done = 1.0 if settled else share
+        done = 1.0 if settled else max(done, share)  # a bar that goes back is no bar
         yield question.answer(
             "rise",
             running.mean,

@@ -1,7 +1,7 @@
 """Muting windows of a photo: which pixels does a class need?"""
 
 from .result import Change, Muting, Position, Score, to_pixels
-from .sweep import COARSE, Key, mute, recent, windows
+from .sweep import COARSE, Key, check, mute, recent, windows
 
 __all__ = [
     "COARSE",
@@ -10,6 +10,7 @@ __all__ = [
     "Muting",
     "Position",
     "Score",
+    "check",
     "mute",
     "recent",
     "to_pixels",

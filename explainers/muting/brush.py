@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..network import Network, View
 from .baselines import baseline as baseline_image
-from .result import Change, Muting, Position
+from .result import Change, Muting, Position, to_pixels
 
 
 def score_mask(
@@ -36,8 +36,14 @@ def score_mask(
     x = view.tensor
     fill = baseline_image(network, x, baseline, seed)
     muted = torch.where(~painted if keep else painted, fill, x)
-    before, after = network.probabilities(network.logits(torch.cat([x, muted])).float().cpu())
-    return Change(before, after)
+    after = network.probabilities(network.logits(muted).float().cpu())[0]
+    return Change(network.probabilities(network.answer(view).float().cpu()), after)
+
+
+def shown(network: Network, view: View, baseline: str = "grey", seed: int = 0) -> np.ndarray:
+    """What is seen where the view is muted: uint8 (H, W, 3), or (1, 1, 3) if it is one colour."""
+    pixels = to_pixels(network, baseline_image(network, view.tensor, baseline, seed))
+    return pixels[:1, :1] if (pixels == pixels[:1, :1]).all() else pixels
 
 
 def input_mask(view: View, mask: Tensor | np.ndarray) -> Tensor:
@@ -65,7 +71,8 @@ class Flip:
 
     mask: bool (H, W) of the input. positions: the windows that make it up. percent: its share of
     the input. flipped: is the target no longer decided for (no longer first, or for a multi-label
-    network below a half)? change: probabilities before and after. done: 0 to 1.
+    network below the class's threshold)? change: probabilities before and after. done: 0 to 1.
+    grows: are windows still being added, or given back by now?
     """
 
     mask: Tensor
@@ -74,6 +81,7 @@ class Flip:
     flipped: bool
     change: Change
     done: float
+    grows: bool = False
 
 
 def smallest_flip(muting: Muting, target: int | None = None, *, batch: int = 8) -> Iterator[Flip]:
@@ -99,7 +107,7 @@ def smallest_flip(muting: Muting, target: int | None = None, *, batch: int = 8) 
         found = lots[first]
         given_up = not flipped and len(found) == len(order)
         done = 1.0 if given_up else 0.6 * len(found) / len(order)
-        yield _flip(muting, found, logits[first], flipped, done)
+        yield _flip(muting, found, logits[first], flipped, done, grows=not flipped)
         if flipped:
             break
     else:
@@ -126,12 +134,21 @@ def _logits(muting: Muting, lots: Sequence[Sequence[Position]]) -> Tensor:
 def _decided(muting: Muting, logits: Tensor, target: int) -> Tensor:
     """(N,): is the target what the network decides for?"""
     if muting.network.head == "sigmoid":
-        return logits[:, target] > 0
+        chances = muting.network.probabilities(logits)[:, target]
+        return chances >= muting.network.thresholds[target]
     return logits.argmax(-1) == target
 
 
-def _flip(muting: Muting, lot: list[Position], logits: Tensor, flipped: bool, done: float) -> Flip:
+def _flip(
+    muting: Muting,
+    lot: list[Position],
+    logits: Tensor,
+    flipped: bool,
+    done: float,
+    grows: bool = False,
+) -> Flip:
     mask = muting.mask(lot)
     probabilities = muting.network.probabilities
     change = Change(probabilities(muting.before), probabilities(logits))
-    return Flip(mask, tuple(lot), 100 * float(mask.float().mean()), bool(flipped), change, done)
+    share = 100 * float(mask.float().mean())
+    return Flip(mask, tuple(lot), share, bool(flipped), change, done, grows)

@@ -6,6 +6,7 @@ The three maps of Zeiler and Fergus, "Visualizing and Understanding Convolutiona
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,36 @@ def winners(muting: Muting, most: int = 7) -> Winners:
         ranks[grid == each] = rank
     shares = tuple(count.get(each, 0.0) for each in classes)
     return Winners(ranks, classes, shares, max(0.0, 1 - sum(shares)) if rest[most:] else 0.0)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the network says with each window muted, in short.
+
+    rows, cols: numbers of the rows and columns of windows of which something is known, r and c of
+    them. after: (r, c, n), probabilities of n classes, 0 where not known. winners: (r, c), the most
+    likely class, -1 where not known; chances: (r, c), its probability.
+    """
+
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+    after: np.ndarray
+    winners: np.ndarray
+    chances: np.ndarray
+
+
+def answers(muting: Muting, classes: Sequence[int]) -> Answers:
+    """Of all windows at once, for those who point at one and don't want to wait."""
+    rows, cols = muting.known.any(1), muting.known.any(0)
+    logits = muting.logits[rows][:, cols]
+    chances = muting.network.probabilities(logits).nan_to_num(0.0)
+    return Answers(
+        tuple(rows.nonzero().flatten().tolist()),
+        tuple(cols.nonzero().flatten().tolist()),
+        chances[..., list(classes)].numpy(),
+        muting.most_likely()[rows][:, cols].numpy(),
+        chances.amax(-1).numpy(),
+    )
 
 
 def strongest(muting: Muting, target: int) -> Position | None:

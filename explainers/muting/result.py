@@ -89,6 +89,11 @@ class Muting:
         return self._averaged(torch.where(self.known, falls.double(), 0.0))
 
     @property
+    def count(self) -> int:
+        """How many positions are known."""
+        return int(self.known.sum())
+
+    @property
     def covered(self) -> Tensor:
         """bool (H, W): the pixels that at least one known window has muted."""
         return self._averaged(self.known.double()) > 0.5

@@ -45,7 +45,7 @@ def mute(
     """
     start = time.perf_counter()
     x = view.tensor.to(network.device)
-    rows, cols = (windows(n, window, stride) for n in _checked(network, x, window, stride))
+    rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))
     fill = baseline_image(network, x, baseline, seed)
     try:
         engine = Incremental(network.module, x)
@@ -75,7 +75,8 @@ def mute(
             )
 
 
-def _checked(network: Network, x: Tensor, window: int, stride: int) -> tuple[int, int]:
+def check(network: Network, x: Tensor, window: int, stride: int) -> tuple[int, int]:
+    """(height, width) of x (1, 3, H, W), if these windows are possible there; else OptionError."""
     height, width = x.shape[2:]
     if not (isinstance(window, int) and isinstance(stride, int) and window >= 1 and stride >= 1):
         raise OptionError("Window and stride are whole numbers of pixels, 1 or more.")

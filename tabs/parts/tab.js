@@ -199,7 +199,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     const answer = await call('act', { ...question(), act: name, data });
     const next = waiting[name];
     delete waiting[name];
-    if (asked !== stamp() || !live()) return null;
+    if (asked !== stamp() || !live()) { if (next && live()) act(name, next); return null; }
     if (answer.gone) seeing.tell('gone');
     if (!answer.problem) tell('');
     const pulled = pull(name, answer, turn); // shown before the next is sent: who goes on sees it move
