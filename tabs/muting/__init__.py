@@ -72,7 +72,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
 def _say(asked: Asked) -> str:
     name = f"<b>{escape(asked.network.labels[asked.targets[0]])}</b>"
     return (
-        f"Paint over the photo: what must be covered before the answer is no longer {name}? "
+        f"Paint over the photo until the answer is no longer {name}. "
         "<em>Try: the eyes, the background, one half.</em>"
     )
 

@@ -39,6 +39,7 @@ const bars = (list, about, now) => {
     list.innerHTML = rows.map((row) => `<li class="${row.chosen ? 'chosen' : ''}"><span class="change-name">${escape(row.name)}</span><span class="change-value"></span><span class="change-bars" aria-hidden="true"><i class="was"></i><i class="now"></i></span></li>`).join('');
     list.dataset.key = key;
   }
+  list.classList.toggle('still', !now);
   rows.forEach((row, i) => {
     const item = list.children[i];
     item.querySelector('.change-value').innerHTML = now ? `${escape(percent(row.before))} <span aria-label="to">→</span> <b>${escape(percent(row.after))}</b>` : `<b>${escape(percent(row.before))}</b>`;
