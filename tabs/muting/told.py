@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-
 from explainers.muting import Change
 
 from ..subject import Asked
@@ -13,13 +11,13 @@ from ..subject import Asked
 LIKELY = 5  # classes that have a bar by themselves
 
 
-def classes(asked: Asked, before: Tensor) -> list[int]:
+def classes(asked: Asked, before: Any) -> list[int]:
     """Whose bars are shown: the likeliest before, and those asked about."""
     about = [*asked.targets, *([] if asked.against is None else [asked.against])]
     return list(dict.fromkeys([*asked.network.ranked(before, LIKELY), *about]))
 
 
-def unmuted(asked: Asked, before: Tensor) -> dict[str, Any]:
+def unmuted(asked: Asked, before: Any) -> dict[str, Any]:
     """Bars, and what a change is judged by, from the probabilities (classes,) of the photo.
 
     target: the first class asked for; its `bound` is the probability from which on a network that
