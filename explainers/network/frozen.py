@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
@@ -28,6 +28,7 @@ from ..sizes import Owner
 from .dense import quicken
 from .discovery import Layer, discover
 from .recipe import Head, Recipe
+from .swaps import copied
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -136,7 +137,8 @@ class Network(Owner):
     (Zhou et al. 2016) needs. thresholds: for each class of a sigmoid head, the probability from
     which on the network counts it as present. maps: `layers` and what is
     rectified inside stages that end without a rectifier. flat: fully connected layers, which have
-    no geometry. nonlinearities: names of the activation functions met.
+    no geometry. nonlinearities: names of the activation functions met. overwrites: values that
+    a gradient needs are changed in place by what follows.
     """
 
     def __init__(
@@ -187,7 +189,7 @@ class Network(Owner):
         self.maps: dict[str, Layer] = found.maps
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
-        self.cam_weights = found.cam_weights
+        self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(self._tap(name)).id
             for name in (*self.maps, *self.flat)
@@ -285,9 +287,10 @@ class Network(Owner):
         with (
             torch.set_grad_enabled(gradients),
             self._recorded(recording, layers),
+            copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):
-            recording.logits = self.module(x)
+            recording.logits = self.module(x.clone())  # which a network may overwrite
         return recording
 
     def recorded(self, view: View, layer: str) -> Recording:
@@ -301,7 +304,8 @@ class Network(Owner):
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""
-        return self.module(x.to(self.device, memory_format=torch.channels_last))
+        x = x.to(self.device, memory_format=torch.channels_last)
+        return self.module(x.clone())  # which a network may overwrite
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes, or a sigmoid each for a multi-label network."""
