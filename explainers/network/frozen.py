@@ -10,6 +10,7 @@ import copy
 import difflib
 import hashlib
 import itertools
+import operator
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import OptionError, TargetError
+from ..errors import ExplainError, OptionError, TargetError
 from ..recent import Recent
 from ..sizes import Owner
 from .dense import quicken
@@ -130,7 +131,7 @@ class Network(Owner):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
-    (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
+    where it can (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
 
     head: "softmax" (one label) or "sigmoid" (many). cam_weights: (classes, C) of the linear layer
     when the logits are exactly that layer on the pooled activation of `last`, else None: what CAM
@@ -184,7 +185,13 @@ class Network(Owner):
         self.std = torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1)
         probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
         probe = probe.to(self.device)
-        found = discover(self.module, probe, layers)
+        self.memory = torch.channels_last
+        try:
+            found = discover(self.module, probe, layers)
+        except RuntimeError:  # maps that the network flattens by a view must lie as it was written
+            self.memory = torch.contiguous_format
+            self.module.to(memory_format=self.memory)
+            found = discover(self.module, probe, layers)
         self.layers: dict[str, Layer] = found.layers
         self.maps: dict[str, Layer] = found.maps
         self.flat: dict[str, Layer] = found.flat
@@ -280,9 +287,9 @@ class Network(Owner):
             if name not in self.maps and name not in self.flat:
                 known = ", ".join(self.layers)
                 raise OptionError(f"{self.title} has no layer “{name}”: choose one of {known}.")
-        x = x.to(self.device, memory_format=torch.channels_last)
+        x = x.to(self.device, memory_format=self.memory)
         if inputs:
-            x = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+            x = x.detach().clone(memory_format=self.memory).requires_grad_()
         recording = Recording(x if inputs else None, muted, until)
         with (
             torch.set_grad_enabled(gradients),
@@ -290,8 +297,28 @@ class Network(Owner):
             copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):
-            recording.logits = self.module(x.clone())  # which a network may overwrite
+            recording.logits = self._passed(x)
         return recording
+
+    def _passed(self, x: Tensor) -> Tensor:
+        """The module's logits (N, classes); raises OptionError for a size that it can't take."""
+        try:
+            logits = self.module(x.clone())  # which a network may overwrite
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            own = tuple(x.shape[2:]) == (self.size, self.size)
+            if own or isinstance(error, torch.OutOfMemoryError | ExplainError):
+                raise
+            raise OptionError(self.too_different(x)) from error
+        if len(logits) != len(x):  # a view(-1, …) makes several answers of one large input
+            raise OptionError(self.too_different(x))
+        return logits
+
+    def too_different(self, x: Tensor) -> str:
+        """What to say of an input of a size that the network can't take in."""
+        return (
+            f"{self.title} can't take in {x.shape[3]} by {x.shape[2]} pixels: use the framing "
+            f"“crop”, which shows it {self.size} by {self.size}."
+        )
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
@@ -304,8 +331,7 @@ class Network(Owner):
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""
-        x = x.to(self.device, memory_format=torch.channels_last)
-        return self.module(x.clone())  # which a network may overwrite
+        return self._passed(x.to(self.device, memory_format=self.memory))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes, or a sigmoid each for a multi-label network."""
@@ -329,21 +355,26 @@ class Network(Owner):
 
     def resolve(self, target: int | str) -> int:
         """The index of a class given by index or name; raises TargetError with near names."""
-        if isinstance(target, int | np.integer) and not isinstance(target, bool):
-            if 0 <= target < len(self.labels):
-                return int(target)
+        if not isinstance(target, str):
+            try:
+                index = operator.index(target)  # whole numbers of numpy's and torch's, too
+            except TypeError:
+                index = -1
+            if 0 <= index < len(self.labels) and not isinstance(target, bool | np.bool_):
+                return index
             raise TargetError(
-                f"{self.title} has classes 0 to {len(self.labels) - 1}: {target} is none of them."
+                f"A class of {self.title} is given by its name or a whole number from 0 to "
+                f"{len(self.labels) - 1}."
             )
         names = {label.casefold(): index for index, label in enumerate(self.labels)}
-        wanted = str(target).strip().casefold()
+        wanted = target.strip().casefold()
         for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
             if name in names:
                 return names[name]
         near = [name for name in names if wanted and wanted in name][:3]
         near = near or difflib.get_close_matches(wanted, names, 3)
         hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
-        raise TargetError(f"{self.title} knows no class “{str(target)[:60]}”: {hint}.")
+        raise TargetError(f"{self.title} knows no class “{target[:60]}”: {hint}.")
 
     def prepare(self, photo: Photo, framing: Framing = "whole") -> View:
         """The photo as this network's input.
@@ -351,7 +382,7 @@ class Network(Owner):
         "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1);
         "crop" is the network's own evaluation transform, the centre square.
         """
-        if framing not in ("whole", "crop"):
+        if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
         image = Image.fromarray(photo.pixels)
         filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
