@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +53,21 @@ def question(
     if targets is None:
         chosen = (int(network.recorded(view, network.last).logits.argmax()),)
     else:
-        named = (
-            list(targets)
-            if isinstance(targets, Iterable) and not isinstance(targets, str)
-            else [targets]
-        )
-        chosen = tuple(dict.fromkeys(network.resolve(target) for target in named))
+        chosen = tuple(dict.fromkeys(network.resolve(target) for target in _listed(targets)))
     if not 1 <= len(chosen) <= MOST_TARGETS:
         raise OptionError(f"Choose between one and {MOST_TARGETS} classes to explain.")
     other = None if against is None else network.resolve(against)
     if other in chosen:
         raise OptionError("A class can't be contrasted with itself: choose another second class.")
     return Question(network, view, chosen, layer, other)
+
+
+def _listed(targets: Any) -> list[Any]:
+    """One target or several, as a list."""
+    try:
+        return [targets] if isinstance(targets, str | bytes) else list(targets)
+    except TypeError:
+        return [targets]
 
 
 def _view(network: Network, photo: Source, framing: Framing) -> View:

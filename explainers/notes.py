@@ -58,8 +58,8 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     notes: list[Note] = []
     for row, target in enumerate(explanation.targets):
         bound = UNLIKELY if network.head == "softmax" else network.thresholds[target]
-        notes += _of_pass(float(explanation.probabilities[target]), bound, row)
-        notes += _of_map(explanation, row)
+        notes += of_pass(float(explanation.probabilities[target]), bound, row)
+        notes += of_map(measure(explanation, row), kind(explanation), row)
     return tuple(notes)
 
 
@@ -163,13 +163,14 @@ def cells(heat: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(heat[None], [round(side * scale) for side in heat.shape])[0]
 
 
-def _kind(explanation: Explanation) -> str:
+def kind(explanation: Explanation) -> str:
+    """cells, pixels or scores: which maps are as peaked as each other by nature."""
     if explanation.per_pixel:
         return "pixels"
     return "cells" if explanation.zero else "scores"
 
 
-def _of_pass(chance: float, bound: float, row: int) -> list[Note]:
+def of_pass(chance: float, bound: float, row: int = 0) -> list[Note]:
     """Notes that the probability alone gives reason for."""
     if chance >= SURE:
         return [
@@ -194,9 +195,8 @@ def _of_pass(chance: float, bound: float, row: int) -> list[Note]:
     return []
 
 
-def _of_map(explanation: Explanation, row: int) -> list[Note]:
-    """Notes that the values give reason for."""
-    found = measure(explanation, row)
+def of_map(found: Measures, kind: str, row: int = 0) -> list[Note]:
+    """Notes that the values give reason for. kind: a key of FLAT."""
     if found.broken:
         words = "of the map is not a number: the network overflows on this photo, so take another."
         return [Note("NaN", found.broken, f"{percent(found.broken)} {words}", row)]
@@ -213,7 +213,7 @@ def _of_map(explanation: Explanation, row: int) -> list[Note]:
             "reach: see whether it stays there when the photo is cropped."
         )
         notes.append(Note("border", found.border, words, row))
-    if found.peak is not None and found.peak < FLAT[_kind(explanation)]:
+    if found.peak is not None and found.peak < FLAT[kind]:
         words = (
             f"The strongest place has only {found.peak:.1f} times the average: the map is nearly "
             "flat and prefers no place."

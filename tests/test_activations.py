@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
@@ -299,6 +301,54 @@ def test_receptive_fields_are_those_that_ones_come_back_to(arch):
     last = fields(network, *size)[network.last].x
     middle = field(network, network.last, *size).box(0, size[1] // last.jump // 2)
     assert middle[0] > 0 or middle[2] < size[1]  # it does end inside
+
+
+class Gated(nn.Module):
+    """Convolutions with a gate between them, whose values (0 to 1) `gate` reads off the maps."""
+
+    def __init__(self, gate: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3, 2), nn.Conv2d(8, 8, 3)
+        self.inner, self.outer, self.along = nn.Linear(8, 8), nn.Linear(8, 3), nn.Conv1d(1, 1, 3)
+        self.near, self.gate = nn.Conv2d(1, 1, 3, padding=1), gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        return self.outer(self.c(self.b(x * self.gate(self, x))).mean((2, 3)))
+
+
+def across(net: nn.Module, x: Tensor) -> Tensor:
+    """A layer at each place, channels last, as MambaOut and ConvNeXt have it."""
+    return net.inner(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+GATES = {
+    "mean": lambda n, x: n.inner(x.mean((2, 3)))[..., None, None],
+    "pool": lambda n, x: n.inner(F.adaptive_avg_pool2d(x, 1).flatten(1))[..., None, None],
+    "window": lambda n, x: F.avg_pool2d(x, x.shape[2:]),
+    "rows": lambda n, x: x.mean(3, keepdim=True),
+    "greatest": lambda n, x: x.amax((2, 3), keepdim=True),
+    "along": lambda n, x: n.along(F.pad(x.mean((2, 3)), (1, 1))[:, None])[0][..., None, None],
+    "places": lambda n, x: n.near(x.mean(1, keepdim=True)),
+    "across": across,
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_behind_a_gate_a_cell_sees_what_the_gate_sees(gate):
+    layers = ["a", "b", "c"]
+    size = (33, 65)
+    module = transparent(Gated(GATES[gate]))
+    nn.init.constant_(module.inner.weight, 1 / 8)
+    nn.init.constant_(module.along.weight, 1 / 3)
+    x = nets.noise(1, 3, *size, seed=50).abs().double()  # one maximum, not many
+    boxes = backpropagated(module, layers, x)
+    titles = {name: name for name in layers}
+    network = nets.wrap(Gated(GATES[gate]), classes=3, size=33, layers=titles)
+    for (layer, row, column), box in boxes.items():
+        if gate == "greatest" and layer != "a":
+            box = (0, 0, size[1], size[0])  # any place may be the maximum
+        assert field(network, layer, *size).box(row, column) == box, (layer, row, column)
 
 
 # --- examples, camera

@@ -136,7 +136,174 @@ RELUS = {
     "F.hardtanh": (lambda x: F.hardtanh(x, 0, 6), 6.0),
     "F.hardtanh, by name": (lambda x: F.hardtanh(x, min_val=0, max_val=6), 6.0),
     "F.hardtanh_": (lambda x: F.hardtanh_(x, 0.0, 6.0), 6.0),
+    "F.relu, by keyword": (lambda x: F.relu(input=x), torch.inf),
+    "F.threshold": (lambda x: F.threshold(x, 0, 0), torch.inf),
+    "nn.Threshold": (nn.Threshold(0, 0, inplace=True), torch.inf),
+    "Tensor.clamp": (lambda x: x.clamp(min=0), torch.inf),
+    "torch.clip": (lambda x: torch.clip(x, 0, 6), 6.0),
+    "Tensor.clamp_min_": (lambda x: x.clamp_min_(0), torch.inf),
 }
+
+
+class Wired(nn.Module):
+    """Two convolutions and a head, wired by `between`, a function of the module and its input."""
+
+    def __init__(self, between: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+            self.head = nn.Linear(6, 3)
+        self.between = between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.between(self, x).mean((2, 3)))
+
+
+def input_used_again(act):
+    def between(net, x):
+        x = net.first(4 * x)
+        skip = x
+        return net.second(act(x)) + skip
+
+    return between
+
+
+def value_dropped(act):
+    def between(net, x):
+        x = net.first(4 * x)
+        act(x)
+        return net.second(x)
+
+    return between
+
+
+def reworked(act, rest):
+    def between(net, x):
+        y = act(net.first(4 * x) + 3)
+        rest(y)
+        return net.second(y)
+
+    return between
+
+
+def half_of_it(act):
+    def between(net, x):
+        x = net.first(4 * x)
+        act(x[:, :3])
+        return net.second(x)
+
+    return between
+
+
+def overwritten_input(act):
+    def between(net, x):
+        x.sub_(0.5).mul_(8)
+        return net.second(act(net.first(x)))
+
+    return between
+
+
+def added_to(act):  # what trains with no network, since autograd refuses it
+    def between(net, x):
+        x = net.first(4 * x)
+        y = net.second(x)
+        z = act(x)
+        z += y
+        return z
+
+    return between
+
+
+# In place, and the same network written out of place round `act`.
+IN_PLACE = {
+    "relu_, input used again": (
+        input_used_again(F.relu_),
+        lambda act: lambda n, x: n.second(y := act(n.first(4 * x))) + y,
+        torch.inf,
+    ),
+    "ReLU6, input used again": (
+        input_used_again(nn.ReLU6(inplace=True)),
+        lambda act: lambda n, x: n.second(y := act(n.first(4 * x))) + y,
+        6.0,
+    ),
+    "F.relu6, value dropped": (
+        value_dropped(lambda x: F.relu6(input=x, inplace=True)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x))),
+        6.0,
+    ),
+    "hardtanh_, value dropped": (
+        value_dropped(lambda x: F.hardtanh_(x, 0.0, 4.0)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x))),
+        4.0,
+    ),
+    "clamp_, value dropped": (
+        value_dropped(lambda x: x.clamp_(min=0)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x))),
+        torch.inf,
+    ),
+    "Threshold, value dropped": (
+        value_dropped(nn.Threshold(0, 0, inplace=True)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x))),
+        torch.inf,
+    ),
+    "relu6_ /= 6": (
+        reworked(lambda x: F.relu6(x, inplace=True), lambda y: y.div_(6)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x) + 3) / 6),
+        6.0,
+    ),
+    "relu6 /= 6": (
+        reworked(F.relu6, lambda y: y.div_(6)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x) + 3) / 6),
+        6.0,
+    ),
+    "clamp_(0, 6) *= 2": (
+        reworked(lambda x: x.clamp_(0, 6), lambda y: y.mul_(2)),
+        lambda act: lambda n, x: n.second(act(n.first(4 * x) + 3) * 2),
+        6.0,
+    ),
+    "half of the channels": (
+        half_of_it(F.relu_),
+        lambda act: (
+            lambda n, x: n.second(torch.cat([act((y := n.first(4 * x))[:, :3]), y[:, 3:]], 1))
+        ),
+        torch.inf,
+    ),
+    "the input itself": (
+        overwritten_input(F.relu_),
+        lambda act: lambda n, x: n.second(act(n.first((x - 0.5) * 8))),
+        torch.inf,
+    ),
+    "a sum": (
+        added_to(F.relu_),
+        lambda act: lambda n, x: act(y := n.first(4 * x)) + n.second(y),
+        torch.inf,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_works_in_place_is_explained_as_it_computes(name):
+    wired, apart, top = IN_PLACE[name]
+    network = nets.wrap(Wired(wired), classes=3, size=8)
+    x = nets.noise(1, 3, 8, 8, seed=16)
+    view, kept = network.view(x), x.clone()
+    same = Wired(apart(lambda y: y.clamp(0, top)))
+    plain, logits = gradient_of(same, x, 1), same(x)
+    for method, theirs in {
+        "gradient": plain,
+        "guided": gradient_of(Wired(apart(HandGuided(top))), x, 1),
+        "gradcam": None,
+        "smoothgrad": None,
+    }.items():
+        (*_, found) = ask(Question(network, view, (1,), network.last), method)
+        assert_close(found.logits[None], logits, 1e-5)
+        if theirs is not None:
+            assert_close(found.values[0], theirs, 1e-5)
+        assert torch.equal(view.tensor, kept)
+    shares = maps(network, x, "integrated", 1, steps=256).sum()
+    gained = (logits - same(torch.zeros_like(x)))[0, 1]
+    assert float(shares) == pytest.approx(float(gained.detach()), rel=0.02)
 
 
 @pytest.mark.parametrize("name", RELUS)

@@ -134,3 +134,24 @@ def test_the_raw_maps_carry_what_repeats_them_what_came_out_and_the_notes(resnet
     about = json.loads(str(np.load(io.BytesIO(to_npz([found])))["about"]))[0]
     assert about["options"]["masks"] == about["facts"]["used"] == 32
     assert about["network"] == "resnet18"
+
+
+def test_a_network_of_one_size_says_which_when_it_is_shown_another(photo) -> None:
+    class Flat(nn.Module):
+        """Flattens by a view, which makes two answers of one input of twice the size."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, 4, 1), nn.Linear(4 * 8 * 8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.conv(x).relu().view(-1, 4 * 8 * 8))
+
+    network = nets.wrap(Flat(), classes=5, size=32)
+    assert explain(network, photo, framing="crop").values.shape == (1, 8, 8)
+    for x in (torch.zeros(1, 3, 32, 64), torch.zeros(1, 3, 40, 40)):
+        for method in ("gradcam", "gradient", "rise", "occlusion"):
+            with pytest.raises(OptionError, match="can't take in"):
+                explain(network, network.view(x), 1, method)
+    with pytest.raises(OptionError, match="framing “crop”, which shows it 32 by 32"):
+        explain(network, photo)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..network import Network, Recording
-from ..network.swaps import LEAN, Swapped
+from ..network.swaps import LEAN, Clamp, Swapped, Swaps, clamps, passed, relus
 from ..options import SEEDS, Within
 from ..recent import Recent
 from ..registry import register
@@ -28,72 +27,24 @@ from .cam import gradcam, layer_map
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
 
 
-class _GuidedRelu(torch.autograd.Function):
-    """clamp(x, 0, top) whose backward also cuts negative gradients (Springenberg et al. 2015)."""
+class _Guided(Clamp):
+    """A rectifier whose backward also cuts negative gradients (Springenberg et al. 2015)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, top: float, inplace: bool) -> Tensor:
-        y = x.clamp_(0, top) if inplace else x.clamp(0, top)
-        if inplace:
-            ctx.mark_dirty(x)
-        ctx.save_for_backward(y)
-        ctx.top = top
-        return y
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (y,) = ctx.saved_tensors  # 0 < y < top exactly where 0 < x < top
-        return torch.ops.aten.hardtanh_backward(gradient, y, 0.0, ctx.top).clamp_(min=0), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return passed(ctx, gradient, ctx.high).clamp_(min=0), None, None, None
 
 
-class _OpenRelu(_GuidedRelu):
+class _Open(Clamp):
     """The same without the cut at the top, so that a saturated ReLU6 still says where it looks."""
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        ctx.top = torch.inf
-        return _GuidedRelu.backward(ctx, gradient)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return passed(ctx, gradient, torch.inf).clamp_(min=0), None, None, None
 
 
-def _relu(x: Tensor, inplace: bool = False) -> Tensor:
-    return _GuidedRelu.apply(x, torch.inf, inplace)
-
-
-def _relu6(x: Tensor, inplace: bool = False, rule: Any = _GuidedRelu) -> Tensor:
-    return rule.apply(x, 6.0, inplace)
-
-
-def _hardtanh(
-    x: Tensor,
-    min_val: float = -1.0,
-    max_val: float = 1.0,
-    inplace: bool = False,
-    rule: Any = _GuidedRelu,
-) -> Tensor:
-    if min_val != 0:  # not a rectifier
-        return F.hardtanh(x, min_val, max_val, inplace)
-    return rule.apply(x, float(max_val), inplace)
-
-
-def _inplace(function: Any) -> Any:
-    return lambda x, *args, **kwargs: function(x, *args, **{**kwargs, "inplace": True})
-
-
-_SWAPS = LEAN | {
-    F.relu: _relu,
-    torch.relu: _relu,
-    Tensor.relu: _relu,
-    torch.relu_: _inplace(_relu),
-    Tensor.relu_: _inplace(_relu),
-    F.relu6: _relu6,
-    F.hardtanh: _hardtanh,
-    F.hardtanh_: _inplace(_hardtanh),
-}
-_OPEN_SWAPS = _SWAPS | {
-    F.relu6: partial(_relu6, rule=_OpenRelu),
-    F.hardtanh: partial(_hardtanh, rule=_OpenRelu),
-    F.hardtanh_: _inplace(partial(_hardtanh, rule=_OpenRelu)),
-}
+_SWAPS: Swaps = {**LEAN, **clamps(_Guided), **relus(_Guided)}
+_OPEN_SWAPS: Swaps = {**LEAN, **clamps(_Open), **relus(_Open)}
 
 
 def _no_guided(network: Network) -> str | None:

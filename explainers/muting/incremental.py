@@ -40,15 +40,23 @@ class Incremental:
     of this, else None. Nothing is changed in `module`.
     """
 
-    def __init__(self, module: nn.Module, x: Tensor) -> None:
-        self.x = x.detach().contiguous(memory_format=torch.channels_last)
+    def __init__(
+        self, module: nn.Module, x: Tensor, memory: torch.memory_format = torch.channels_last
+    ) -> None:
+        self.x = x.detach().contiguous(memory_format=memory)
         self.note: str | None = None
+
+        def whole(xs: Sequence[Tensor]) -> Tensor:
+            return module(xs[0].contiguous(memory_format=memory))
+
         with torch.no_grad():
             reference = module(self.x)
+            if len(reference) != 1:
+                raise RuntimeError("the network makes several answers of one input of this size")
             followed = self._follow(module, reference, again=False)
             followed = followed or self._follow(module, reference, again=True)
         if not followed:
-            self.steps = [None, Step("network", (0,), reference.shape, lambda xs: module(xs[0]))]
+            self.steps = [None, Step("network", (0,), reference.shape, whole)]
             self.maps = [self.x, reference]
         self.logits = reference[0].float()
         self._padded: dict[tuple, Tensor] = {}

@@ -48,12 +48,9 @@ def mute(
     rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))
     fill = baseline_image(network, x, baseline, seed)
     try:
-        engine = Incremental(network.module, x)
+        engine = Incremental(network.module, x, network.memory)
     except RuntimeError as error:
-        raise OptionError(
-            f"{network.title} can't take in a photo of {x.shape[3]} by {x.shape[2]} pixels: "
-            "use a larger one."
-        ) from error
+        raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
     logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
     facts = (network, view, fill.cpu(), window, stride, baseline, rows, cols)

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
 from .heads import SpatialHead
+from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NONLINEARITIES = frozenset(
@@ -49,6 +50,7 @@ class Discovery:
     last: str
     cam_weights: Tensor | None
     nonlinearities: frozenset[str]
+    overwrites: bool
 
 
 class _Nonlinearities(TorchFunctionMode):
@@ -64,6 +66,8 @@ class _Nonlinearities(TorchFunctionMode):
             name = name.rstrip("_")
             low = args[1] if len(args) > 1 else named.get("min_val", -1)
             self.names.add(f"{name} from {low:g}" if name == "hardtanh" and low != 0 else name)
+        elif rectified_to(func, args[1:], named) is not None:
+            self.names.add("relu")
         return func(*args, **named)
 
 
@@ -94,10 +98,16 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
 
         return hook
 
+    overwritten = Overwritten()
     hooks = [child.register_forward_hook(note(n)) for n, child in module.named_modules() if n]
     try:
-        with torch.no_grad(), _Nonlinearities() as seen:
-            logits = module(probe)
+        with (
+            torch.enable_grad(),
+            overwritten,
+            Swapped(LEAN | relus(Clamp)),
+            _Nonlinearities() as seen,
+        ):
+            logits = module(probe.clone().requires_grad_().clone()).detach()
     finally:
         for hook in hooks:
             hook.remove()
@@ -105,6 +115,7 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
     stages = _stages(module, maps)
     last = getattr(module, "last_map", None) or _last(maps, stages)
+    maps = {name: value.detach() for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
     named[last] += ", the last convolution"
@@ -114,7 +125,9 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     weights = _cam_weights(module, maps[last], logits)
     flat = _flat(module, vectors)
     in_order = {n: both[n] for n in maps if n in both}
-    return Discovery(layers, in_order, flat, last, weights, frozenset(seen.names))
+    return Discovery(
+        layers, in_order, flat, last, weights, frozenset(seen.names), bool(overwritten)
+    )
 
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:

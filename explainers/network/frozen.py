@@ -9,10 +9,9 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-import itertools
-import threading
+import operator
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
@@ -22,12 +21,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import OptionError, TargetError
+from ..errors import ExplainError, OptionError, TargetError
 from ..recent import Recent
 from ..sizes import Owner
 from .dense import quicken
 from .discovery import Layer, discover
 from .recipe import Head, Recipe
+from .recording import Enough, Recording, serials
+from .swaps import copied
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -55,88 +56,25 @@ class View:
     framing: Framing | None = None
 
 
-class Recording:
-    """One forward pass: its logits, the activations asked for, and gradients between them.
-
-    logits: (N, classes). activations: name -> (N, C, h, w). Gradients reach back to the earliest
-    recorded layer (or to the input, when `inputs` is not None) and no further. until: the layer
-    after which the pass stopped; there are no logits then.
-    """
-
-    def __init__(
-        self,
-        inputs: Tensor | None,
-        muted: Mapping[str, int] | None = None,
-        until: str | None = None,
-    ) -> None:
-        self.inputs = inputs
-        self.muted = muted or {}
-        self.until = until
-        self.activations: dict[str, Tensor] = {}
-        self.logits: Tensor = torch.empty(0)
-        self.serial = next(_serials)
-        self._lock = threading.Lock()
-
-    def gradients(
-        self, targets: Sequence[int], against: int | None = None, layer: str | None = None
-    ) -> Tensor:
-        """Gradients of each target's logit (minus the logit of `against`, if given).
-
-        With respect to the activation of `layer`, or to the input if it is None; summed over the
-        batch's logits. Returns (K, N, C, h, w).
-        """
-        rest = against, layer, self.serial
-        with self._lock:
-            kept = {target: _gradients.get((target, *rest)) for target in targets}
-            missing = [target for target, gradient in kept.items() if gradient is None]
-            if missing:
-                kept |= zip(missing, self._backward(missing, against, layer), strict=True)
-            for target in missing if layer is not None else ():  # a layer serves several methods
-                _gradients.keep((target, *rest), kept[target], self)
-        return torch.stack([kept[target] for target in targets])
-
-    def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
-        wrt = self.inputs if layer is None else self.activations[layer]
-        direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
-        for row, target in enumerate(targets):
-            direction[row, :, target] += 1
-            if against is not None:
-                direction[row, :, against] -= 1
-        # A batched backward reads fully connected weights once for all classes; towards the input
-        # it would hold every class's maps at once and is slower than one class at a time.
-        if layer is not None and len(targets) > 1:
-            return torch.autograd.grad(
-                self.logits, wrt, direction, retain_graph=True, is_grads_batched=True
-            )[0]
-        return torch.stack(
-            [torch.autograd.grad(self.logits, wrt, row, retain_graph=True)[0] for row in direction]
-        )
-
-
-class Enough(Exception):
-    """Ends a forward pass behind the last layer that is needed."""
-
-
 _recording: ContextVar[tuple[int, Recording, frozenset[str]] | None] = ContextVar(
     "recording", default=None
 )
-_serials = itertools.count()
 _passes: Recent[tuple[str, str], Recording] = Recent()
-_gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
 class Network(Owner):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
-    (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
+    where it can (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
 
     head: "softmax" (one label) or "sigmoid" (many). cam_weights: (classes, C) of the linear layer
     when the logits are exactly that layer on the pooled activation of `last`, else None: what CAM
     (Zhou et al. 2016) needs. thresholds: for each class of a sigmoid head, the probability from
     which on the network counts it as present. maps: `layers` and what is
     rectified inside stages that end without a rectifier. flat: fully connected layers, which have
-    no geometry. nonlinearities: names of the activation functions met.
+    no geometry. nonlinearities: names of the activation functions met. overwrites: values that
+    a gradient needs are changed in place by what follows.
     """
 
     def __init__(
@@ -161,7 +99,7 @@ class Network(Owner):
             self.module = module.eval().requires_grad_(False)
             self.module.to(device, memory_format=torch.channels_last)
         quicken(self.module)
-        self.serial = next(_serials)
+        self.serial = next(serials)
         self.key, self.title, self.licence, self.head = key, title, licence, head
         self.labels = tuple(labels)
         self.thresholds = tuple(thresholds) if thresholds else (0.5,) * len(self.labels)
@@ -182,12 +120,18 @@ class Network(Owner):
         self.std = torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1)
         probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
         probe = probe.to(self.device)
-        found = discover(self.module, probe, layers)
+        self.memory = torch.channels_last
+        try:
+            found = discover(self.module, probe, layers)
+        except RuntimeError:  # maps that the network flattens by a view must lie as it was written
+            self.memory = torch.contiguous_format
+            self.module.to(memory_format=self.memory)
+            found = discover(self.module, probe, layers)
         self.layers: dict[str, Layer] = found.layers
         self.maps: dict[str, Layer] = found.maps
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
-        self.cam_weights = found.cam_weights
+        self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(self._tap(name)).id
             for name in (*self.maps, *self.flat)
@@ -278,17 +222,38 @@ class Network(Owner):
             if name not in self.maps and name not in self.flat:
                 known = ", ".join(self.layers)
                 raise OptionError(f"{self.title} has no layer “{name}”: choose one of {known}.")
-        x = x.to(self.device, memory_format=torch.channels_last)
+        x = x.to(self.device, memory_format=self.memory)
         if inputs:
-            x = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+            x = x.detach().clone(memory_format=self.memory).requires_grad_()
         recording = Recording(x if inputs else None, muted, until)
         with (
             torch.set_grad_enabled(gradients),
             self._recorded(recording, layers),
+            copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):
-            recording.logits = self.module(x)
+            recording.logits = self._passed(x)
         return recording
+
+    def _passed(self, x: Tensor) -> Tensor:
+        """The module's logits (N, classes); raises OptionError for a size that it can't take."""
+        try:
+            logits = self.module(x.clone())  # which a network may overwrite
+        except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+            own = tuple(x.shape[2:]) == (self.size, self.size)
+            if own or isinstance(error, torch.OutOfMemoryError | ExplainError):
+                raise
+            raise OptionError(self.too_different(x)) from error
+        if len(logits) != len(x):  # a view(-1, …) makes several answers of one large input
+            raise OptionError(self.too_different(x))
+        return logits
+
+    def too_different(self, x: Tensor) -> str:
+        """What to say of an input of a size that the network can't take in."""
+        return (
+            f"{self.title} can't take in {x.shape[3]} by {x.shape[2]} pixels: use the framing "
+            f"“crop”, which shows it {self.size} by {self.size}."
+        )
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
@@ -301,7 +266,7 @@ class Network(Owner):
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""
-        return self.module(x.to(self.device, memory_format=torch.channels_last))
+        return self._passed(x.to(self.device, memory_format=self.memory))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes, or a sigmoid each for a multi-label network."""
@@ -325,21 +290,26 @@ class Network(Owner):
 
     def resolve(self, target: int | str) -> int:
         """The index of a class given by index or name; raises TargetError with near names."""
-        if isinstance(target, int | np.integer) and not isinstance(target, bool):
-            if 0 <= target < len(self.labels):
-                return int(target)
+        if not isinstance(target, str):
+            try:
+                index = operator.index(target)  # whole numbers of numpy's and torch's, too
+            except TypeError:
+                index = -1
+            if 0 <= index < len(self.labels) and not isinstance(target, bool | np.bool_):
+                return index
             raise TargetError(
-                f"{self.title} has classes 0 to {len(self.labels) - 1}: {target} is none of them."
+                f"A class of {self.title} is given by its name or a whole number from 0 to "
+                f"{len(self.labels) - 1}."
             )
         names = {label.casefold(): index for index, label in enumerate(self.labels)}
-        wanted = str(target).strip().casefold()
+        wanted = target.strip().casefold()
         for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
             if name in names:
                 return names[name]
         near = [name for name in names if wanted and wanted in name][:3]
         near = near or difflib.get_close_matches(wanted, names, 3)
         hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
-        raise TargetError(f"{self.title} knows no class “{str(target)[:60]}”: {hint}.")
+        raise TargetError(f"{self.title} knows no class “{target[:60]}”: {hint}.")
 
     def prepare(self, photo: Photo, framing: Framing = "whole") -> View:
         """The photo as this network's input.
@@ -347,7 +317,7 @@ class Network(Owner):
         "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1);
         "crop" is the network's own evaluation transform, the centre square.
         """
-        if framing not in ("whole", "crop"):
+        if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
         image = Image.fromarray(photo.pixels)
         filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

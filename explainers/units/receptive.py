@@ -38,6 +38,9 @@ class Axis:
 
     def join(self, other: Axis) -> Axis:
         """What a cell sees that reads both, as behind a sum or a concatenation."""
+        for one in (self, other):
+            if not one.jump:  # it sees everything, wherever it is
+                return one
         start = min(self.start, other.start)
         end = max(self.start + self.size, other.start + other.size)
         return Axis(start, end - start, max(self.jump, other.jump))
@@ -83,6 +86,8 @@ _WINDOWS = {  # where each operation keeps kernel, stride, padding and dilation;
     "max_pool2d": (1, 2, 3, 4),
     "avg_pool2d": (1, 2, 3, None),
 }
+_EVERYWHERE = frozenset("adaptive_avg_pool2d _adaptive_avg_pool2d bmm baddbmm".split())
+_REDUCTIONS = frozenset("mean sum amax amin max min logsumexp std var var_mean".split())
 
 
 def _pair(value: Any, default: Sequence[int]) -> list[int]:
@@ -105,16 +110,16 @@ class _Follow(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         sources = [tensor for tensor in _tensors(args) if tensor in self.axes]
         if sources:
-            seen = self._behind(func.overloadpacket.__name__, args, sources)
+            shape = next((tensor.shape for tensor in _tensors([out])), ())
+            seen = self._behind(func.overloadpacket.__name__, args, sources, shape)
             for tensor in _tensors(out if isinstance(out, tuple | list) else (out,)):
                 self.axes[tensor] = seen
         return out
 
-    def _behind(self, name: str, args: tuple, sources: list[Tensor]) -> Axes:
-        before = self.axes[sources[0]]
-        for other in sources[1:]:
-            pairs = zip(before, self.axes[other], strict=True)
-            before = tuple(a.join(b) for a, b in pairs)
+    def _behind(self, name: str, args: tuple, sources: list[Tensor], shape: Sequence[int]) -> Axes:
+        before, *others = (self._spread(tensor, shape) for tensor in sources)
+        for other in others:
+            before = tuple(a.join(b) for a, b in zip(before, other, strict=True))
         if name == "convolution":
             kernel, stride, padding, dilation = list(args[1].shape[2:]), *args[3:6]
         elif name in _WINDOWS:
@@ -126,12 +131,43 @@ class _Follow(TorchDispatchMode):
         elif name == "constant_pad_nd":
             left, _, top, *_ = [*args[1], 0, 0, 0, 0]
             kernel, stride, padding, dilation = (1, 1), (1, 1), (top, left), (1, 1)
-        elif name in ("mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "sum", "mm", "addmm"):
+        elif name in ("mm", "addmm"):  # rows are places, but where there is one alone
+            return before if len(args[name == "addmm"]) > 1 else self.whole
+        elif name in _EVERYWHERE or "attention" in name:
             return self.whole
+        elif name == "adaptive_max_pool2d":
+            pairs = zip(before, self.whole, shape[2:], strict=True)
+            return tuple(whole if cells == 1 else axis for axis, whole, cells in pairs)
+        elif name in _REDUCTIONS:
+            return self._reduced(before, args)
         else:
             return before
+        if len(kernel) != 2:  # along the channels of what is pooled already
+            return self.whole
         windows = zip(before, kernel, stride, padding, dilation, strict=True)
         return tuple(axis.slide(k, s, p, d) for axis, k, s, p, d in windows)
+
+    def _spread(self, source: Tensor, shape: Sequence[int]) -> Axes:
+        """What a cell sees of `source`; one row or column that is read by many goes to them all."""
+        axes = self.axes[source]
+        if source.ndim != 4 or len(shape) != 4:
+            return axes
+        spread = (source.shape[i] == 1 < shape[i] for i in (2, 3))
+        return tuple(
+            whole if wide else axis
+            for axis, whole, wide in zip(axes, self.whole, spread, strict=True)
+        )
+
+    def _reduced(self, before: Axes, args: tuple) -> Axes:
+        """Behind a mean or maximum over some axes; over channels alone, places stay theirs."""
+        source = args[0]
+        over = args[1] if len(args) > 1 else None
+        over = [over] if isinstance(over, int) else over
+        if source.ndim != 4 or not over:
+            return self.whole
+        gone = {axis % 4 for axis in over}
+        pairs = zip(before, self.whole, (2, 3), strict=True)
+        return tuple(whole if place in gone else axis for axis, whole, place in pairs)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

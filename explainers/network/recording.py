@@ -1,0 +1,77 @@
+"""What one forward pass leaves behind: logits, activations, and the gradients between them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..recent import Recent
+
+serials = itertools.count()  # networks and recordings are told apart by them
+_gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
+
+
+class Recording:
+    """One forward pass: its logits, the activations asked for, and gradients between them.
+
+    logits: (N, classes). activations: name -> (N, C, h, w). Gradients reach back to the earliest
+    recorded layer (or to the input, when `inputs` is not None) and no further. until: the layer
+    after which the pass stopped; there are no logits then.
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor | None,
+        muted: Mapping[str, int] | None = None,
+        until: str | None = None,
+    ) -> None:
+        self.inputs = inputs
+        self.muted = muted or {}
+        self.until = until
+        self.activations: dict[str, Tensor] = {}
+        self.logits: Tensor = torch.empty(0)
+        self.serial = next(serials)
+        self._lock = threading.Lock()
+
+    def gradients(
+        self, targets: Sequence[int], against: int | None = None, layer: str | None = None
+    ) -> Tensor:
+        """Gradients of each target's logit (minus the logit of `against`, if given).
+
+        With respect to the activation of `layer`, or to the input if it is None; summed over the
+        batch's logits. Returns (K, N, C, h, w).
+        """
+        rest = against, layer, self.serial
+        with self._lock:
+            kept = {target: _gradients.get((target, *rest)) for target in targets}
+            missing = [target for target, gradient in kept.items() if gradient is None]
+            if missing:
+                kept |= zip(missing, self._backward(missing, against, layer), strict=True)
+            for target in missing if layer is not None else ():  # a layer serves several methods
+                _gradients.keep((target, *rest), kept[target], self)
+        return torch.stack([kept[target] for target in targets])
+
+    def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
+        wrt = self.inputs if layer is None else self.activations[layer]
+        direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
+        for row, target in enumerate(targets):
+            direction[row, :, target] += 1
+            if against is not None:
+                direction[row, :, against] -= 1
+        # A batched backward reads fully connected weights once for all classes; towards the input
+        # it would hold every class's maps at once and is slower than one class at a time.
+        if layer is not None and len(targets) > 1:
+            return torch.autograd.grad(
+                self.logits, wrt, direction, retain_graph=True, is_grads_batched=True
+            )[0]
+        return torch.stack(
+            [torch.autograd.grad(self.logits, wrt, row, retain_graph=True)[0] for row in direction]
+        )
+
+
+class Enough(Exception):
+    """Ends a forward pass behind the last layer that is needed."""
