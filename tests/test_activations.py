@@ -288,6 +288,7 @@ LENGTH = {"densenet121": 2240, "tf_efficientnet_lite0": 1000}
 LENGTH |= {"tf_efficientnet_lite2": 1400, "coco80_lite2": 1400}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", [entry.arch for entry in CATALOGUE])
 def test_receptive_fields_are_those_that_ones_come_back_to(arch):
     network = nets.seeded(arch, classes=4)

@@ -353,6 +353,7 @@ def test_guided_is_refused_where_it_is_not_defined(name):
     assert maps(network, nets.noise(1, 3, 8, 8), "gradient", 1).abs().max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vgg16"])
 def test_integrated_gradients_are_captums(name, exact):
     network = exact(name)

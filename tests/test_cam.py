@@ -84,6 +84,7 @@ def test_gradcam_is_captums(name, layer, exact):
         assert_close(ours[row].clamp(min=0), theirs, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), CASES)
 def test_the_family_is_pytorch_grad_cams(name, layer, exact):
     network = exact(name)

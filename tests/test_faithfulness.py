@@ -253,6 +253,7 @@ def test_a_method_of_tomorrow_is_compared_today(resnet18, photo) -> None:
         del METHODS["tomorrow"]
 
 
+@pytest.mark.slow
 def test_sorting_puts_the_best_first_and_the_unmeasured_last(resnet18, vgg16, photo) -> None:
     found = Comparison(question(vgg16, photo), ["cam", "gradcam", "guided"], steps=4)
     assert "cam" in found.absent  # not defined for this network

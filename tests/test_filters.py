@@ -63,6 +63,7 @@ def test_the_scores_of_colour_filters_are_those_of_their_planes():
         assert apart(found.orientation, angle) < 3
 
 
+@pytest.mark.slow
 def test_chance_is_high_for_small_kernels_and_known_for_each_size():
     three, seven = gabor.null(3), gabor.null(7)
     assert np.median(three) > 0.75

@@ -80,6 +80,7 @@ def test_a_run_leaves_the_shared_network_as_it_was(resnet18):
     assert not any(part.training for part in module.modules())
 
 
+@pytest.mark.slow
 def test_twenty_runs_do_not_grow_memory(resnet18):
     knobs = Knobs(steps=2, size=64, start=32)
     tensors = lambda: sum(torch.is_tensor(each) for each in gc.get_objects())  # noqa: E731
@@ -149,6 +150,7 @@ def test_any_unit_is_drawn_with_no_more_of_the_network_than_it_needs(layer, part
         assert found.points[-1].score == pytest.approx(float(logits[0, 5]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_saliency_driven_keeps_an_object_on_grey(resnet18):
     knobs = Knobs(steps=60, size=64, start=64, rate=0.1)
     plain, driven = (last(resnet18, of(resnet18), knobs, driven=(d,)) for d in (False, True))
@@ -162,6 +164,7 @@ def test_saliency_driven_keeps_an_object_on_grey(resnet18):
     assert dim.mean() < 0.4 * bright.mean()
 
 
+@pytest.mark.slow
 def test_the_trained_network_draws_what_it_knows(lite0):
     found = last(lite0, of(lite0, "goldfish"), Knobs(steps=50, size=160, start=96))
     seen = impressions.check(lite0, found, lite0)

@@ -65,6 +65,7 @@ class Met(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [True, False])
 @nets.each_network
 def test_scores_equal_full_passes_on_odd_oblong_photos_with_clipped_windows(entry, channels_last):
@@ -79,6 +80,7 @@ def test_scores_equal_full_passes_on_odd_oblong_photos_with_clipped_windows(entr
     assert engine.first_whole > 0.8 * len(engine.steps) - 5  # it did follow the trunk
 
 
+@pytest.mark.slow
 def test_rectangles_are_what_saves_the_work():
     engine = check(nets.module("resnet18", num_classes=10), (160, 128), 16, 16)
     rows, cols = windows(160, 16, 16), windows(128, 16, 16)

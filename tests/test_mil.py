@@ -232,6 +232,7 @@ def test_an_ordinary_photo_is_scored_patch_by_patch(resnet18, photo):
         next(patch_scores(resnet18, photo.pixels, 3, pooling="median"))
 
 
+@pytest.mark.slow
 def test_the_lesson_learns_where_the_cross_is_and_repeats_itself():
     state = torch.random.get_rng_state()
     *_, last = mil_lesson.lesson(seed=0, steps=160, every=40)
@@ -298,6 +299,7 @@ def test_a_run_that_was_broken_off_ends_where_an_unbroken_one_does(tmp_path):
         assert torch.allclose(continued.state_dict()[name], value, atol=1e-6), name
 
 
+@pytest.mark.slow
 def test_breakhis_trains_on_made_images(tmp_path):
     for label, share, kind in (("B", 0.0, "A"), ("M", 1.0, "DC")):
         tile, _ = draw_tissue.draw(5, share, side=700)

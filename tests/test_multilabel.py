@@ -125,6 +125,7 @@ def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> N
         )
 
 
+@pytest.mark.slow
 def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(tmp_path: Path) -> None:
     assert AUTHORS not in [status.key for status in Zoo(Settings()).status()]
     torch.manual_seed(1)
@@ -288,6 +289,7 @@ def test_a_run_goes_on_from_where_another_ended(tmp_path: Path) -> None:
     assert torch.equal(torch.load(out / "start.pt", weights_only=True)[stem], start[stem])
 
 
+@pytest.mark.slow
 def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) -> None:
     start = folding.new_network().state_dict()
     runs = [

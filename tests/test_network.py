@@ -144,6 +144,7 @@ def state(net: Network) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vgg16"])
 def test_no_method_leaves_a_trace(name, request):
     net = request.getfixturevalue(name)
@@ -236,6 +237,7 @@ def test_all_that_a_network_is_told_is_in_its_recipe():
     assert told == {each.name for each in fields(Recipe)} - {"arch"}
 
 
+@pytest.mark.slow
 def test_two_threads_get_what_one_gets(resnet18, vgg16):
     """200 maps of two networks: methods, inputs and targets in another order for each thread."""
     methods = ("gradcam", "guided", "gradient", "layercam", "guided_gradcam")

@@ -211,6 +211,7 @@ def test_many_threads_keep_the_count_right():
     assert sum(len(each) for each in kept) <= memory.bytes <= 50 * KB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("evicted", [True, False], ids=["evicted", "of itself"])
 def test_whatever_was_asked_of_a_network_it_can_leave(uncollected, photo, evicted):
     """Nothing keeps it: no memory, no hook, no copy."""
@@ -228,9 +229,8 @@ def test_whatever_was_asked_of_a_network_it_can_leave(uncollected, photo, evicte
     feeds(asked, 0)
     fields(network, 64, 64)
     strongest = Strongest(lambda: [photo])
-    strongest.ask(network)
-    strongest._worker.shutdown()
-    assert strongest.ask(network)
+    list(strongest.find(network))
+    assert strongest.known(network)
     folded(network.module, 64)
     assert memory.bytes > 0
 

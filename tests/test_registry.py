@@ -11,14 +11,14 @@ import torch
 from explainers import METHODS, Network, OptionError, Question, ask, read
 from explainers.registry import Method, register
 from explainers.scores.comparison import applicable
-from explainers.zoo import shared
 from tabs import page
+from tabs.parts.fields import Choice
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 #: Photos through the network: the most that a method of that cost takes, by its own defaults.
 PASSES = {"one pass": 2, "dozens": 60, "hundreds": 10_000}
-BUDGET = {"methods": 8, "compare-methods": 120}  # of all that is ticked when the page opens
+BUDGET = {"maps.methods": 8, "compare.methods": 120}  # of all that is ticked when the page opens
 DEAREST = max(BUDGET.values())
 
 
@@ -42,14 +42,17 @@ def spent(network: Network, method: Method) -> int:
     return count
 
 
-def offered() -> dict[str, set[str]]:
-    """The page's widgets that offer methods: their name -> the methods ticked from the start."""
+def offered(network: Network) -> dict[str, set[str]]:
+    """The page's settings that offer methods: their name -> the methods ticked from the start."""
     found = {}
-    for block in page.build(shared()).blocks.values():
-        keys = {value for _, value in getattr(block, "choices", None) or []}
-        if keys & METHODS.keys():
-            ticked = block.value if isinstance(block.value, list) else [block.value]
-            found[block.elem_id or f"widget {block._id}"] = set(ticked) & METHODS.keys()
+    for tab in page.TABS:
+        for field in tab.settings:
+            if isinstance(field, Choice):
+                keys = {value for _, value in field.offered(network)}
+                if keys & METHODS.keys():
+                    first = field.first(network)
+                    ticked = first if isinstance(first, list) else [first]
+                    found[f"{tab.key}.{field.key}"] = set(ticked) & METHODS.keys()
     return found
 
 
@@ -70,18 +73,20 @@ def score_cam() -> Iterator[str]:
     del METHODS["scorecam"]
 
 
+@pytest.mark.slow
 def test_a_method_takes_no_more_passes_than_it_says(resnet18):
     for key, method in METHODS.items():
         taken = spent(resnet18, method)
         assert 1 <= taken <= PASSES[method.cost], key
 
 
+@pytest.mark.slow
 def test_what_is_ticked_by_default_stays_within_its_budget_whoever_registers(resnet18, score_cam):
     assert spent(resnet18, METHODS[score_cam]) > DEAREST
     assert score_cam in applicable(slow=True)
     assert score_cam not in applicable()
     costs = {key: spent(resnet18, METHODS[key]) for key in applicable()}
-    widgets = offered()
+    widgets = offered(resnet18)
     assert widgets
     for name, ticked in widgets.items():
         assert score_cam not in ticked, name
