@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from tests.browser import FLAGS, chromium_path, example, settled, start_server
+from tests.browser import browsing, example, serving, settled
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Start the page, take an example, ask for two classes, and save what a visitor sees."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder), SEEING_WHY_STARTUP="")
-        try:
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-            page = browser.new_page(viewport={"width": 1360, "height": 1930})
-            page.goto(f"{server.url}/?__theme=light")
-            page.wait_for_selector("#examples button")
-            example(page, "cat-and-espresso.jpg")
-            typed = page.locator("#targets input")
-            for name in ("espresso", "Egyptian cat"):
-                if page.locator(".maps-row h3", has_text=name).count():
-                    continue
-                typed.click()
-                typed.press_sequentially(name)
-                typed.press("Enter")
-                page.locator(".maps-row h3", has_text=name).wait_for()
-            page.keyboard.press("Escape")
-            page.locator("h1").click()
-            settled(page)
-            page.wait_for_timeout(1500)
-            shot = Path(folder) / "page.png"
-            page.screenshot(path=shot)
-            Image.open(shot).convert("RGB").save(HERE / "screenshot.jpg", quality=86)
-            browser.close()
-        finally:
-            server.process.terminate()
-            server.process.wait(20)
+    with serving(SEEING_WHY_STARTUP="") as server, browsing() as browser:
+        page = browser.new_page(viewport={"width": 1360, "height": 1930})
+        page.goto(f"{server.url}/?__theme=light")
+        page.wait_for_selector("#examples button")
+        example(page, "cat-and-espresso.jpg")
+        typed = page.locator("#targets input")
+        for name in ("espresso", "Egyptian cat"):
+            if page.locator(".maps-row h3", has_text=name).count():
+                continue
+            typed.click()
+            typed.press_sequentially(name)
+            typed.press("Enter")
+            page.locator(".maps-row h3", has_text=name).wait_for()
+        page.keyboard.press("Escape")
+        page.locator("h1").click()
+        settled(page)
+        page.wait_for_timeout(1500)
+        shot = Image.open(io.BytesIO(page.screenshot()))
+        shot.convert("RGB").save(HERE / "screenshot.jpg", quality=86)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -31,9 +30,11 @@ from explainers import zoo  # noqa: E402
 from explainers.mil import WEIGHTS, embed, load_amil  # noqa: E402
 from explainers.network import Network  # noqa: E402
 from training import stain  # noqa: E402
-from training.amil import author_network, bag_logits, read, small_patches, split  # noqa: E402
+from training.amil import author_network, bag_logits, small_patches, split  # noqa: E402
 from training.amil_colon import GRID, Tiles, final_maps, load  # noqa: E402
 from training.bags import auc, canvas, hits  # noqa: E402
+from training.pixels import read  # noqa: E402
+from training.progress import each  # noqa: E402
 
 SIDES = ("A-MIL", "author's network", "Grad-CAM")
 CONDITIONS = ("plain", "shift", "matched")
@@ -69,7 +70,7 @@ def pictures(tiles: Tiles, condition: str, seed: int) -> list[np.ndarray]:
 
 @torch.no_grad()
 def score_amil(head: torch.nn.Module, network: Network, tiles: list[np.ndarray]) -> Scores:
-    found = [head.instances(embed(network, split(tile, *GRID))) for tile in tqdm(tiles, "A-MIL")]
+    found = [head.instances(embed(network, split(tile, *GRID))) for tile in each(tiles, "A-MIL")]
     attention, instances = (np.stack([pair[i].numpy() for pair in found]) for i in (0, 1))
     return Scores(bag_logits(attention, instances), attention, instances)
 
@@ -78,7 +79,7 @@ def score_amil(head: torch.nn.Module, network: Network, tiles: list[np.ndarray])
 def score_author(network: torch.nn.Module, tiles: list[np.ndarray]) -> Scores:
     """Four patches of 28 px make one of 16: their mean attention and instance logit count."""
     found = []
-    for tile in tqdm(tiles, "author's network"):
+    for tile in each(tiles, "author's network"):
         x = torch.from_numpy(small_patches(split(tile, *GRID))).flatten(0, 1).float() / 255
         found.append([t.numpy() for t in network.instances(x)])
     attention, instances = (np.stack([pair[i] for pair in found]) for i in (0, 1))
@@ -168,12 +169,12 @@ def main() -> None:
 
 def grad_cam(network: Network, plain: dict, shown: list, labels: np.ndarray, drawn: dict) -> dict:
     weight, bias = plain["weight"][0], plain["bias"]
-    maps = (final_maps(network, [tile])[0].mean((1, 2)) for tile in tqdm(shown, "tiles"))
+    maps = (final_maps(network, [tile])[0].mean((1, 2)) for tile in each(shown, "tiles"))
     bags = np.array([float(pooled @ weight + bias) for pooled in maps])
     mixed = {}
     for bad, canvases in drawn.items():
         rows = []
-        for host, donor, seed in tqdm(canvases, f"Grad-CAM, {bad} of 16"):
+        for host, donor, seed in each(canvases, f"Grad-CAM, {bad} of 16"):
             made, truth = canvas(shown[host], shown[donor], bad, np.random.default_rng(seed))
             rows.append((truth, heat(network, weight, made)))
         truth, found = (np.stack(part) for part in zip(*rows, strict=True))

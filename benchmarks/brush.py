@@ -12,16 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from statistics import median
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import FLAGS, chromium_path, start_server  # noqa: E402
+from tests.browser import browsing, serving  # noqa: E402
 
 WATCH = """() => {
   const answer = document.querySelector('#brush-answer');
@@ -57,23 +56,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--strokes", type=int, default=20)
     args = parser.parse_args()
-    server = start_server(Path(tempfile.mkdtemp()))
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(f"{server.url}/?tab=muting&example=cat.jpg")
-            page.wait_for_selector("#muting-maps img.heat")
-            page.wait_for_selector("#mute-cancel[disabled]")
-            page.locator("#brush canvas").scroll_into_view_if_needed()
-            page.wait_for_timeout(1000)
-            seconds = []
-            for at in range(args.strokes):
-                seconds.append(stroke(page, at))
-                page.wait_for_timeout(300)
-            browser.close()
-    finally:
-        server.process.terminate()
+    with serving() as server, browsing() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{server.url}/?tab=muting&example=cat.jpg")
+        page.wait_for_selector("#muting-maps img.heat")
+        page.wait_for_selector("#mute-cancel[disabled]")
+        page.locator("#brush canvas").scroll_into_view_if_needed()
+        page.wait_for_timeout(1000)
+        seconds = []
+        for at in range(args.strokes):
+            seconds.append(stroke(page, at))
+            page.wait_for_timeout(300)
     found = {"median_s": round(median(seconds), 3), "slowest_s": round(max(seconds), 3)}
     print(json.dumps(found))
 

@@ -5,12 +5,13 @@
     python benchmarks/faithfulness.py --data DIR --grid [--photos 5]
 
 DIR is a folder in COCO's form: instances.json and images/. COCO has no ImageNet labels: by the
-table below, a photo counts if the network gives at least 10 per cent to a class that means the same
-as one of its boxes, and the likeliest such class is explained; `pointing` asks for those boxes.
-Beside ours: ROAD (Rong et al. 2022) as pytorch-grad-cam computes it, least minus most relevant
-first, halved, of the same maps; and, over the first few photos, torchcam's deletion and insertion
-of the same maps. The network sees each photo's centre square; muting and RISE are coarse here
-(`COARSE`). --grid measures what the Compare tab waits for instead. Both end with one line of JSON.
+table of training/coco_imagenet.py, a photo counts if the network gives at least 10 per cent to a
+class that means the same as one of its boxes, and the likeliest such class is explained; `pointing`
+asks for those boxes. Beside ours: ROAD (Rong et al. 2022) as pytorch-grad-cam computes it, least
+minus most relevant first, halved, of the same maps; and, over the first few photos, torchcam's
+deletion and insertion of the same maps. The network sees each photo's centre square; muting and
+RISE are coarse here (`COARSE`). --grid measures what the Compare tab waits for instead. Both end
+with one line of JSON.
 """
 
 from __future__ import annotations
@@ -41,58 +42,11 @@ from explainers.muting.baselines import baseline as baseline_image  # noqa: E402
 from explainers.network import Frame  # noqa: E402
 from explainers.scores import faithfulness as ours  # noqa: E402
 from explainers.scores.comparison import Comparison, applicable  # noqa: E402
+from explainers.zoo.catalogue import imagenet_labels  # noqa: E402
 from tests import nets  # noqa: E402
+from training import coco  # noqa: E402
+from training.coco_imagenet import same  # noqa: E402
 
-# COCO category -> words that the ImageNet label must end in (before its first comma). Both sides
-# mean the same kind of thing; categories without a clear counterpart are left out.
-SAME = {
-    "airplane": "airliner, warplane",
-    "banana": "banana",
-    "bear": "brown bear, American black bear, ice bear, sloth bear",
-    "bicycle": "mountain bike, bicycle-built-for-two",
-    "bird": "robin, jay, magpie, goldfinch, house finch, junco, indigo bunting, bald eagle, kite, "
-    "vulture, peacock, ostrich, hen, cock, drake, goose, black swan, pelican, king penguin, "
-    "flamingo, macaw, lorikeet, hornbill, hummingbird, toucan, white stork, black stork, "
-    "little blue heron, American egret, albatross, redshank, ruddy turnstone, oystercatcher",
-    "boat": "speedboat, lifeboat, canoe, catamaran, trimaran, gondola, fireboat, yawl",
-    "broccoli": "broccoli",
-    "bus": "school bus, trolleybus, minibus",
-    "car": "sports car, convertible, cab, limousine, beach wagon, racer, minivan, jeep, Model T",
-    "cat": "tabby, tiger cat, Persian cat, Siamese cat, Egyptian cat",
-    "cell phone": "cellular telephone",
-    "clock": "analog clock, digital clock, wall clock",
-    "cow": "ox",
-    "cup": "cup, coffee mug, espresso",
-    "dining table": "dining table",
-    "elephant": "African elephant, Indian elephant, tusker",
-    "hot dog": "hotdog",
-    "keyboard": "computer keyboard",
-    "laptop": "laptop, notebook",
-    "microwave": "microwave",
-    "motorcycle": "moped, motor scooter",
-    "mouse": "mouse",
-    "orange": "orange",
-    "parking meter": "parking meter",
-    "pizza": "pizza",
-    "refrigerator": "refrigerator",
-    "remote": "remote control",
-    "sheep": "ram, bighorn",
-    "sports ball": "soccer ball, basketball, tennis ball, baseball, volleyball, rugby ball",
-    "stop sign": "street sign",
-    "teddy bear": "teddy",
-    "tennis racket": "racket",
-    "tie": "Windsor tie, bow tie",
-    "toaster": "toaster",
-    "toilet": "toilet seat",
-    "traffic light": "traffic light",
-    "train": "bullet train, electric locomotive, steam locomotive, passenger car",
-    "tv": "television, screen, monitor",
-    "umbrella": "umbrella",
-    "vase": "vase",
-    "zebra": "zebra",
-}
-DOGS = range(151, 269)  # ImageNet's classes of dogs
-HORSES = ("sorrel", "horse cart")
 SURE = 0.1  # probability from which a class is explained
 CHECKED = 3  # photos whose areas are computed by torchcam, too: that doubles their time
 #: Options of the methods that take hundreds of passes, so that 50 photos take minutes.
@@ -104,52 +58,36 @@ COARSE = {
 
 def meaning(network: Network) -> dict[int, str]:
     """Class of the network -> COCO category that means the same."""
-    pairs = [(name.strip(), coco) for coco, names in SAME.items() for name in names.split(",")]
-    known = dict(pairs) | dict.fromkeys(HORSES, "horse")
-    if len(network.labels) == 1000:
-        found = {i: known.get(label.split(",")[0]) for i, label in enumerate(network.labels)}
-        found |= dict.fromkeys(DOGS, "dog")
-    else:  # a network that was trained on COCO
-        found = dict(enumerate(network.labels))
-    return {index: name for index, name in found.items() if name}
+    if network.labels == imagenet_labels():
+        return {i: name for name in coco.COCO_LABELS for i in same(name, network.labels)}
+    return dict(enumerate(network.labels))  # a network that was trained on COCO
 
 
-class Coco:
-    """Photos of a folder in COCO's form, and their boxes as fractions."""
+def photos(folder: Path, seed: int = 0) -> Iterator[tuple[Photo, list[tuple[str, Frame]]]]:
+    """The photos with every category annotated, in an order of their own, and what is where."""
+    items = coco.load(folder, full=True)
+    for at in np.random.default_rng(seed).permutation(len(items)):
+        item = items[at]
+        names = [coco.COCO_LABELS[index] for index in item.classes]
+        boxes = (item.boxes / np.tile(item.size, 2)).tolist()
+        yield read(item.path), list(zip(names, map(tuple, boxes), strict=True))
 
-    def __init__(self, folder: Path) -> None:
-        told = json.loads((folder / "instances.json").read_text("utf-8"))
-        self.folder, self.images = folder, told["images"]
-        self.names = {each["id"]: each["name"] for each in told["categories"]}
-        self.boxes: dict[int, list[tuple[str, Frame]]] = defaultdict(list)
-        sizes = {each["id"]: (each["width"], each["height"]) for each in self.images}
-        for each in told["annotations"]:
-            (x, y, w, h), (width, height) = each["bbox"], sizes[each["image_id"]]
-            box = (x / width, y / height, (x + w) / width, (y + h) / height)
-            self.boxes[each["image_id"]].append((self.names[each["category_id"]], box))
 
-    def photos(self, seed: int = 0) -> Iterator[tuple[Photo, list[tuple[str, Frame]]]]:
-        """The photos with every category annotated, in an order of their own."""
-        full = [each for each in self.images if each.get("labels", "full") == "full"]
-        for at in np.random.default_rng(seed).permutation(len(full)):
-            image = full[at]
-            yield read(self.folder / "images" / image["file_name"]), self.boxes[image["id"]]
-
-    def asked(self, network: Network, count: int) -> Iterator[tuple[Question, list[Frame]]]:
-        """`count` photos that hold something the network knows and sees: what to ask, its boxes."""
-        means, found = meaning(network), 0
-        for photo, boxes in self.photos():
-            names = {name for name, _ in boxes}
-            known = [index for index, name in means.items() if name in names]
-            if not known or found == count:
-                continue
-            view = network.prepare(photo, "crop")
-            chances = network.probabilities(network.logits(view.tensor)[0])
-            best = max(known, key=lambda index: float(chances[index]))
-            if chances[best] >= SURE:
-                found += 1
-                around = [box for name, box in boxes if name == means[best]]
-                yield question(network, photo, best, framing="crop"), around
+def asked_of(network: Network, folder: Path, count: int) -> Iterator[tuple[Question, list[Frame]]]:
+    """`count` photos that hold something the network knows and sees: what to ask, its boxes."""
+    means, found = meaning(network), 0
+    for photo, boxes in photos(folder):
+        names = {name for name, _ in boxes}
+        known = [index for index, name in means.items() if name in names]
+        if not known or found == count:
+            continue
+        view = network.prepare(photo, "crop")
+        chances = network.probabilities(network.logits(view.tensor)[0])
+        best = max(known, key=lambda index: float(chances[index]))
+        if chances[best] >= SURE:
+            found += 1
+            around = [box for name, box in boxes if name == means[best]]
+            yield question(network, photo, best, framing="crop"), around
 
 
 class Given:
@@ -229,14 +167,13 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     warnings.filterwarnings("ignore")
     network = load(chosen.model)
-    coco = Coco(chosen.data)
     if chosen.grid:
-        print(json.dumps(grid(network, coco, chosen)))
+        print(json.dumps(grid(network, chosen)))
         return
     methods = chosen.methods or list(METHODS)
     methods = [name for name in methods if not nets.why_not(network, name)]
     found = Found(chosen, {name: defaultdict(list) for name in methods})
-    for number, (asked, around) in enumerate(coco.asked(network, chosen.photos), 1):
+    for number, (asked, around) in enumerate(asked_of(network, chosen.data, chosen.photos), 1):
         try:
             found.add(asked, around)
         except ExplainError as error:
@@ -288,14 +225,14 @@ class Found:
         self.photos += 1
 
 
-def grid(network: Network, coco: Coco, chosen: argparse.Namespace) -> dict[str, float]:
+def grid(network: Network, chosen: argparse.Namespace) -> dict[str, float]:
     """Seconds until the Compare tab's maps are there, and its scores, of photos never seen before.
 
     Whole photos, all methods but occlusion and RISE, as many steps as the page takes. The shared
     forward pass is in it, since a visitor waits for that one, too; the first photo only warms up.
     """
     maps, all_, ratio = [], [], 0.0
-    for number, (photo, _) in zip(range(chosen.photos + 1), coco.photos(), strict=False):
+    for number, (photo, _) in zip(range(chosen.photos + 1), photos(chosen.data), strict=False):
         start = time.perf_counter()
         found = Comparison(question(network, photo), applicable(), chosen.baseline)
         for _ in found.draw():

@@ -9,27 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from statistics import median, quantiles
 
 import cv2
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser import browsing, serving  # noqa: E402
+
 WIDTH, HEIGHT, RATE = 320, 240, 30
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-fake-device-for-media-stream "
-    "--use-fake-ui-for-media-stream"
-).split()
 
 
 def camera(path: Path, photo: Path, frames: int = 90) -> None:
@@ -47,32 +42,6 @@ def camera(path: Path, photo: Path, frames: int = 90) -> None:
             )
             window = np.ascontiguousarray(pixels[y : y + HEIGHT, x : x + WIDTH])
             file.write(b"FRAME\n" + cv2.cvtColor(window, cv2.COLOR_BGR2YUV_I420).tobytes())
-
-
-def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the page, with the bundled network alone, and wait until it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {
-        "SEEING_WHY_STARTUP": "",
-        "HF_ENDPOINT": "http://127.0.0.1:9",
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "uploads"),
-    }
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log
-        )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return process, url
-        except OSError:
-            time.sleep(0.2)
-    process.kill()
-    raise SystemExit("The page did not start.")
 
 
 def watch(page: Page, url: str, seconds: float, layer: str | None) -> dict:
@@ -138,21 +107,13 @@ def main() -> None:
     options.add_argument("--photo", type=Path, help="default: the first of the examples")
     chosen = options.parse_args()
     photo = chosen.photo or sorted((ROOT / "assets" / "examples").glob("*.jpg"))[0]
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))))
     with tempfile.TemporaryDirectory() as name:
         film = Path(name) / "camera.y4m"
         camera(film, photo)
-        process, url = serve(Path(name))
-        try:
-            with sync_playwright() as playwright:
-                flags = [*FLAGS, f"--use-file-for-fake-video-capture={film}"]
-                browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-                page = browser.new_page(viewport={"width": 1280, "height": 900})
-                found = watch(page, url, chosen.seconds, chosen.layer)
-                browser.close()
-        finally:
-            process.terminate()
-            process.wait(20)
+        flag = f"--use-file-for-fake-video-capture={film}"
+        with serving(SEEING_WHY_STARTUP="") as server, browsing(flag) as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            found = watch(page, server.url, chosen.seconds, chosen.layer)
     load = os.getloadavg()[0]
     print(
         f"\nEfficientNet-Lite0, {found['layer']}, one pinned channel, {WIDTH} × {HEIGHT}, ", end=""

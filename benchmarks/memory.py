@@ -16,7 +16,6 @@ import argparse
 import io
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +28,10 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import Server, start_server  # noqa: E402
+from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
+from tests.browser import Server, serving  # noqa: E402
 
-NETWORKS = ("lite0", "lite2", "coco80", "yolo")  # those that need no Hub
+NETWORKS = [entry.key for entry in CATALOGUE if entry.here]  # without a Hub
 PEAK_MB, GROWTH = 2500, 0.02  # at most
 EXAMPLES = ROOT / "assets" / "examples"
 
@@ -122,14 +122,9 @@ def main() -> None:
     options.add_argument("--photos", type=int, default=100)
     options.add_argument("--seconds", type=float, default=3.0, help="of patience in each tab")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = start_server(Path(folder), SEEING_WHY_STARTUP="")
-        try:
-            found = walk(server, chosen.data, chosen.photos, chosen.seconds)
-            peak = memory(server, "VmHWM")
-        finally:
-            server.process.terminate()
-            server.process.wait(20)
+    with serving(SEEING_WHY_STARTUP="") as server:
+        found = walk(server, chosen.data, chosen.photos, chosen.seconds)
+        peak = memory(server, "VmHWM")
     some, half = max(1, chosen.photos // 10), chosen.photos // 2 + 1
     middle, end = median(found[half - some : half]), median(found[-some:])
     answer = {

@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +41,7 @@ from explainers.scores.faithfulness import strength  # noqa: E402
 from explainers.zoo.multilabel import YoloTiny  # noqa: E402
 from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
-from training.progress import progress  # noqa: E402
+from training.progress import each  # noqa: E402
 
 METHODS: dict[str, dict[str, Any]] = {
     "cam": {},
@@ -144,8 +143,8 @@ def measure(
 ) -> dict[str, dict]:
     """Method -> measure -> value."""
     defined = [m for m in methods if nets.why_not(network, m) is None]
-    tallies, start = defaultdict(Tally), time.perf_counter()
-    for number, item in enumerate(items):
+    tallies = defaultdict(Tally)
+    for number, item in enumerate(each(items, f"{network.title}, maps")):
         view = network.prepare(read(item.path), "whole")
         relative = item.boxes / np.tile(item.size, 2)
         boxes = {int(c): relative[item.classes == c] for c in set(item.classes)}
@@ -161,7 +160,6 @@ def measure(
                 tallies[method].add(explanation.peak(row), target, boxes)
                 share = energy(explanation, row, boxes[target])
                 tallies[method].values["energy"] += [] if share is None else [share]
-        progress(f"{network.title}, maps", (number + 1) / len(items), start)
     return {method: tally.means() for method, tally in tallies.items()}
 
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -21,16 +20,13 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import start_server  # noqa: E402
+from tests.browser import serving  # noqa: E402
 
 
 def start() -> float:
     """Seconds until the page answers."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = start_server(Path(folder))
-        server.process.terminate()
-        server.process.wait(20)
-    return server.seconds
+    with serving() as server:
+        return server.seconds
 
 
 def bare() -> float:

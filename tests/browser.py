@@ -12,8 +12,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -82,10 +84,32 @@ def start_server(folder: Path, **settings: str) -> Server:
     raise RuntimeError(f"The page did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
 
 
+@contextmanager
+def serving(**settings: str) -> Iterator[Server]:
+    """A running page, until the end of the block; what it wrote goes with it."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        server = start_server(Path(folder), **settings)
+        try:
+            yield server
+        finally:
+            server.process.terminate()
+            server.process.wait(20)
+
+
+@contextmanager
+def browsing(*flags: str) -> Iterator[Browser]:
+    """A headless Chromium with a fake camera, until the end of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, *flags])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     """The page, running without a Hub."""
-    yield from _running(start_server(tmp_path_factory.mktemp("server")))
+    with serving() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -100,17 +124,11 @@ def open_hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture(scope="session")
-def open_server(open_hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def open_server(open_hub: FakeHub) -> Iterator[Server]:
     """The page with that Hub, where visitors may type a network's id."""
     settings = {"SEEING_WHY_HUB_IDS": "on", "SEEING_WHY_STARTUP": "resnet18"}
-    folder = tmp_path_factory.mktemp("open")
-    yield from _running(start_server(folder, HF_ENDPOINT=open_hub.url, **settings))
-
-
-def _running(server: Server) -> Iterator[Server]:
-    yield server
-    server.process.terminate()
-    server.process.wait(20)
+    with serving(HF_ENDPOINT=open_hub.url, **settings) as made:
+        yield made
 
 
 def chromium_path() -> str | None:
@@ -121,8 +139,7 @@ def chromium_path() -> str | None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium with a fake camera."""
-    path = chromium_path()
-    if path is None:
+    if chromium_path() is None:
         how = (
             "No Chromium here, and pip can't install one, so what needs a browser is not tested: "
             "“apt-get install chromium” on Debian. Where CI is set, this is a failure instead."
@@ -130,10 +147,8 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(how)
         pytest.skip(how)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    with browsing() as browser:
         yield browser
-        browser.close()
 
 
 Visit = Callable[..., Page]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+def pins(file: str = "requirements.txt") -> dict[str, str]:
+    lines = (ROOT / file).read_text("utf-8").splitlines()
     return dict(line.split("==") for line in lines if line and not line.startswith(("#", "-")))
 
 
@@ -49,6 +52,39 @@ def test_everything_is_pinned_exactly() -> None:
         for line in (ROOT / name).read_text("utf-8").splitlines():
             if line and not line.startswith(("#", "-r")):
                 assert re.fullmatch(r"[\w.\-\[\]]+==[\w.]+", line), line
+
+
+OURS = {"app", "assets", "benchmarks", "explainers", "tabs", "tests", "training"}
+
+
+def imported(*folders: str) -> set[str]:
+    """What the Python files of these folders import from outside, by its name in code."""
+    found: set[str] = set()
+    for path in (each for folder in folders for each in sorted(ROOT.glob(folder))):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - OURS - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        (["requirements.txt"], ["app.py", "explainers/**/*.py", "tabs/**/*.py"]),
+        (
+            ["requirements.txt", "requirements-dev.txt"],
+            ["assets/*.py", "benchmarks/*.py", "tests/*.py", "training/*.py"],
+        ),
+    ],
+)
+def test_everything_imported_is_pinned(files: list[str], folders: list[str]) -> None:
+    sources = {module: set(names) for module, names in packages_distributions().items()}
+    pinned = {re.sub(r"\[.*", "", name) for file in files for name in pins(file)}
+    for module in imported(*folders):
+        names = {name.replace("_", "-").casefold() for name in sources[module]}
+        assert names & {name.replace("_", "-").casefold() for name in pinned}, module
 
 
 def test_the_three_lines_of_the_readme_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +11,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import nn
 
+from benchmarks.faithfulness import torchcam_areas
 from explainers import METHODS, OptionError, View, ask
 from explainers.api import question
 from explainers.explanation import Question
@@ -22,8 +21,6 @@ from explainers.scores import faithfulness as f
 from explainers.scores import sanity
 from explainers.scores.comparison import Comparison, applicable
 from tests import nets
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 
 class Planted(nn.Module):
@@ -156,8 +153,6 @@ def test_equals_leave_from_the_upper_left_and_steps_that_do_not_divide_end_at_al
 
 
 def test_areas_agree_with_torchcam(resnet18, photo) -> None:
-    from faithfulness import torchcam_areas  # the benchmark's own comparison
-
     asked = question(resnet18, photo)
     for method in ("gradcam", "guided"):
         *_, found = ask(asked, method)

@@ -15,7 +15,7 @@ from explainers.errors import ExplainError, OptionError, TargetError
 from explainers.mil import lesson as mil_lesson
 from explainers.mil.patches import MAX_PATCHES, cut, stitch
 from explainers.mil.scores import POOLINGS, patch_scores
-from training import amil, amil_breakhis, draw_tissue, stain
+from training import amil, amil_breakhis, draw_tissue, runs, stain
 from training.bags import Bank, canvas, draw_bags, hold_out
 
 SIZES = [(224, 224), (225, 231), (97, 56), (16, 700), (57, 1280)]
@@ -266,7 +266,7 @@ def test_bags_hand_out_a_label_that_fits_their_patches():
     assert not set(groups[held]) & set(groups[~held])
 
 
-def test_a_run_that_was_broken_off_ends_where_an_unbroken_one_does(tmp_path):
+def test_a_run_that_was_broken_off_ends_where_an_unbroken_one_does(tmp_path, monkeypatch):
     rng, labels = np.random.default_rng(0), np.repeat([False, True], 5)
     patches = rng.normal(size=(1, 10, 16, 6)) + labels[None, :, None, None]
     bank = Bank(patches.astype(np.float32), labels, np.arange(10).astype(str))
@@ -282,19 +282,20 @@ def test_a_run_that_was_broken_off_ends_where_an_unbroken_one_does(tmp_path):
                 raise KeyboardInterrupt
             return step(*given)
 
-        step, amil._step = amil._step, broken
+        step = amil.Training.one
+        monkeypatch.setattr(amil.Training, "one", broken)
+        recipe = amil.Recipe(steps=12, batch=4, rate=1e-2, decay=0.0, seed=1)
         try:
-            return amil.fit(
-                model, bank, steps=12, bags=4, rate=1e-2, decay=0.0, seed=1,
-                checkpoint=tmp_path / name, resume=resume, every=4,
-            )  # fmt: skip
+            return amil.fit(model, bank, recipe, tmp_path / name, resume=resume)
         finally:
-            amil._step = step
+            monkeypatch.setattr(amil.Training, "one", step)
 
-    whole = run("whole.pt")
+    monkeypatch.setattr(runs, "KEEP_EVERY", 0.0)
+    whole = run("whole")
     with pytest.raises(KeyboardInterrupt):
-        run("broken.pt", fails_at=6)
-    continued = run("broken.pt", resume=True)
+        run("broken", fails_at=6)
+    assert torch.load(tmp_path / "broken" / "state.pt", weights_only=True)["step"] == 6
+    continued = run("broken", resume=True)
     for name, value in whole.state_dict().items():
         assert torch.allclose(continued.state_dict()[name], value, atol=1e-6), name
 

@@ -23,7 +23,7 @@ from explainers.zoo.catalogue import AUTHORS, WEIGHTS
 from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.multilabel import LiteWithDetector, MaxPooledVGG, SpatialLite, YoloTiny
 from training import beliefs, coco, coco80, folding, nano, probe, thresholds
-from training.coco_imagenet import KIN, RUNS, kin
+from training.coco_imagenet import MORE, SAME, kin, same
 from training.views import Photo, view
 
 from . import nets
@@ -235,9 +235,13 @@ def test_the_first_head_follows_the_data_and_where_there_is_little_its_kin() -> 
     names = load("lite0").labels
     assert [names[n] for n in kin("zebra", names)] == ["zebra"]
     assert len(kin("dog", names)) == 118
+    assert same("dog", names) == list(range(151, 269))
     assert kin("giraffe", names) == []
-    assert all(len(kin(name, names)) > 0 for name in (*KIN, *RUNS))
-    assert {*KIN, *RUNS} <= set(COCO_LABELS)
+    assert {names[n] for n in kin("cow", names)} == {"ox", "oxcart"}
+    assert [names[n] for n in same("cow", names)] == ["ox"]
+    assert all(same(name, names) for name in SAME)
+    assert all(set(kin(name, names)) > set(same(name, names)) for name in MORE)
+    assert {*SAME, *MORE} <= set(COCO_LABELS)
 
 
 def test_thresholds_by_hand() -> None:

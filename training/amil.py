@@ -1,30 +1,25 @@
-"""What the A-MIL scripts share: features, one training loop, the authors' network, measures."""
+"""What the A-MIL scripts share: features, training on bags, the authors' network, measures."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm, trange
 
 from explainers.mil import FEATURES, AttentionMIL, Standardise, embed, pool, sigmoid
 from explainers.network import Network
 
-from . import stain
+from . import runs, stain
 from .bags import Bank, auc, draw_bags, hits, mixed_scores
+from .pixels import read
+from .progress import each
 
 STRENGTH = 0.25  # of the stain shift in training copies
-DECAY = 0.998  # of the running mean of the weights
-
-
-def read(path: Path) -> np.ndarray:
-    """A tile as (H, W, 3) uint8 RGB."""
-    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def split(tile: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
@@ -55,7 +50,7 @@ def features(
         return np.load(stored)
     rng = np.random.default_rng(number) if number else None
     out = np.empty((len(paths), grid[0] * grid[1], FEATURES), dtype=np.float16)
-    for row, path in enumerate(tqdm(paths, f"features of copy {number}")):
+    for row, path in enumerate(each(paths, f"features of copy {number}")):
         out[row] = embed(network, stained(read(path), rng, grid)).numpy()
     if stored:
         cache.mkdir(parents=True, exist_ok=True)
@@ -63,77 +58,58 @@ def features(
     return out
 
 
+@dataclass(frozen=True)
+class Recipe(runs.Recipe):
+    """How to train on bags."""
+
+    steps: int = 2000
+    batch: int = 32  # bags
+    rate: float = 1e-3
+    decay: float = 1e-2
+    average: float = 0.998
+    warm: int = 0
+    steepest: float = 5.0
+
+
+class Training(runs.Run):
+    """Of attention pooling, with nothing but the bags' labels."""
+
+    def __init__(self, model: AttentionMIL, recipe: Recipe, out: Path) -> None:
+        groups = [{"params": list(model.parameters()), "rate": recipe.rate}]
+        super().__init__(model, groups, recipe, out)
+
+    def batches(self, bank: Bank) -> Iterator[tuple[Tensor, ...]]:
+        """Patches, which of them are there, and labels; each batch draws from (seed, step), so that
+        a run that goes on ends where an unbroken one would."""
+        while True:
+            rng = np.random.default_rng([self.recipe.seed, self.step])
+            patches, present, labels = draw_bags(bank, self.recipe.batch, rng)
+            if patches.ndim > 3:  # pixels (B, 16, 4, 3, 28, 28): one quarter of each patch will do
+                picked = rng.integers(4, size=patches.shape[:2])[..., None, None, None, None]
+                patches = np.take_along_axis(patches, picked, 2)[:, :, 0] / np.float32(255)
+            yield tuple(map(torch.from_numpy, (patches, present, labels)))
+
+    def one(self, patches: Tensor, present: Tensor, labels: Tensor) -> tuple[float]:
+        """A step; the loss."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # of the dropout
+        logits, _, _ = self.network.train()(patches, present)
+        loss = binary_cross_entropy_with_logits(logits, labels)
+        self.descend(loss)
+        return (loss.item(),)
+
+
 def fit(
-    model: AttentionMIL,
-    bank: Bank,
-    *,
-    steps: int,
-    bags: int,
-    rate: float,
-    decay: float,
-    seed: int,
-    checkpoint: Path,
-    resume: bool = False,
-    every: int = 200,
+    model: AttentionMIL, bank: Bank, recipe: Recipe, out: Path, *, resume: bool = False
 ) -> AttentionMIL:
-    """Train on bags drawn from `bank`, with nothing but the bags' labels; returns a frozen model.
+    """Train on bags drawn from `bank`; returns the running mean of the model, frozen.
 
-    The model returned has the running mean of the weights. Each step draws from (seed, step), so
-    that a run continued from `checkpoint` ends where an unbroken one would.
+    out: the folder of its checkpoint, from which it goes on if `resume`.
     """
-    mean, optimiser = copy.deepcopy(model), torch.optim.AdamW(model.parameters(), rate)
-    optimiser.param_groups[0]["weight_decay"] = decay
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    parts = {"model": model, "mean": mean, "optimiser": optimiser, "schedule": schedule}
-    first = 0
-    if resume and checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        first = saved.pop("step")
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-    bar, running = trange(first, steps, initial=first, total=steps), None
-    for step in bar:
-        loss = _step(model, bank, bags, optimiser, seed, step)
-        schedule.step()
-        _follow(mean, model, min(DECAY, (1 + step) / (10 + step)))
-        running = loss if running is None else 0.98 * running + 0.02 * loss
-        bar.set_postfix(loss=f"{running:.4f}")
-        if (step + 1) % every == 0 or step + 1 == steps:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            state = {name: part.state_dict() for name, part in parts.items()}
-            torch.save({"step": step + 1, **state}, checkpoint)
-    return mean.eval().requires_grad_(False)
-
-
-def _step(
-    model: AttentionMIL,
-    bank: Bank,
-    bags: int,
-    optimiser: torch.optim.Optimizer,
-    seed: int,
-    step: int,
-) -> float:
-    torch.manual_seed(seed * 1_000_003 + step)
-    rng = np.random.default_rng([seed, step])
-    patches, present, labels = draw_bags(bank, bags, rng)
-    if patches.ndim > 3:  # pixels (B, 16, 4, 3, 28, 28): one quarter of each patch will do
-        picked = rng.integers(4, size=patches.shape[:2])[..., None, None, None, None]
-        patches = np.take_along_axis(patches, picked, 2)[:, :, 0] / np.float32(255)
-    x, mask = torch.from_numpy(patches), torch.from_numpy(present)
-    model.train()
-    logits, _, _ = model(x, mask)
-    loss = binary_cross_entropy_with_logits(logits, torch.from_numpy(labels))
-    optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimiser.step()
-    return loss.item()
-
-
-@torch.no_grad()
-def _follow(mean: nn.Module, model: nn.Module, decay: float) -> None:
-    for kept, now in zip(mean.parameters(), model.parameters(), strict=True):
-        kept.lerp_(now, 1 - decay)
+    training = Training(model, recipe, out)
+    if resume and (out / "state.pt").exists():
+        training.resume()
+    training.go(training.batches(bank), training.one, "loss")
+    return training.average.eval().requires_grad_(False)
 
 
 def standardise(model: AttentionMIL, bank: Bank) -> None:

@@ -23,7 +23,7 @@ from explainers.errors import OptionError
 from explainers.mil import BACKBONE, FEATURES, INPUT, feature_head
 from explainers.network import Network
 
-from .amil import evaluate, features, fit, standardise
+from .amil import Recipe, evaluate, features, fit, standardise
 from .amil_colon import WIDTH, arguments
 from .bags import Bank, hold_out
 
@@ -76,12 +76,8 @@ def train(slides: Slides, zoom: int, network: Network, args: argparse.Namespace)
     head = fit(
         head,
         bank.take(~test),
-        steps=args.steps or 2000,
-        bags=32,
-        rate=1e-3,
-        decay=1e-2,
-        seed=args.seed,
-        checkpoint=args.checkpoints / f"breakhis-{zoom}.pt",
+        Recipe(steps=args.steps or 2000, seed=args.seed),
+        args.checkpoints / f"breakhis-{zoom}",
         resume=args.resume,
     )
     held_out = bank.take(test)

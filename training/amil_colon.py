@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 from explainers import zoo
 from explainers.mil import BACKBONE, FEATURES, INPUT, WEIGHTS, feature_head
@@ -27,16 +26,18 @@ from explainers.network import Network
 from . import stain
 from .amil import (
     STRENGTH,
+    Recipe,
     author_network,
     evaluate,
     features,
     fit,
-    read,
     small_patches,
     stained,
     standardise,
 )
 from .bags import Bank, hold_out
+from .pixels import read
+from .progress import each
 
 GRID = (4, 4)  # patches of 56 px in a tile of 224
 WIDTH = 128
@@ -88,12 +89,8 @@ def train_amil(tiles: Tiles, network: Network, args: argparse.Namespace) -> None
     head = fit(
         head,
         bank.take(tiles.kept),
-        steps=args.steps or 2000,
-        bags=32,
-        rate=1e-3,
-        decay=1e-2,
-        seed=args.seed,
-        checkpoint=args.checkpoints / "amil.pt",
+        Recipe(steps=args.steps or 2000, seed=args.seed),
+        args.checkpoints / "amil",
         resume=args.resume,
     )
     held_out = bank.take(tiles.validation)
@@ -117,18 +114,14 @@ def train_author(tiles: Tiles, args: argparse.Namespace) -> None:
     patches = np.empty(shape, dtype=np.uint8)
     for number in range(shape[0]):
         rng = np.random.default_rng(number) if number else None
-        for row, tile in enumerate(tqdm(chosen, f"pixels of copy {number}")):
+        for row, tile in enumerate(each(chosen, f"pixels of copy {number}")):
             patches[number, row] = small_patches(stained(read(tiles.paths[tile]), rng, GRID))
     torch.manual_seed(args.seed)
     network = fit(
         author_network(),
         Bank(patches, tiles.labels[chosen], tiles.groups[chosen]),
-        steps=args.steps or 3600,
-        bags=12,
-        rate=5e-4,
-        decay=1e-4,
-        seed=args.seed,
-        checkpoint=args.checkpoints / "author.pt",
+        Recipe(steps=args.steps or 3600, batch=12, rate=5e-4, decay=1e-4, seed=args.seed),
+        args.checkpoints / "author",
         resume=args.resume,
     )
     halves = {name: value.half() for name, value in network.state_dict().items()}
@@ -154,7 +147,7 @@ def train_tiles(tiles: Tiles, network: Network, args: argparse.Namespace) -> Non
     chosen, x = np.flatnonzero(tiles.kept), []
     for number in range(args.copies + 1):
         rng = np.random.default_rng(number)
-        for tile in tqdm(chosen, f"whole tiles of copy {number}"):
+        for tile in each(chosen, f"whole tiles of copy {number}"):
             picture = read(tiles.paths[tile])
             if number:
                 picture = stain.turn(stain.shift(picture, rng, STRENGTH), rng)

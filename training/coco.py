@@ -7,18 +7,17 @@ the other classes are unknown, and `coco_split`) and `images/`.
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from explainers import Network, photo
 from explainers.zoo.coco_labels import COCO_LABELS
-from training.progress import progress
+from training.pixels import read as read
+from training.progress import each
 
 PERSON = COCO_LABELS.index("person")
 
@@ -68,16 +67,10 @@ def load(folder: Path, split: str | None = None, full: bool | None = None) -> li
     return items
 
 
-def read(path: Path) -> np.ndarray:
-    """RGB pixels (H, W, 3) uint8."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
 def chances(network: Network, items: Sequence[Item]) -> np.ndarray:
     """(photos, classes): what the network says of each photo as a whole."""
-    rows, start = [], time.perf_counter()
-    for number, item in enumerate(items):
+    rows = []
+    for item in each(items, network.title):
         view = network.prepare(photo.read(item.path), "whole")
         rows.append(network.probabilities(network.logits(view.tensor))[0].cpu().numpy())
-        progress(network.title, (number + 1) / len(items), start)
     return np.stack(rows)

@@ -41,7 +41,7 @@ from torch.utils.data import DataLoader
 from explainers import load
 from explainers.zoo.multilabel import SpatialLite
 from explainers.zoo.nano import Nano
-from training import beliefs, coco, nano, probe, runs
+from training import beliefs, coco, nano, probe, runs, views
 from training.beliefs import FLOOR
 from training.folding import TRUNK, joined, narrowed, new_network, plain_state
 from training.probe import MEAN, STD
@@ -52,7 +52,7 @@ GAIN = 0.9  # weight of what the detector says of a class, beside the trunk's ma
 
 
 @dataclass(frozen=True)
-class Recipe(runs.Recipe):
+class Recipe(views.Recipe):
     """How to train; written beside the weights."""
 
     steps: int = 1500

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.nano import Nano
-from training import coco, runs
+from training import coco, runs, views
 from training.beliefs import FLOOR
 from training.probe import MEAN, STD
 from training.published import known
@@ -41,7 +41,7 @@ PEAKS, GRIDS = 0.3, 10.0  # weights of those losses
 
 
 @dataclass(frozen=True)
-class Recipe(runs.Recipe):
+class Recipe(views.Recipe):
     """How to train."""
 
     steps: int = 1900

@@ -8,7 +8,6 @@ ImageNet classes that are kin to the class.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
@@ -23,7 +22,7 @@ from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.multilabel import SpatialLite
 from training import coco
 from training.coco_imagenet import kin
-from training.progress import progress
+from training.progress import each
 from training.views import STRIDE
 
 MEAN, STD = 0.5, 0.5  # what the bundled trunk was trained with
@@ -98,11 +97,9 @@ def fit(
 ) -> None:
     """Fit the network's head to what is believed of the photos, (80, h, w) each; prior: see
     `regression`."""
-    pairs, start = [], time.perf_counter()
-    for number, (item, each) in enumerate(zip(items, beliefs, strict=True)):
-        pairs += windows(network.trunk(fitted(coco.read(item.path)))[0], each)
-        progress("features", (number + 1) / len(items), start)
-    print()
+    pairs = []
+    for item, believed in each(list(zip(items, beliefs, strict=True)), "features"):
+        pairs += windows(network.trunk(fitted(coco.read(item.path)))[0], believed)
     features, wanted = (torch.stack(column) for column in zip(*pairs, strict=True))
     weights, biases = regression(features, wanted, prior)
     network.head.cells.weight.copy_(weights[:, :, None, None])

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from training.progress import progress
 
 KEEP_EVERY = 180.0  # seconds between checkpoints
-STEEPEST = 50.0  # norm of the gradients
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class Recipe:
     """What every run needs to know."""
 
     steps: int
-    size: int  # of views, in pixels
     batch: int
     rate: float
     decay: float
-    mosaics: float  # share of the views
     average: float  # of the weights over the steps
+    warm: int = 50  # steps until the rate is reached
+    steepest: float = 50.0  # norm of the gradients
     seed: int = 0
 
 
@@ -72,6 +71,8 @@ class Run:
         self.step = state["step"]
 
     def save(self) -> None:
+        """Keep all that it takes to go on; an interruption leaves what was there before."""
+        self.out.mkdir(parents=True, exist_ok=True)
         state = {"step": self.step}
         for name in ("network", "average", "optimiser"):
             state[name] = getattr(self, name).state_dict()
@@ -80,13 +81,13 @@ class Run:
 
     def descend(self, loss: Tensor) -> None:
         """A step against the gradient: slow at first, slower and slower to the end."""
-        warm = min((self.step + 1) / 50, 1.0)
+        warm = min((self.step + 1) / max(self.recipe.warm, 1), 1.0)
         fade = (1 + math.cos(math.pi * self.step / self.recipe.steps)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = group["rate"] * warm * fade
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), STEEPEST)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.steepest)
         self.optimiser.step()
         self.step += 1
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
@@ -97,11 +98,12 @@ class Run:
 
     def go(
         self,
-        batches: Iterator[tuple[Tensor, Tensor]],
-        one: Callable[[Tensor, Tensor], tuple[float, ...]],
+        batches: Iterator[tuple[Tensor, ...]],
+        one: Callable[..., tuple[float, ...]],
         names: str,
     ) -> None:
-        """To the recipe's end; one: takes a step and hands over the losses called `names`."""
+        """To the recipe's end; one: takes a step with a batch and hands over the losses called
+        `names`."""
         first, start, log = self.step, time.perf_counter(), []
         saved = start
         while self.step < self.recipe.steps:

@@ -14,7 +14,6 @@ train2017 photos of which all classes are annotated.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from explainers.zoo.multilabel import CLASSES, YoloTiny
 from training import coco, yolo_tiny
-from training.progress import progress
+from training.progress import each
 from training.published import known
 from training.tfjs import Graph
 
@@ -118,17 +117,15 @@ def agreed(asked: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def ask_all(items: Sequence[coco.Item], teachers: Teachers, lowest: float, kept: Path) -> None:
     """Write what the teachers say together of every photo into the file `kept`, fp16; lowest: the
     logit below which they need not tell."""
-    asked, start = [], time.perf_counter()
-    for number, item in enumerate(items):
-        asked.append(teachers.ask(coco.read(item.path)).astype(np.float16))
-        progress("teachers", (number + 1) / len(items), start)
-    print()
+    asked = [
+        teachers.ask(coco.read(item.path)).astype(np.float16) for item in each(items, "teachers")
+    ]
     full = [number for number, item in enumerate(items) if item.known.all()]
     best = np.stack([asked[number].max((2, 3)) for number in full])
     weights = weigh(best, np.stack([items[number].labels for number in full]))
     print("their weights and the bias:", weights.round(3))
     found = {
-        item.name: np.maximum(agreed(each, weights), lowest).astype(np.float16)
-        for item, each in zip(items, asked, strict=True)
+        item.name: np.maximum(agreed(said, weights), lowest).astype(np.float16)
+        for item, said in zip(items, asked, strict=True)
     }
     np.savez(kept, **found)

@@ -11,11 +11,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from training import runs
 from training.beliefs import FLOOR
-from training.runs import Recipe
 
 STRIDE = 32  # pixels of a view for each cell
 GREY = (124, 116, 104)
+
+
+@dataclass(frozen=True)
+class Recipe(runs.Recipe):
+    """What a run on views needs to know besides."""
+
+    size: int = 320  # of views, in pixels
+    mosaics: float = 0.3  # share of the views
 
 
 @dataclass(frozen=True)
