@@ -151,15 +151,22 @@ class Overwritten(saved_tensors_hooks):
     """
 
     def __init__(self) -> None:
-        self.kept: list[tuple[Tensor, int]] = []
-        super().__init__(self._keep, _same)
+        self._found, kept = False, []
+        self._kept: list[tuple[Tensor, int]] = kept
 
-    def _keep(self, tensor: Tensor) -> Tensor:
-        self.kept.append((tensor, tensor._version))
-        return tensor
+        def keep(tensor: Tensor) -> Tensor:
+            kept.append((tensor, tensor._version))
+            return tensor
+
+        super().__init__(keep, _same)
+
+    def __exit__(self, *error: Any) -> None:
+        self._found = any(tensor._version != version for tensor, version in self._kept)
+        self._kept.clear()  # the hooks would hold the whole pass
+        super().__exit__(*error)
 
     def __bool__(self) -> bool:
-        return any(tensor._version != version for tensor, version in self.kept)
+        return self._found
 
 
 def copied() -> saved_tensors_hooks:
