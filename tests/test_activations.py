@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
@@ -59,6 +61,14 @@ def test_a_mosaics_tiles_are_the_layers_activations(name, request):
             np.testing.assert_allclose(cells, channel / scale, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [7, 200, 672])
+def test_a_finger_finds_every_tile(count):
+    for cells in range(1, 60):
+        sheet = mosaic(np.zeros((count, max(1, cells * 2 // 3), cells)), range(count), 640)
+        assert max(sheet.tile) >= 26
+        assert sheet.values.shape[1] <= 640
+
+
 def test_a_layer_has_one_scale_and_a_channel_its_own():
     values = np.zeros((3, 10, 10), np.float32)
     values[0, 0, 0], values[1, 2, 2], values[2, 5, 5] = 4, 2, -1
@@ -83,6 +93,17 @@ def test_colours_of_a_mosaic_tell_sign_strength_and_border():
     assert most[0] > most[2]
     assert against[2] > against[0]
     assert not (crack == nothing).all()
+
+
+def test_a_mosaic_with_a_palette_has_the_same_colours():
+    values = np.random.default_rng(4).uniform(-1, 1, (40, 50)).astype(np.float32)
+    values[::7] = np.nan
+    for signed in (True, False):
+        given = values if signed else np.abs(values)
+        file = render.indexed_png(*render.indexed(given, signed))
+        shown = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
+        assert np.abs(shown - render.tones(given, signed)).max() <= 6  # a step of 255
+        assert len(file) < given.size + 1500  # the palette
 
 
 def test_contributions_add_up_to_the_logit(resnet18):

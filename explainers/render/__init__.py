@@ -12,6 +12,7 @@ from .colour import (
     INK,
     PAPER,
     colours,
+    indexed,
     label_colours,
     light_stops,
     ramp,
@@ -34,7 +35,7 @@ from .overlays import (
     relief,
     translucent,
 )
-from .picture import crop, fit, jpeg, png, shrink
+from .picture import crop, fit, indexed_png, jpeg, png, shrink
 from .strength import Scale, from_lowest, heat, signed, strongest
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "from_lowest",
     "glow",
     "heat",
+    "indexed",
+    "indexed_png",
     "jpeg",
     "label_colours",
     "labelled",

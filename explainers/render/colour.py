@@ -85,6 +85,14 @@ def sheet(values: np.ndarray, signed: bool) -> np.ndarray:
     return np.where(np.isnan(values), np.array(_CRACK), colour).astype(np.uint8)
 
 
+def indexed(values: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`tones` of values (H, W) as steps (H, W) uint8 and their colours (256, 3): a quarter of the
+    bytes. The last step is what lies between tiles."""
+    steps = np.where(np.isnan(values), 255, np.rint(np.nan_to_num(values) * 127 + 127))
+    table = np.vstack([tones(np.linspace(-1, 1, 255), signed), [_CRACK]])
+    return steps.astype(np.uint8), table.astype(np.uint8)
+
+
 def tone_stops(signed: bool, count: int = 9) -> list[str]:
     """Hex colours of `tones` from nothing (signed: from the most negative) to the strongest."""
     chosen = tones(np.linspace(-1 if signed else 0, 1, count), signed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from ..photo import Photo
 
@@ -29,6 +31,14 @@ def png(pixels: np.ndarray) -> bytes:
     order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order), [cv2.IMWRITE_PNG_COMPRESSION, 4])
     return data.tobytes()
+
+
+def indexed_png(steps: np.ndarray, table: np.ndarray) -> bytes:
+    """Steps (H, W) uint8 and their colours (256, 3) as PNG with a palette: quick, small, exact."""
+    picture, file = Image.fromarray(steps), io.BytesIO()
+    picture.putpalette(table.tobytes())
+    picture.save(file, "PNG", compress_level=2)
+    return file.getvalue()
 
 
 def jpeg(pixels: np.ndarray, quality: int = 88) -> bytes:

@@ -112,7 +112,7 @@ def _laid(scaled: np.ndarray, order: Sequence[int], width: int, side: int, signe
     columns = max(1, min(count, width // (least + 1)))
     if columns * columns > count:  # few channels: about as many rows as columns
         columns = max(1, math.ceil(math.sqrt(count)))
-    gap = 1 if width // columns < 40 else 2
+    gap = 2 if width // columns >= max(40, least + 2) else 1  # never at the tiles' cost
     tile = fit(height, wide, min(width // columns - gap, 224))
     rows = math.ceil(count / columns)
     tiles = np.full((rows * columns, tile[0] + gap, tile[1] + gap), np.nan, dtype=np.float32)

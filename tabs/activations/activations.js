@@ -107,7 +107,8 @@ area.addEventListener('keydown', (event) => {
 
 // ---- a clip ----
 const film = one('[data-clip-box]'), video = film.querySelector('video'), save = one('[data-clip-save]');
-const say = (text) => { one('[data-state]').textContent = text; };
+const state = one('[data-state]');
+const say = (text) => { state.textContent = text; state.classList.remove('act-first'); };
 let taken = 0;
 const make = async (file) => {
   if (!file || !about) return;

@@ -40,8 +40,8 @@ def found(question: Question, seen: Photo, best: list[tuple[int, float]]) -> str
         )
     how = escape("Mean activation inside the box minus outside.")
     return (
-        f'<p class="note" title="{how}">These fire in your box and not beside it, the best first. '
-        "Pin one, then try other photos: does it still mean the same?</p>"
+        f'<p class="note" title="{how}">In your box more than beside it. Pin one, and try another '
+        "photo.</p>"
         f'<ol class="units-found" aria-label="Channels that fire in the box">{"".join(items)}</ol>'
     )
 

@@ -52,9 +52,9 @@ def empty(taken: int = 0) -> str:
     """The places that are free: nothing moves when a pin comes."""
     words = "Pinned channels stay here while you try other photos"
     free = MOST - taken
-    first = f'<div class="pin-free"><span>{words if taken == 0 else "free"}</span></div>'
     rest = '<div class="pin-free"></div>'
-    return (first + rest * (free - 1)) if free else ""
+    first = rest if taken else f'<div class="pin-free"><span>{words}</span></div>'
+    return first + rest * (free - 1) if free else ""
 
 
 def _pin(question: Question, seen: Photo, channel: int, known: Layers | None) -> str:

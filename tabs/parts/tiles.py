@@ -32,7 +32,6 @@ def tiles(
     chosen: the number of the tile that is marked. names: the tiles' numbers where they are not the
     mosaic's order. name: what the tab's script calls this mosaic.
     """
-    picture = render.jpeg(render.sheet(sheet.values, sheet.signed), 92)
     facts = {
         "order": list(names or sheet.order),
         "across": sheet.columns,
@@ -46,12 +45,18 @@ def tiles(
         f'<div class="tiles" data-tiles="{escape(json.dumps(facts))}">'
         f'<div class="tiles-scroll"><div class="tiles-sheet" tabindex="0" role="application" '
         f'aria-label="{label}">'
-        f'<img alt="" src="{html.data_url(picture, "jpeg")}"><canvas></canvas>'
+        f'<img alt="" src="{_picture(sheet)}"><canvas></canvas>'
         '<span class="tiles-mark" hidden></span><span class="tiles-point" hidden></span>'
         "</div></div>"
         f'<div class="tiles-foot">{legend(sheet)}<span class="tiles-tip" aria-live="polite">'
         f'</span><button type="button" class="tiles-save">Picture (PNG)</button>{foot}</div></div>'
     )
+
+
+def _picture(sheet: Mosaic) -> str:
+    if sheet.values.ndim == 3:
+        return html.data_url(render.jpeg(render.sheet(sheet.values, sheet.signed), 92), "jpeg")
+    return html.data_url(render.indexed_png(*render.indexed(sheet.values, sheet.signed)), "png")
 
 
 def legend(sheet: Mosaic) -> str:
