@@ -87,10 +87,11 @@ def sheet(values: np.ndarray, signed: bool) -> np.ndarray:
 
 def indexed(values: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     """`tones` of values (H, W) as steps (H, W) uint8 and their colours (256, 3): a quarter of the
-    bytes. The last step is what lies between tiles."""
-    steps = np.where(np.isnan(values), 255, np.rint(np.nan_to_num(values) * 127 + 127))
-    table = np.vstack([tones(np.linspace(-1, 1, 255), signed), [_CRACK]])
-    return steps.astype(np.uint8), table.astype(np.uint8)
+    bytes. Step 0 is what lies between tiles; what is most negative shares step 1."""
+    steps = np.rint(np.nan_to_num(values) * 127.5 + 127.5).clip(1, 255)
+    table = _tones(signed)[:256].copy()
+    table[0] = _CRACK
+    return np.where(np.isnan(values), 0, steps).astype(np.uint8), table
 
 
 def tone_stops(signed: bool, count: int = 9) -> list[str]:
