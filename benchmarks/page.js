@@ -19,6 +19,11 @@
   const chip = (at) => all('.rail .chip')[at].click();
   const content = (data) => all(`#${data.tab}-tab :is(img[src^="data:"], img[src^="blob:"], canvas[data-painted], svg)`).some((each) => each.offsetParent);
   const heat = () => one('[name=opacity]'), heats = () => all('.heat').length;
+  const busy = (tab) => { // Muting's first look is short: the whole of it is started as well
+    const bar = one(`#${tab}-tab [data-work]:not([hidden])`), whole = one('#muting-tab [data-sweep]:not(:disabled)');
+    if (!bar && tab === 'muting' && one('#muting-tab .heat')) whole?.click();
+    return bar;
+  };
   const chosen = (data) => one(`[data-for="${data.target}"]`);
 
   const steps = {
@@ -44,7 +49,7 @@
       end: () => painted() >= 3 }],
     tab: [(data) => one(`#tab-${data.tab}-button`).click(), { end: content }],
     home: [() => one('#tab-maps-button').click(), { end: () => one('.stage').offsetParent }],
-    work: [(data) => one(`#tab-${data.tab}-button`).click(), { end: (data) => one(`#${data.tab}-tab [data-work]:not([hidden])`) }],
+    work: [(data) => one(`#tab-${data.tab}-button`).click(), { end: (data) => busy(data.tab) }],
     bare_drop: [(data) => give('#photo input[type=file]', data), { first: () => heats() >= 1, all: () => heats() >= 3 }],
     bare_retarget: [() => all('[data-class]')[1].click(), { first: chosen, all: (data) => chosen(data) && heats() >= 3 }],
   };

@@ -257,3 +257,37 @@ def test_windows_are_captums():
     assert windows(224, 32, 16)[-1] == (192, 224)
     assert windows(131, 32, 16)[-1] == (112, 131)
     assert windows(131, 32, 32)[-1] == (128, 131)
+
+
+def test_a_class_is_given_up_where_its_own_threshold_is_not_a_half():
+    module = Summed()
+    network = nets.wrap(module, classes=2, size=5, mean=(0,) * 3, std=(1,) * 3, head="sigmoid")
+    x = torch.zeros(1, 3, 5, 5)
+    x[0, 0, 1, 1] = 1.0
+    view = network.view(x)
+    seen = float(network.probabilities(network.logits(x))[0, 0])
+    muting = last(mute(network, view, window=2, stride=1, baseline="black"))
+    for bound, decided in ((seen - 0.01, True), (seen + 0.01, False)):
+        network.thresholds = (bound, 0.5)
+        if decided:
+            assert list(smallest_flip(muting, 0))[-1].flipped
+        else:
+            with pytest.raises(OptionError, match="does not decide"):
+                next(smallest_flip(muting, 0))
+
+
+def test_what_is_drawn_while_it_runs_has_no_gaps(network, view):
+    early = next(mute(network, view, window=16, stride=4))
+    drawn = early.guessed()
+    assert not early.known.all()
+    assert drawn.known.all()
+    assert not drawn.logits.isnan().any()
+    assert torch.equal(drawn.logits[early.known], early.logits[early.known])
+    assert bool(drawn.covered.all())
+
+
+def test_rise_never_says_that_less_is_done_than_before(network, view):
+    question = Question(network, view, (0, 3), network.last)
+    shares = [each.done for each in rise(question, masks=400, tolerance=0.12, seed=5)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1

@@ -11,7 +11,7 @@ from torch import Tensor
 from .steps import Step
 
 MEMORY = 320 * 2**20  # bytes of maps that one lot may hold at a time
-WORK = 40e9  # multiply-adds in one lot: half a second on two cores
+WORK = 16e9  # multiply-adds in one lot: a third of a second on one core, then it can be stopped
 TOUCH = 24  # multiply-adds that fit in the time of moving one number
 CALL = 10e6  # ... and of calling one operator
 READ = 40  # ... and of reading one weight, Winograd's copies included

@@ -9,7 +9,7 @@ those of captum's `Occlusion`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -103,13 +103,19 @@ class Muting:
         return torch.where(self.known, self.logits.nan_to_num(0.0).argmax(-1), -1)
 
     def filled(self, grid: Tensor) -> Tensor:
-        """A grid (rows, cols) of this result with every gap taking its nearest known value."""
+        """A grid (rows, cols, …) of this result, every gap taking its nearest known value."""
         at = self.known.nonzero()
         if not len(at) or bool(self.known.all()):
             return grid
         every = torch.ones_like(self.known).nonzero()
         nearest = torch.cdist(every.float(), at.float()).argmin(1)
         return grid[tuple(at[nearest].T)].reshape(grid.shape)
+
+    def guessed(self) -> Muting:
+        """The same with every gap answered as its nearest known window: to draw while it runs."""
+        if bool(self.known.all()) or not bool(self.known.any()):
+            return self
+        return replace(self, logits=self.filled(self.logits), known=torch.ones_like(self.known))
 
     def at(self, y: float, x: float) -> Position | None:
         """The known window (row, col) whose centre is nearest to a pixel (y, x) of the input."""

@@ -18,7 +18,7 @@ from .incremental import Incremental, Interval
 from .result import Muting
 
 Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
-MANY = 100  # windows of the first picture; with more, every other one each way comes first
+MANY = 30  # windows of the first picture; with more, every other one each way comes first
 COARSE = 32  # pixels between the windows of the first picture, unless fewer are asked for
 MOST_SCORES = 25_000_000  # positions x classes kept, 100 MB
 

@@ -32,7 +32,7 @@ FIELDS = (
         label="Seed",
         default=0,
         low=0,
-        high=2**31 - 1,
+        high=999_999,
         help="Another seed, another noise; the same seed repeats it.",
     ),
     Number(

@@ -56,6 +56,7 @@ def _packed(chances: np.ndarray) -> str:
 
 def maps(asked: Asked, question: Question, muting: Muting, score: Score) -> str:
     """The three maps, a row for each class; the labels stand in the first row."""
+    muting = muting.guessed()
     small = render.shrink(asked.seen, CELL)
     size = small.shape[1], small.shape[0]
     rows = "".join(

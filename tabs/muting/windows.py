@@ -47,6 +47,14 @@ class Run:
         seed = self.seed if self.baseline == "noise" else 0
         return question.view.key, self.window, self.stride, self.baseline, seed
 
+    def wrong(self, question: Question) -> ExplainError | None:
+        """Why there can't be such windows."""
+        try:
+            check(question.network, question.view.tensor, self.window, self.stride)
+        except ExplainError as error:
+            return error
+        return None
+
     def places(self, question: Question) -> int:
         """How many there are."""
         down, across = (
@@ -75,12 +83,13 @@ def _count(muting: Muting | None) -> int:
 def first_look(asked: Asked, settings: Settings, first: Show) -> Looking:
     """The picture that is there by itself; `first` is shown before it."""
     question, run = asked.question(), Run.of(settings)
-    found = run.found(question)
-    if found is not None and (found.done >= 1 or found.stride != run.coarse.stride):
-        return first.then(_picture(asked, question, found, settings))
-    yield first.then(Show({"maps": maps.WAITING, "looked": ""}))
-    check(question.network, question.view.tensor, run.window, run.stride)
-    return (yield from _looked(asked, question, settings, run.coarse))
+    found, wrong = run.found(question), run.wrong(question)
+    ready = found is not None and (found.done >= 1 or found.stride != run.coarse.stride)
+    shown = Show({"maps": "" if wrong else maps.WAITING, "looked": ""})
+    yield first.then(_picture(asked, question, found, settings) if ready else shown)
+    if wrong:
+        raise wrong
+    return Show() if ready else (yield from _looked(asked, question, settings, run.coarse))
 
 
 def sweep(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Looking:
@@ -114,7 +123,8 @@ def known(asked: Asked, settings: Settings) -> Iterator[None]:
     question, run = asked.question(), Run.of(settings)
     found = run.found(question)
     if found is None:
-        check(question.network, question.view.tensor, run.window, run.stride)
+        if wrong := run.wrong(question):
+            raise wrong
         for muting in run.coarse.steps(question):
             found = muting
             yield None
