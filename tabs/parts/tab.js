@@ -195,6 +195,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (name in waiting) { waiting[name] = data; return null; }
     waiting[name] = null;
     paused.delete(name);
+    tickets[name] = null; // nobody goes on with the one before
     const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp();
     const answer = await call('act', { ...question(), act: name, data });
     const next = waiting[name];
