@@ -13,7 +13,7 @@ from explainers import cores
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import activations, bar, endpoints, filters, impressions, maps, muting, rail, tour
+from . import activations, bar, endpoints, filters, impressions, maps, muting, patches, rail, tour
 from .parts import tab as parts
 from .parts.work import Jobs
 from .subject import Subject, examples
@@ -29,6 +29,7 @@ TABS = (
     activations.TAB,
     filters.TAB,
     impressions.TAB,
+    patches.TAB,
 )  # in the order of a visitor's curiosity
 
 THEME = gr.themes.Default(

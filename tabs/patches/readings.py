@@ -14,15 +14,11 @@ from explainers.mil.scores import PatchScores
 from explainers.mil.tiles import tile_cam
 from explainers.recent import Recent
 
-from . import html
+from ..parts import html
 from .bag import LONGEST, Bag, Figure, light_legend
 
 Read = Reading | PatchScores
 
-HEAD = (
-    '<p class="notice">The image becomes a <b>bag</b> of patches, read one by one. Which of them '
-    "does the answer rest on? Bright patches count most, the others are dimmed.</p>"
-)
 TISSUE_WORDS = (
     "<p><b>Colon tissue only. This is a demonstration and no diagnosis:</b> the network was never "
     "tested on slides of a clinic, and answers with confidence to anything.</p>"
@@ -52,7 +48,6 @@ class Wish:
     pooling: str
     rule: str
     floor: float
-    note: str | None = None
 
     @property
     def key(self) -> tuple:
