@@ -260,6 +260,6 @@ def usable(page: Page) -> None:
         for each in Axe().run(page).response["violations"]
         if each["impact"] in ("serious", "critical")
     ]
-    assert not serious
+    assert not serious, serious
     root = "document.documentElement"
     assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0

@@ -11,6 +11,7 @@ seeing.begin(JSON.parse(props.start));
 const draw = () => {
   const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
   for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
+  menu.querySelector('summary').setAttribute('aria-label', `Network: ${now?.title || state.network}`);
   find('[data-class-name]').textContent = seeing.names().join(', ') || '…';
   const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
   thumb.hidden = !picture;
