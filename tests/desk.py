@@ -1,0 +1,59 @@
+"""A tab's server without a browser: what it answers to what a browser would send."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+from explainers import Network
+from tabs.parts.tab import Server, Tab
+from tabs.parts.work import Jobs
+from tabs.subject import Subject
+
+
+class Desk:
+    """A browser's side of a tab, for one network and one question."""
+
+    def __init__(self, tab: Tab, network: Network, **question: Any) -> None:
+        zoo = SimpleNamespace(get=lambda _key=None: network, status=list)
+        self.server = Server(tab, Subject(zoo), Jobs())
+        self.question = {"visit": "me", "knows": True, "form": network.key, **question}
+        self.ticket: str | None = None
+
+    def ask(self, **settings: Any) -> dict[str, Any]:
+        """The first answer to the tab being looked at."""
+        return self._taken(self.server.ask({**self.question, "settings": settings}))
+
+    def act(self, name: str, data: Any = None, **settings: Any) -> dict[str, Any]:
+        """The first answer to an act."""
+        given = {"act": name, "data": data, "settings": settings}
+        return self._taken(self.server.act({**self.question, **given}))
+
+    def more(self) -> dict[str, Any] | None:
+        """The next slice, or None after the last."""
+        return self._taken(self.server.more(self.ticket)) if self.ticket else None
+
+    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """All that follows an answer, put together; fails if there is a problem."""
+        shown: dict[str, Any] = {"places": {}, "data": {}, "settings": {}, "state": {}}
+        while answer is not None:
+            assert "problem" not in answer, answer["problem"]
+            for name in shown:
+                shown[name] |= answer[name]
+            answer = self.more()
+        return shown
+
+    def _taken(self, answer: dict[str, Any]) -> dict[str, Any]:
+        answer = json.loads(json.dumps(answer))
+        self.ticket = answer.get("more")
+        return answer
+
+
+def refused(answer: dict[str, Any]) -> str:
+    """The one sentence of what can't be done, which says nothing of the machine."""
+    said = answer["problem"]
+    assert said.endswith(".")
+    assert "/" not in said
+    assert "Traceback" not in said
+    return said

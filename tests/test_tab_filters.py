@@ -1,0 +1,113 @@
+"""The Filters tab without a browser: all filters, one of them, and Gabors against chance."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explainers import OptionError, filters
+from explainers.filters import gabor
+from tabs.filters import TAB, gabors
+from tests.desk import Desk, refused
+
+CAT = {"photo": {"example": "cat.jpg"}}
+
+
+@pytest.fixture(autouse=True)
+def few_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few random filters are quicker than 200."""
+    compare = gabor.compare
+    monkeypatch.setattr(gabor, "compare", lambda values: compare(values, count=6))
+
+
+def tiles(places: dict[str, str]) -> dict[str, Any]:
+    return json.loads(unescape(re.search('data-tiles="(.*?)"', places["grid"])[1]))
+
+
+def test_all_filters_and_one_of_them_come_in_the_first_answer(resnet18) -> None:
+    desk = Desk(TAB, resnet18, **CAT)
+    first = desk.ask(filter="5")
+    assert tiles(first["places"])["order"] == list(range(64))
+    assert tiles(first["places"])["chosen"] == 5
+    assert "<b>Filter 5</b>" in first["places"]["closer"]
+    assert "On the photo" in first["places"]["closer"]
+    assert first["data"]["chosen"] == {
+        "layer": "conv1", "filter": 5, "first": True, "drawable": True
+    }  # fmt: skip
+    assert "gabor" not in first["places"]  # what takes longer does not hold up what is quick
+    whole = desk.whole(first)
+    assert "filters are more Gabor-like" in whole["places"]["gabor"]
+
+
+def test_without_a_photo_filters_are_shown_and_the_photo_is_asked_for(resnet18) -> None:
+    first = Desk(TAB, resnet18).ask()
+    assert tiles(first["places"])["order"]
+    assert "On the photo" not in first["places"]["closer"]
+    assert "Drop a photo" in first["places"]["closer"]
+
+
+def test_another_filter_is_shown_closely_and_nothing_else_moves(resnet18) -> None:
+    desk = Desk(TAB, resnet18, **CAT)
+    desk.whole(desk.ask())
+    shown = desk.whole(desk.act("pick", {"filter": 0}))
+    other = desk.whole(desk.act("pick", {"filter": 63}))
+    assert "<b>Filter 63</b>" in other["places"]["closer"]
+    assert "grid" not in other["places"]
+    assert shown["places"]["gabor"] != other["places"]["gabor"]
+
+
+@pytest.mark.parametrize("wrong", [64, -1, 0.5, "0", True, None, [1], 1e300])
+def test_a_filter_that_is_not_there_is_refused_in_a_sentence(resnet18, wrong: Any) -> None:
+    assert "0 to 63" in refused(Desk(TAB, resnet18, **CAT).act("pick", {"filter": wrong}))
+
+
+def test_deeper_filters_are_shown_by_their_slices_strongest_first(resnet18) -> None:
+    desk = Desk(TAB, resnet18, **CAT)
+    name = "layer1.0.conv1"
+    whole = desk.whole(desk.ask(layer=name, filter="3"))
+    kernels = filters.weights(resnet18, name).numpy()
+    best = [channel for channel, *_ in filters.slices(kernels, 3, 256)]
+    assert tiles(whole["places"])["order"] == best
+    assert f"Channel {best[0]}<" in whole["places"]["closer"]
+    assert "first convolution" in whole["places"]["gabor"]
+    other = desk.whole(desk.act("pick", {"filter": 4}, layer=name))
+    assert tiles(other["places"])["order"] != best
+
+
+def test_a_filter_of_a_larger_layer_is_not_looked_for_in_a_smaller_one(resnet18) -> None:
+    answer = Desk(TAB, resnet18).ask(filter="64", layer="conv1")
+    assert answer["settings"] == {"filter": 0}
+
+
+def test_filters_are_sorted_as_asked(resnet18) -> None:
+    desk = Desk(TAB, resnet18)
+    kernels = filters.weights(resnet18, "conv1").numpy()
+    for by in ("orientation", "frequency"):
+        assert tiles(desk.ask(by=by)["places"])["order"] == filters.order(kernels, by)
+
+
+def test_fitting_goes_a_step_at_a_time_and_finds_what_it_finds_at_once() -> None:
+    kernels = np.random.default_rng(11).normal(size=(5, 3, 5, 5)).astype(np.float32)
+    *shares, found = gabor.compare(kernels)
+    assert len(shares) == 5 + 6
+    assert shares == sorted(shares)
+    assert [each.r2 for each in found.fits] == [each.r2 for each in gabor.scores(kernels)]
+    np.testing.assert_array_equal(found.null, gabor._null(5, 3, 6, 0))
+    assert list(gabor.compare(kernels)) == [found]  # what was found is not looked for again
+    with pytest.raises(OptionError, match="square"):
+        list(gabor.compare(np.zeros((2, 3, 3, 5), np.float32)))
+
+
+def test_no_claim_is_made_for_small_kernels_and_terms_are_explained() -> None:
+    kernels = np.random.default_rng(12).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    *_, found = gabor.compare(kernels)
+    said = gabors.verdict(found, 3)
+    assert "No such claim can be made here" in said
+    assert re.search('title="R squared: [^"]+">R²</abbr>', said)
+    card = gabors.card(filters.separate(kernels[0]), found.fits[0], found.null)
+    assert f"{found.fits[0].wavelength:.1f} pixels" in card
