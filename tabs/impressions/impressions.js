@@ -90,6 +90,7 @@ tab.show = (data, places, channel) => {
   }
   if (places.sheet) wall(false);
   if (data.panels) grow(data.panels);
+  if (data.finished && !takes) tab.act('estimate');
   if (channel === 'draw') growing = data.panels ? !data.finished : growing;
   if (data.film) {
     const picture = figure(data.film.panel)?.querySelector('img');
@@ -104,9 +105,12 @@ tab.over = (channel) => { // stopped, or at its end
   if (drawing) tab.act('look', { drawing });
 };
 tab.form = () => { shape(); preset(); };
-tab.here = (name) => { if (name === 'what') { shape(); } if (name === 'preset') preset(); };
+tab.here = (name) => { if (name === 'what') shape(); if (name === 'preset') preset(); };
 seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
 
+element.addEventListener('input', (event) => { // before the address is told: nobody pressed Draw
+  if (event.target.closest('[data-first]')) find('[name="go"]').value = '';
+}, true);
 element.addEventListener('change', (event) => { if (event.target.closest('[data-first]')) edited(); });
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');

@@ -1,0 +1,37 @@
+"""The Filters tab in a browser: a click shows a filter in its place, and draws what it looks for."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import Visit, usable
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("width", [1360, 390])
+def test_a_filter_is_shown_in_its_place_and_nothing_scrolls(visit: Visit, width: int) -> None:
+    page = visit(width=width, height=844, query="&tab=filters")
+    page.wait_for_selector("#filters-tab .tiles[data-painted]")
+    page.wait_for_selector(".gabor-chart")
+    canvas = page.locator(".filters-grid canvas")
+    canvas.scroll_into_view_if_needed()
+    before = page.evaluate("() => [scrollY, document.documentElement.scrollHeight]")
+    box = canvas.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 20)
+    expect(page.locator(".filters-closer b").first).to_have_text("Filter 3")
+    expect(page.locator("[name=filter]")).to_have_value("3")
+    page.wait_for_function("() => location.search.includes('filters.filter=3')")
+    assert page.evaluate("() => [scrollY, document.documentElement.scrollHeight]") == before
+    usable(page)
+
+
+def test_what_a_filter_looks_for_is_drawn_by_a_click(visit: Visit) -> None:
+    small = "impressions.size=64&impressions.start=48&impressions.steps=6"
+    page = visit(query=f"&tab=filters&filters.filter=5&{small}")
+    page.click("#filters-tab [data-draw]")
+    expect(page.locator("figure.imp")).to_contain_text("Filter 5 · conv_stem")
+    assert page.evaluate("() => seeing.state.tab") == "impressions"
+    page.go_back()
+    page.wait_for_selector("#filters-tab .shown img >> visible=true")
