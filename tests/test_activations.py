@@ -19,7 +19,6 @@ from explainers.units.glance import decode, glance
 from explainers.units.mosaic import mosaic, strengths
 from explainers.units.receptive import field, fields
 from explainers.units.strongest import Strongest, peaks
-from explainers.zoo.catalogue import CATALOGUE
 from tests import nets
 from tests.test_cam import RED_GREEN_BLUE, Paper
 
@@ -303,18 +302,15 @@ def backpropagated(module: nn.Module, layers: list[str], x: Tensor) -> dict[tupl
     return boxes
 
 
-# Long and low, so that even fields of two thousand pixels end inside at little cost. Fields of a
-# network are equally wide and high, so its columns say it all; heights are checked on the way.
-LENGTH = {"densenet121": 2240, "tf_efficientnet_lite0": 1000}
-LENGTH |= {"tf_efficientnet_lite2": 1400, "coco80_lite2": 1400}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", [entry.arch for entry in CATALOGUE])
-def test_receptive_fields_are_those_that_ones_come_back_to(arch):
-    network = nets.seeded(arch, classes=4)
-    size = (32, LENGTH.get(arch, 512))
-    module = transparent(nets.module(arch, num_classes=4))
+@nets.each_network
+def test_receptive_fields_are_those_that_ones_come_back_to(entry):
+    network = nets.like(entry)
+    # Long and low, so that even fields of two thousand pixels end inside at little cost: they are
+    # as wide as high, so a network's columns say it all; heights are checked on the way.
+    span = fields(network, 32, 4096)[network.last].x
+    size = (32, -(-(span.size + span.jump) // 32) * 32)
+    module = transparent(nets.module(entry.arch, num_classes=4))
     layers = list(network.maps)
     boxes = backpropagated(module, layers, torch.ones(1, 3, *size, dtype=torch.float64))
     assert len(boxes) >= 3 * len(layers) - 3
