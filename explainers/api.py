@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,21 +87,30 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
     chosen = find(method)
     if reason := chosen.why_not(question):
         raise OptionError(reason)
-    key = (
-        method,
-        question.view.key,
-        question.targets,
-        question.layer,
-        question.against,
-        tuple(sorted(chosen.complete(options).items())),
-    )
-    if (known := _recent.get(key)) is not None:
+    if (known := recall(question, method, **options)) is not None:
         yield known
         return
+    key = _key(question, chosen, options)
     for explanation in chosen.run(question, **options):
         if explanation.done >= 1:
             _recent.keep(key, explanation, of=question.network)
         yield explanation
+
+
+def recall(question: Question, method: str, **options: Any) -> Explanation | None:
+    """The finished explanation if it is still known: nothing is computed."""
+    return _recent.get(_key(question, find(method), options))
+
+
+def _key(question: Question, method: Method, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        method.key,
+        question.view.key,
+        question.targets,
+        question.layer,
+        question.against,
+        tuple(sorted(method.complete(options).items())),
+    )
 
 
 def explain(

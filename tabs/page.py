@@ -13,7 +13,19 @@ from explainers import cores
 from explainers.settings import from_environment
 from explainers.zoo import Zoo
 
-from . import activations, bar, endpoints, filters, impressions, maps, muting, patches, rail, tour
+from . import (
+    activations,
+    bar,
+    compare,
+    endpoints,
+    filters,
+    impressions,
+    maps,
+    muting,
+    patches,
+    rail,
+    tour,
+)
 from .parts import tab as parts
 from .parts.work import Jobs
 from .subject import Subject, examples
@@ -29,6 +41,7 @@ TABS = (
     activations.TAB,
     filters.TAB,
     impressions.TAB,
+    compare.TAB,
     patches.TAB,
 )  # in the order of a visitor's curiosity
 

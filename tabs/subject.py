@@ -146,17 +146,7 @@ class Subject:
 
     def network(self, key: Any) -> Network:
         """A network that is in memory; raises Wait while it is on its way."""
-        if not key:
-            return self.zoo.get()
-        status = next((each for each in self.zoo.status() if each.key == key), None)
-        if status is not None and status.state != "ready":
-            self.zoo.request(status.key)
-            status = next(each for each in self.zoo.status() if each.key == key)
-            if status.state == "failed":
-                raise ExplainError(status.message)
-            if status.state != "ready":
-                raise Wait(status)
-        return self.zoo.get(str(key))
+        return ready(self.zoo, key)
 
     def asked(self, given: Mapping[str, Any]) -> Asked:
         """The question as a browser sends it, checked; raises ExplainError."""
@@ -194,6 +184,21 @@ class Subject:
             about["likely"] = [{"index": i, "label": network.labels[i]} for i in likely]
             about |= pictures(asked.photo)
         return about
+
+
+def ready(zoo: Zoo, key: Any) -> Network:
+    """A network that is in memory; raises Wait while it is on its way."""
+    if not key:
+        return zoo.get()
+    status = next((each for each in zoo.status() if each.key == key), None)
+    if status is not None and status.state != "ready":
+        zoo.request(status.key)
+        status = next(each for each in zoo.status() if each.key == key)
+        if status.state == "failed":
+            raise ExplainError(status.message)
+        if status.state != "ready":
+            raise Wait(status)
+    return zoo.get(str(key))
 
 
 def uploaded(file: Any, sentence: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..api import ask, find
+from ..api import ask, find, recall
 from ..errors import ExplainError
 from ..explanation import Explanation, Note, Question
 from ..network import Frame
@@ -26,11 +26,14 @@ from .faithfulness import (
     drawing,
     energy_inside,
     pointing,
+    recall_orders,
+    recall_score,
     same,
     scoring,
     shape,
 )
 
+Round = tuple[dict[str, Scores], dict[bool, tuple[Scores, ...]], dict[str, Any]]
 FIRST = "gradcam"  # the name under which a map is shown that several methods share
 
 #: name -> (title, is small good?): what methods can be sorted by.
@@ -107,6 +110,31 @@ class Comparison:
             if wait(method) in waits:
                 yield from self._draw(method)
 
+    def recall(self) -> None:
+        """Take up the maps and scores that are known already; nothing is computed."""
+        for method in self.methods:
+            known = None
+            if method not in self.absent:
+                known = recall(self.question, method, **self.options.get(method, {}))
+            if known is not None:
+                self.maps[method] = known
+        for scores, orders, how in self._rounds():
+            for each in self.finished():
+                if found := recall_score(self.question, each, self.row, **how):
+                    scores[each.method] = found
+                about = {"pixels": each.per_pixel, "seed": self.seed, **how}
+                if drawn := recall_orders(self.question, self.target, **about):
+                    orders[each.per_pixel] = drawn
+
+    def _rounds(self) -> list[Round]:
+        """Where both rounds of measuring put what they find, and how they measure."""
+        other = next(name for name in BASELINES if name != self.baseline)
+        coarse = max(2, self.steps // 2)
+        return [
+            (self.scores, self.orders, {"baseline": self.baseline, "steps": self.steps}),
+            (self.again, self.orders_again, {"baseline": other, "steps": coarse}),
+        ]
+
     def _draw(self, method: Method) -> Iterator[str]:
         try:
             for explanation in ask(self.question, method.key, **self.options.get(method.key, {})):
@@ -122,21 +150,18 @@ class Comparison:
 
         Yields the method that is being measured, every few passes of the network.
         """
-        yield from self._measure(self.scores, self.orders, self.baseline, self.steps)
+        yield from self._measure(*self._rounds()[0])
 
     def repeat(self) -> Iterator[str]:
         """`measure` with the other baseline and half the steps: what changes is noise."""
-        other = next(name for name in BASELINES if name != self.baseline)
-        yield from self._measure(self.again, self.orders_again, other, max(2, self.steps // 2))
+        yield from self._measure(*self._rounds()[1])
 
     def _measure(
         self,
         scores: dict[str, Scores],
         orders: dict[bool, tuple[Scores, ...]],
-        baseline: str,
-        steps: int,
+        how: dict[str, Any],
     ) -> Iterator[str]:
-        how: dict[str, Any] = {"baseline": baseline, "steps": steps}
         for each in self.finished():
             method, pixels = each.method, each.per_pixel
             if method not in scores:
@@ -152,16 +177,21 @@ class Comparison:
     def complete(self) -> bool:
         """Is every map that can be had there, and measured twice?"""
         asked = [method for method in self.methods if method not in self.absent]
-        done = {each.method for each in self.finished()}
-        return all(m in done and m in self.scores and m in self.again for m in asked)
+        done = {each.method: each.per_pixel for each in self.finished()}
+        return all(
+            m in done and m in scores and done[m] in orders
+            for m in asked
+            for scores, orders, _ in self._rounds()
+        )
 
     def twins(self) -> dict[str, list[str]]:
         """Method -> others that give the same map: one for each map, in the registry's order."""
         groups: list[tuple[Any, list[str]]] = []
         for each in self.finished():
-            form = shape(each, self.row)
-            alike = next((names for known, names in groups if same(known, form)), None)
-            if alike is None or each.per_pixel:
+            form = None if each.per_pixel else shape(each, self.row)
+            near = (names for known, names in groups if known is not None and same(known, form))
+            alike = None if form is None else next(near, None)
+            if alike is None:
                 groups.append((form, [each.method]))
             else:
                 alike.append(each.method)
@@ -216,9 +246,9 @@ class Comparison:
         )
         return [*known, *(key for key in keys if key not in known)]
 
-    def agreement(self) -> tuple[list[str], list[list[float]]]:
-        """Methods that are done, and the rank correlation of each with each."""
-        done = self.finished()
+    def agreement(self, among: Sequence[str] | None = None) -> tuple[list[str], list[list[float]]]:
+        """Methods that are done (of those named), and the rank correlation of each with each."""
+        done = [each for each in self.finished() if among is None or each.method in among]
         return [each.method for each in done], agreement(done, self.size, self.row)
 
     def settings(self) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def scoring(
     rounding (on a linear head CAM, Grad-CAM and HiResCAM) are measured once.
     """
     target = explanation.targets[row]
-    key = (*_key(question, baseline, steps), target, *_identity(explanation))
+    key = _score_key(question, explanation, row, baseline, steps)
     if (known := _scored.get(key)) is not None:
         return known
     values = shape(explanation, row)
@@ -236,7 +236,7 @@ def drawing(
     single pixels scattered over the photo harm a network more than blobs do, so each map is to be
     held against the floor of its own grain.
     """
-    key = (*_key(question, baseline, steps), target, "floor", pixels, question.layer, seed)
+    key = _order_key(question, target, pixels, baseline, steps, seed)
     if (known := _drawn.get(key)) is not None:
         return known
     size = tuple(question.view.tensor.shape[2:])
@@ -265,13 +265,41 @@ def _mean(several: Sequence[Curve]) -> Curve:
     return Curve(several[0].fractions, tuple(chances.tolist()))
 
 
-def _key(question: Question, baseline: str, steps: int) -> tuple[Any, ...]:
-    return question.view.key, baseline, steps
+def recall_score(
+    question: Question,
+    explanation: Explanation,
+    row: int = 0,
+    *,
+    baseline: str = "blur",
+    steps: int = STEPS,
+) -> Scores | None:
+    """What `score` found if it is still known: nothing is computed."""
+    return _scored.get(_score_key(question, explanation, row, baseline, steps))
 
 
-def _identity(explanation: Explanation) -> tuple[Any, ...]:
+def recall_orders(
+    question: Question,
+    target: int,
+    *,
+    pixels: bool = False,
+    baseline: str = "blur",
+    steps: int = STEPS,
+    seed: int = SEED,
+) -> tuple[Scores, ...] | None:
+    """What `drawing` found if it is still known."""
+    return _drawn.get(_order_key(question, target, pixels, baseline, steps, seed))
+
+
+def _score_key(
+    question: Question, explanation: Explanation, row: int, baseline: str, steps: int
+) -> tuple[Any, ...]:
     options = tuple(sorted(explanation.options.items()))
-    return explanation.method, explanation.against, explanation.layer, options, explanation.done
+    about = explanation.method, explanation.against, explanation.layer, options, explanation.done
+    return question.view.key, baseline, steps, explanation.targets[row], *about
+
+
+def _order_key(question: Question, *about: Any) -> tuple[Any, ...]:
+    return question.view.key, question.layer, *about
 
 
 def checked_box(given: Any) -> Frame:

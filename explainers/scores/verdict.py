@@ -80,14 +80,14 @@ def _believe(found: Verdict) -> str:
         return f"{_names(best)} does better than a random order of pixels ({gains[best[0]]:+.2f})."
     if len(best) == 1:
         return (
-            f"Believe {_names(best)} first: the network’s own answers support it best here (gain "
-            f"{gains[best[0]]:+.2f}; next is {_names(order[1:2])}, {gains[order[1]]:+.2f})."
+            f"Believe {_names(best)} first: the network’s own answers support it best (gain "
+            f"{gains[best[0]]:+.2f}; next: {_names(order[1:2])}, {gains[order[1]]:+.2f})."
         )
     low, high = (f"{gains[each]:+.2f}" for each in (best[-1], best[0]))
     span = f"gain {low}" if low == high else f"gain {low} to {high}"
     if len(best) == len(order):
-        return f"A tie: the network’s own answers support all maps about equally here ({span})."
-    return f"A tie at the top: {_names(best)} are supported about equally here ({span})."
+        return f"A tie: the network’s own answers support all maps about equally ({span})."
+    return f"A tie at the top: {_names(best)} ({span})."
 
 
 def _doubt(found: Verdict) -> str:
@@ -108,9 +108,8 @@ def _doubt(found: Verdict) -> str:
 def _sure(found: Verdict, baseline: str) -> str:
     other = next(words for name, words in BASELINES.items() if name != baseline)
     return (
-        f"Differences up to {found.noise:.2f} count as ties: that is how far gains move apart when "
-        f"all is measured again with {other} behind the missing pixels instead of "
-        f"{BASELINES[baseline]} (19 times of 20)."
+        f"Differences up to {found.noise:.2f} count as ties: so much changes (19 times of 20) when "
+        f"all is measured again with {other} for {BASELINES[baseline]}."
     )
 
 

@@ -1,0 +1,316 @@
+"""Compare: which map to believe? Every method on one photo, measured by the network itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from explainers import METHODS, ExplainError, render
+from explainers.registry import COSTS
+from explainers.render import report
+from explainers.scores.comparison import SORTS, Comparison, applicable
+from explainers.scores.faithfulness import DRAWS
+from explainers.scores.verdict import verdict
+
+from ..parts.fields import Choice, Many, Switch, Text
+from ..parts.pace import Pace
+from ..parts.tab import Settings, Show, Tab
+from ..subject import Asked
+from . import board, box, forget
+from .sides import Side, chosen, offers
+
+HERE = Path(__file__).parent
+OFTEN = 0.7  # seconds between pictures of a map that grows
+# How many short steps of work a map takes by its cost, how many its scores, and their repetition.
+STEPS = dict(zip(COSTS, (1, 15, 60), strict=True))
+MEASURED, REPEATED = 7, 4
+
+FIELDS = (
+    Many(
+        key="methods",
+        label="Methods",
+        choices=lambda _network: [
+            (f"{each.title} (slow)" if each.cost == COSTS[-1] else each.title, key)
+            for key, each in METHODS.items()
+        ],
+        default=lambda _network: applicable(),
+    ),
+    Choice(
+        key="layer",
+        label="Layer to explain",
+        choices=lambda network: [(layer.title, name) for name, layer in network.layers.items()],
+        default=lambda network: network.last,
+        help="The stage of the network whose maps are weighed; later ones are coarser and know "
+        "more.",
+    ),
+    Choice(
+        key="baseline",
+        label="Missing pixels show",
+        choices=(("A blurred copy", "blur"), ("The photo’s mean colour", "mean")),
+        default="blur",
+        help="No choice is neutral: everything is measured again with the other one, and what that "
+        "changes counts as noise.",
+    ),
+    Choice(
+        key="colours",
+        label="Colours",
+        choices=[(name, name) for name in render.COLOURMAPS],
+        default=render.DEFAULT,
+    ),
+    Switch(key="measure", label="Measure them", default=True),
+)
+FRONT = (
+    Choice(
+        key="sort",
+        label="Best first, by",
+        choices=[("As listed", "listed"), *((title, key) for key, (title, _) in SORTS.items())],
+        default="listed",
+        here=True,
+    ),
+    Text(key="beside", label="Beside it"),
+    Text(key="box", label="The box", here=True),
+)
+
+
+def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
+    """What is known already, the fast maps, their scores, then the slow ones."""
+    sides, word = chosen(asked, settings)
+    if not settings["methods"]:
+        say = "Tick a method under “Adjust” to see its map."
+        return Show({"say": say, "verdict": "", "grid": "", "tables": "", "agreement": ""})
+    for side in sides:
+        side.found.recall()
+    draws = [side.found.draw((0,)) for side in sides]
+    for side, work in zip(sides, draws, strict=True):
+        for _ in work:  # which of them are the same map decides how many cards there are
+            yield None
+            if not _cams(side.found):
+                break
+    progress = Progress(sides, settings["measure"])
+    told, slots = _verdict(sides, settings)
+    data = _all(sides, settings, progress)
+    data["slots"] |= slots
+    yield Show(
+        {
+            "say": _say(asked, sides),
+            "verdict": told,
+            "offers": offers(asked),
+            "beside": escape(word),
+            "doubts": _doubts(sides),
+            "grid": board.grid(sides, settings),
+            "legend": board.legend(sides, settings["colours"]),
+            "tables": board.tables(sides),
+            "agreement": board.agreement(sides),
+            "boxed": box.tell(sides[0]),
+        },
+        data,
+        done=progress.done,
+        words=progress.words("Drawing"),
+    )
+    for number, work in enumerate(draws):
+        yield from _drawn(sides, number, work, settings, progress)
+    yield from _measured(sides, settings, progress)
+    for cost in range(1, len(COSTS)):
+        for number, side in enumerate(sides):
+            yield from _drawn(sides, number, side.found.draw((cost,)), settings, progress)
+        yield from _measured(sides, settings, progress)
+    if settings["measure"]:
+        for side in sides:
+            for name in side.found.repeat():
+                progress.step()
+                words = progress.words(f"Measuring {_title(side, name)} again")
+                yield Show(done=progress.done, words=words)
+    told, slots = _verdict(sides, settings)
+    places = {"verdict": told, "agreement": board.agreement(sides), "boxed": box.tell(sides[0])}
+    return Show(places, {"slots": slots})
+
+
+def _cams(found: Comparison) -> list[str]:
+    """The methods of the CAM family whose maps are still to come: some of them may be one map."""
+    left = set(found.methods) - found.maps.keys() - found.absent.keys()
+    return [name for name in left if METHODS[name].family == "cam"]
+
+
+def _drawn(
+    sides: Sequence[Side],
+    number: int,
+    work: Iterator[str],
+    settings: Settings,
+    progress: Progress,
+) -> Iterator[Show | None]:
+    """Maps as they come and grow."""
+    side, late = sides[number], 0.0
+    for name in work:
+        if progress.has(number, name):  # shown already
+            yield None
+            continue
+        found = side.found.maps.get(name)
+        progress.drawn(number, name, found.done if found else 1.0)
+        if found and found.done < 1 and time.monotonic() - late < OFTEN:
+            yield None
+            continue
+        late = time.monotonic()
+        words = progress.words(METHODS[name].title)
+        yield Show(data=_one(side, number, name, settings), done=progress.done, words=words)
+
+
+def _measured(
+    sides: Sequence[Side], settings: Settings, progress: Progress
+) -> Iterator[Show | None]:
+    for number, side in enumerate(sides if settings["measure"] else []):
+        known: set[str] = set()
+        for name in side.found.measure():
+            progress.step()
+            words = progress.words(f"Measuring {_title(side, name)}")
+            ones = side.found.twins()
+            new = {each for each in ones if side.found.figures(each)["gain"] is not None}
+            slots: dict[str, str] = {}
+            numbers: dict[str, Any] = {}
+            for each in new - known:
+                slots |= board.scored(side, number, each)
+                numbers |= board.values(side, number, each)
+            places = {"verdict": _verdict(sides, settings)[0]} if new - known else {}
+            known = new
+            data = {"slots": slots, "values": numbers} if slots else {}
+            yield Show(places, data, done=progress.done, words=words)
+
+
+def _title(side: Side, name: str) -> str:
+    """Under which name a map is shown."""
+    for one, doubles in side.found.twins().items():
+        name = one if name in doubles else name
+    return METHODS[name].title
+
+
+def _one(side: Side, number: int, name: str, settings: Settings) -> dict[str, Any]:
+    """A map for the browser, and what is known of it."""
+    if name not in side.found.maps:
+        return {"slots": board.absent(side, number, name)}
+    slots = board.picture(side, number, side.found.maps[name], settings)
+    return {
+        "slots": slots | board.scored(side, number, name),
+        "values": board.values(side, number, name),
+    }
+
+
+def _all(sides: Sequence[Side], settings: Settings, progress: Progress) -> dict[str, Any]:
+    shown = Show(data={"slots": {}, "values": {}, "new": True})
+    for number, side in enumerate(sides):
+        for name in set(board.shown(side)) & side.found.maps.keys():
+            progress.drawn(number, name, side.found.maps[name].done)
+            shown = shown.then(Show(data=_one(side, number, name, settings)))
+    return dict(shown.data)
+
+
+def _say(asked: Asked, sides: Sequence[Side]) -> str:
+    count = len([name for name in board.shown(sides[0]) if name not in sides[0].found.absent])
+    more = " (the first of your classes)" if len(asked.targets) > 1 else ""
+    ways = f"{count} maps of" if count > 1 else "One map of"
+    return (
+        f"{ways} why it saw <b>{escape(asked.name())}</b>{more}: the network’s own answers say "
+        "which to believe. <em>Try: click a map.</em>"
+    )
+
+
+def _verdict(sides: Sequence[Side], settings: Settings) -> tuple[str, dict[str, str]]:
+    """The three lines of each side, and the marks on its cards."""
+    told, slots = "", {}
+    for number, side in enumerate(sides):
+        found = verdict(side.found) if settings["measure"] else None
+        if found:
+            slots |= board.marks(number, found)
+        doubles = {name for twins in side.found.twins().values() for name in twins}
+        count = sum(m not in side.found.absent and m not in doubles for m in side.found.methods)
+        done = len(side.found.scores.keys() - doubles)
+        doing = (
+            f"No verdict before every map is measured, twice: {done} of {count} so far."
+            if settings["measure"]
+            else "Not measured: switch on “Measure them” under “Adjust” for a verdict."
+        )
+        head = f"<h3>{escape(side.title)}</h3>" if len(sides) > 1 else ""
+        told += f"<div>{head}{board.tell(side, found, doing)}</div>"
+    return told, slots
+
+
+def _doubts(sides: Sequence[Side]) -> str:
+    """What holds for every map, such as that the class is not seen at all."""
+    said: dict[str, None] = {}
+    for side in sides:
+        for each in side.found.finished()[:1]:
+            said |= {n.sentence: None for n in side.found.notes(each.method) if n.of_pass}
+    return escape(" ".join(said))
+
+
+class Progress:
+    """How much of the work of all sides is done, and how long the rest takes."""
+
+    def __init__(self, sides: Sequence[Side], measures: bool) -> None:
+        each = MEASURED + REPEATED if measures else 0
+        self.total = 2 * DRAWS * each * len(sides)  # random orders of two grains
+        for side in sides:
+            found = side.found
+            methods = [METHODS[name] for name in found.methods if name not in found.absent]
+            doubles = sum(map(len, found.twins().values()))
+            self.total += sum(STEPS[method.cost] for method in methods)
+            self.total += each * (len(methods) - doubles)
+        self._maps: dict[tuple[int, str], float] = {}
+        self._steps, self._pace = 0, Pace()
+
+    @property
+    def done(self) -> float:
+        drawn = sum(STEPS[METHODS[name].cost] * v for (_, name), v in self._maps.items())
+        return min((drawn + self._steps) / max(self.total, 1), 0.99)
+
+    def drawn(self, number: int, name: str, share: float) -> None:
+        self._maps[number, name] = share
+
+    def has(self, number: int, name: str) -> bool:
+        return self._maps.get((number, name)) == 1
+
+    def step(self) -> None:
+        self._steps += 1
+
+    def words(self, doing: str) -> str:
+        return f"{doing}: {self._pace.words(self.done)}"
+
+
+def _fetched(found: Comparison, progress: Progress, measures: bool) -> Iterator[str]:
+    """All that a comparison still lacks; yields what is being done."""
+    for name in found.draw():
+        progress.drawn(0, name, found.maps[name].done if name in found.maps else 1.0)
+        yield METHODS[name].title
+    for work in (found.measure(), found.repeat()) if measures else ():
+        for name in work:
+            progress.step()
+            yield f"Measuring {METHODS[name].title}"
+
+
+def zipped(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterator[Show | None]:
+    """The report, after what is still missing has been computed."""
+    settings = {**settings, "beside": "", "box": str(data.get("box") or "")}
+    side = chosen(asked, settings)[0][0]
+    if not side.found.methods:
+        raise ExplainError("There is nothing to report: tick a method first.")
+    progress = Progress([side], True)
+    for doing in _fetched(side.found, progress, True):
+        yield Show(done=progress.done, words=progress.words(f"For the report: {doing}"))
+    made = report.build(side.photo, side.found, colourmap=settings["colours"])
+    return Show(file=("seeing-why-report.zip", made))
+
+
+TAB = Tab(
+    key="compare",
+    title="Compare",
+    asks="Which map to believe?",
+    draw=draw,
+    markup=(HERE / "compare.html").read_text("utf-8"),
+    fields=FIELDS,
+    front=FRONT,
+    acts={"box": box.act, "forget": forget.act, "report": zipped},
+    script=(HERE / "compare.js").read_text("utf-8"),
+    props={"sorts": json.dumps({key: small for key, (_, small) in SORTS.items()})},
+)

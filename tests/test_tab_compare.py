@@ -1,0 +1,274 @@
+"""The Compare tab as its browser side asks it: verdict, cards, what stands beside, box, checks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zipfile
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from explainers import METHODS, ExplainError, Network
+from explainers.methods import rise
+from explainers.scores.faithfulness import BATCH
+from tabs import page
+from tabs.compare import TAB, sides
+from tabs.parts import fields
+from tabs.parts.tab import Server
+from tabs.parts.work import Jobs
+from tabs.subject import Subject
+from tests import nets
+
+TWO = "gradcam,guided"
+
+
+class Few:
+    """A zoo of small networks, one of which is on its way."""
+
+    def __init__(self, *networks: Network) -> None:
+        self.networks = {each.key: each for each in networks}
+        self.late = SimpleNamespace(
+            key="late", title="Late", state="loading", progress=0.3, message="Late is loading."
+        )
+
+    def get(self, key: str | None = None) -> Network:
+        if key and key not in self.networks:
+            raise ExplainError("There is no such network.")
+        return self.networks[key or next(iter(self.networks))]
+
+    def status(self) -> list[Any]:
+        ready = {"state": "ready", "progress": 1.0, "message": ""}
+        known = [
+            SimpleNamespace(key=each.key, title=each.title, **ready)
+            for each in self.networks.values()
+        ]
+        return [*known, self.late]
+
+    def request(self, _key: str) -> None:
+        """It is on its way already."""
+
+
+@pytest.fixture(scope="module")
+def server(vgg16: Network) -> Server:
+    small = [nets.seeded("test_resnet"), nets.seeded("test_efficientnet")]
+    return Server(TAB, Subject(Few(*small, vgg16)), Jobs())
+
+
+def asking(methods: str = TWO, **settings: Any) -> dict[str, Any]:
+    given = {"methods": methods, **settings}
+    return {"photo": {"example": "cat.jpg"}, "targets": [10], "visit": "me", "settings": given}
+
+
+def answers(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """An answer and all that follows it, as JSON."""
+    found = [answer]
+    while ticket := found[-1].get("more"):
+        found.append(server.more(ticket))
+    return json.loads(json.dumps(found))
+
+
+def together(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page shows in the end: places, slots and values by name."""
+    shown: dict[str, Any] = {"slots": {}, "values": {}, "problem": ""}
+    for each in found:
+        shown |= each.get("places", {})
+        shown["problem"] = each.get("problem") or shown["problem"]
+        for kind in ("slots", "values"):
+            for key, value in each.get("data", {}).get(kind, {}).items():
+                old = shown[kind].get(key)
+                shown[kind][key] = {**old, **value} if isinstance(old, dict) else value
+    return shown
+
+
+def plain(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", html)).strip()
+
+
+def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Server) -> None:
+    found = answers(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+    told = [plain(each["places"]["verdict"]) for each in found if "verdict" in each["places"]]
+    assert len(told) > 3
+    assert all(each.startswith("No verdict before every map is measured") for each in told[:-1])
+    shown = together(found)
+    assert shown["verdict"].count("<li>") == 3
+    assert re.search(r"Differences up to \d\.\d\d count as ties: .* measured again", told[-1])
+    cards = re.findall(r'data-method="([^"]+)"', shown["grid"])
+    assert cards == ["gradcam", "layercam", "guided"]
+    assert "= CAM, HiResCAM" in shown["grid"]
+    assert "only averages and weighs once" in shown["grid"]
+    for card in cards:
+        assert "<img" in shown["slots"][f"0:{card}:map"]
+        assert shown["slots"][f"0:{card}:card"].startswith("gain ")
+        assert "<svg" in shown["slots"][f"0:{card}:curves"]
+    # what has just been seen comes whole with the first answer: nothing flashes, nothing is lost
+    again = answers(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+    first = together(again[:2])
+    assert plain(first["verdict"]) == told[-1]
+    assert first["slots"] == shown["slots"]
+    assert not any("data" in each and "slots" in each["data"] for each in again[3:])
+
+
+def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monkeypatch) -> None:
+    network, sizes = server.subject.zoo.get(), []
+    real = type(network).logits
+
+    def counted(self: Network, x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return real(self, x)
+
+    monkeypatch.setattr(type(network), "logits", counted)
+    asked = server.subject.asked({**asking(), "targets": [9]})
+    settings, _ = fields.read(TAB.settings, asking("gradcam,patches")["settings"], network)
+    steps = 0
+    for _ in TAB.draw(asked, settings):
+        assert sum(sizes) <= 2 * BATCH + 2
+        sizes.clear()
+        steps += 1
+    assert steps > 20
+
+
+@pytest.mark.parametrize(
+    ("beside", "title"),
+    [
+        ("class:7", "class 7 ·"),
+        ("class:class 7", "class 7 ·"),
+        ("network:test_efficientnet", "test_efficientnet · class 10"),
+        ("photo:flower.jpg", "class 10 ·"),
+    ],
+)
+def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, title: str) -> None:
+    """Another class, network or photo: the scores of the first side are there from the start."""
+    if beside.startswith("photo"):
+        beside = f"photo:{next(name for name in sides.examples() if name != 'cat.jpg')}"
+    together(answers(server, server.ask(asking())))
+    found = answers(server, server.ask(asking(beside=beside)))
+    first = next(each for each in found if "grid" in each.get("places", {}))
+    assert "gain" in first["data"]["slots"]["0:gradcam:card"]
+    heads = re.findall(r"<h3>(.*?)</h3>", first["places"]["grid"])
+    assert len(heads) == 2
+    assert title in heads[1]
+    shown = together(found)
+    assert shown["verdict"].count("<ol") == 2
+    assert "gain" in shown["slots"]["1:gradcam:card"]
+    server.jobs.stop(found[-1].get("more") or "")
+
+
+def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(server: Server) -> None:
+    for beside, words in (
+        ("class:no such thing", "knows no class"),
+        ("class:99999", "from 0 to 19"),
+        ("class:10", "compared already"),
+        ("network:test_resnet", "compared already"),
+        ("network:../../etc", "no such network"),
+        ("photo:../x.jpg", "no such example"),
+        ("moon:1", "can’t be put beside"),
+    ):
+        shown = together(answers(server, server.ask(asking(beside=beside))))
+        assert words in shown["beside"]
+        assert not shown["problem"]
+        assert "gain" in shown["slots"]["0:gradcam:card"]
+    waits = server.ask(asking(beside="network:late"))
+    assert "Late is on its way" in answers(server, waits)[-1]["wait"]["words"]
+
+
+def test_the_box_s_answer_stands_beside_it(server: Server) -> None:
+    together(answers(server, server.ask(asking())))
+    whole = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 1, 1]}})
+    shown = together(answers(server, whole))
+    assert "2 of 2 maps" in plain(shown["boxed"])
+    assert shown["slots"]["0:gradcam:pointing"] == "inside"
+    assert shown["values"]["0:gradcam"]["energy_inside"] == pytest.approx(1)
+    corner = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 0.02, 0.02]}})
+    assert "0 of 2 maps" in plain(together(answers(server, corner))["boxed"])
+    gone = together(answers(server, server.act({**asking(), "act": "box", "data": {"box": None}})))
+    assert gone["boxed"] == ""
+    assert gone["slots"]["0:gradcam:pointing"] == "–"
+    for bad in ([0, 0, 0, 0], "x", [1, 2], [None] * 4, [float("nan")] * 4):
+        answer = answers(server, server.act({**asking(), "act": "box", "data": {"box": bad}}))[-1]
+        assert answer["problem"].startswith(("A box has four", "The box is empty"))
+    linked = together(answers(server, server.ask(asking(box="0,0,100,100"))))  # from an address
+    assert "2 of 2 maps" in plain(linked["boxed"])
+    odd = together(answers(server, server.ask(asking(box="evil,<b>"))))
+    assert odd["boxed"] == ""
+
+
+def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypatch) -> None:
+    monkeypatch.setattr(rise, "FEWEST", rise.BATCH)
+    monkeypatch.setattr(rise.Running, "unsettled", lambda _self: 0.0)
+    given = {**asking("cam,gradcam,guided,rise"), "targets": [6], "act": "forget"}
+    found = answers(server, server.act(given))
+    shown = together(found)
+    assert not shown["problem"]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>', shown["forgotten"])
+    assert rows == ["Grad-CAM", "Guided backprop", "RISE"]  # CAM is the same map
+    stages = shown["forgotten"].count('data-slot="forget:head:')
+    assert stages > 3
+    for method in ("gradcam", "guided", "rise"):
+        for stage in range(1, stages + 1):
+            assert re.search(r"<img.*-?\d\.\d\d", shown["slots"][f"forget:{method}:{stage}"])
+    assert shown["slots"]["forget:head:1"] == "The head"
+    assert "random" in shown["remembered"] or "learnt" in shown["remembered"]
+    quick = [i for i, each in enumerate(found) if f"forget:guided:{stages}" in str(each)]
+    slow = [i for i, each in enumerate(found) if "forget:rise:1" in each["data"].get("slots", {})]
+    assert quick[-1] <= slow[0]  # nobody waits for RISE to see the others
+
+
+def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
+    found = answers(server, server.act({**asking(), "act": "report", "data": {"box": "0,0,50,50"}}))
+    file = found[-1]["file"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["data"]))) as archive:
+        told = json.loads(archive.read("scores.json"))
+        assert {"report.html", "maps.npz", "maps/guided.png"} <= set(archive.namelist())
+    assert file["name"].endswith(".zip")
+    assert list(told["methods"]) == ["gradcam", "guided"]
+    assert told["settings"]["box"] == [0, 0, 0.5, 0.5]
+
+
+def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Server) -> None:
+    network = server.subject.zoo.get()
+    shown = together(answers(server, server.ask(asking(colours="Viridis"))))
+    assert '"tab": "maps"' in shown["grid"].replace("&quot;", '"')
+    asked = server.subject.asked(asking())
+    settings, _ = fields.read(TAB.settings, asking(colours="Viridis")["settings"], network)
+    side = sides.chosen(asked, settings)[0][0]
+    tabs = {tab.key: tab for tab in page.TABS}
+    for key in METHODS:
+        opens = sides.opening(side, key, settings)
+        if opens["tab"] not in tabs:
+            continue
+        home = tabs[opens["tab"]]
+        assert opens["settings"].keys() <= {each.key for each in home.settings}, key
+        _, problems = fields.read(home.settings, opens["settings"], network)
+        assert not problems, key
+    assert sides.opening(side, "guided", settings)["settings"] == {
+        "methods": "guided", "layer": network.last, "colours": "Viridis",
+    }  # fmt: skip
+
+
+def test_nothing_ticked_nothing_measured_and_nonsense_are_told(server: Server) -> None:
+    none = together(answers(server, server.ask(asking(""))))
+    assert none["say"].startswith("Tick a method")
+    quiet = together(answers(server, server.ask(asking(measure=False) | {"targets": [11]})))
+    assert "Not measured" in quiet["verdict"]
+    assert "0:gradcam:curves" not in quiet["slots"]
+    server.ask({**asking(), "form": "test_resnet"})
+    wrong = server.ask({**asking("evil"), "form": "test_resnet"})
+    assert "can’t be that" in answers(server, wrong)[-1]["problem"]
+
+
+def test_a_map_that_is_not_defined_says_why_in_its_card(server: Server) -> None:
+    asked = {**asking("cam,gradcam", measure=False), "network": "vgg16"}
+    shown = together(answers(server, server.ask(asked)))
+    assert "Grad-CAM asks the gradient instead" in shown["grid"]
+    assert "<img" in shown["slots"]["0:gradcam:map"]
+
+
+def test_slots_name_methods_that_need_escaping_as_they_are(server: Server) -> None:
+    shown = together(answers(server, server.ask(asking("gradcam++"))))
+    assert 'data-slot="0:gradcam++:map"' in shown["grid"]
+    assert "0:gradcam++:map" in shown["slots"]
