@@ -141,7 +141,7 @@ const play = (data) => {
   say(`${data.frames} frames; the clip itself is deleted already.`);
 };
 one('[data-clip]').addEventListener('change', (event) => { make(event.target.files[0]); event.target.value = ''; });
-one('.act-file').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); one('[data-clip]').click(); } });
+one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click());
 one('[data-clip-close]').addEventListener('click', () => { forget(); film.querySelector('[data-cancel]')?.click(); say(''); });
 for (const name of ['dragover', 'drop']) one('.act-top').addEventListener(name, (event) => {
   event.preventDefault();

@@ -110,14 +110,14 @@ def classes(question: Question, channel: int) -> str:
         else "How much each score falls on this photo when the channel is switched off."
     )
     rows = [(labels[c], v, v / top) for c, v in zip(found.classes, found.values, strict=True)]
-    return f"<h4>Feeds these classes most</h4><p>{how}</p>{bars(rows)}"
+    return f"<h3>Feeds these classes most</h3><p>{how}</p>{bars(rows)}"
 
 
 def looking(count: int) -> str:
     """The place of the examples while they are looked at for the first time."""
     ghosts = '<figure class="ghost"></figure>' * min(count, SHOWN)
     return (
-        "<h4>Example photos on which it fires most</h4><p>Looking at the examples, for the first "
+        "<h3>Example photos on which it fires most</h3><p>Looking at the examples, for the first "
         f'time with this network …</p><div class="unit-examples">{ghosts}</div>'
     )
 
@@ -143,7 +143,7 @@ def best_examples(
             f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
         )
     return (
-        "<h4>Example photos on which it fires most</h4><p>By its maximum, and where that is the "
+        "<h3>Example photos on which it fires most</h3><p>By its maximum, and where that is the "
         f"same by its mean; the dot is the place, an outline its {FIELD}.</p>"
         f'<div class="unit-examples">{"".join(items)}</div>'
     )
