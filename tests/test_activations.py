@@ -231,6 +231,10 @@ def test_a_layer_without_geometry_says_so(vgg16):
     for layer in (first, second, scores):
         with pytest.raises(OptionError, match="no places"):
             acts.unit(ask(vgg16, x, layer), 0)
+    # of the scores only the class's own contributes to it: the others follow by their size
+    ranked = acts.order(ask(vgg16, x, scores, 3), "contribution")
+    assert ranked[0] == 3
+    assert (logits[ranked[1:]].diff() <= 0).all()
     with pytest.raises(OptionError, match="no places"):
         acts.inside_out(values, (0, 0, 0.5, 0.5), (0, 0, 1, 1))
     assert not acts.feeds(asked, best[0]).exact

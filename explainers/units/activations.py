@@ -76,14 +76,18 @@ def contributions(question: Question) -> Tensor:
 
 
 def order(question: Question, by: Order) -> list[int]:
-    """The layer's channels, sorted: by index, or the strongest first."""
+    """The layer's channels, sorted: by index, or the strongest first; of those that contribute the
+    same, such as nothing, the one with the larger mean."""
     if by not in get_args(Order):
         raise OptionError("Channels are sorted by index, mean or contribution: choose one.")
     a = activation(question)
     if by == "index":
         return list(range(len(a)))
-    strength = a.mean((1, 2)) if by == "mean" else contributions(question)
-    return strength.argsort(descending=True, stable=True).tolist()
+    ranked = a.mean((1, 2)).argsort(descending=True, stable=True)
+    if by == "contribution":
+        shares = contributions(question)[ranked]
+        ranked = ranked[shares.argsort(descending=True, stable=True)]
+    return ranked.tolist()
 
 
 def sharpest(question: Question, among: Sequence[int] | None = None) -> int:

@@ -163,7 +163,8 @@ tab.show = (data, places, channel) => {
     about = data.sheet;
     number.max = about.most;
     body.classList.toggle('flat', about.flat);
-    for (const each of body.querySelectorAll('[data-pin], [data-look]')) each.disabled = about.flat || !('channel' in about);
+    one('[data-look]').disabled = !('channel' in about);
+    one('[data-pin]').disabled = about.flat || !('channel' in about);
     if ('channel' in about) open(about.channel); else chosen = null;
   }
   if (data.unit) body.classList.remove('stale');
