@@ -60,8 +60,8 @@ const tell = (now) => {
 const send = () => {
   clearTimeout(soon);
   soon = 0;
-  turn += 1; // what was sent before is an answer to something else
-  if (!painted().length) return tell(null);
+  canvas.dataset.turn = turn += 1;
+  if (!painted().length) { canvas.dataset.told = turn; return tell(null); }
   sent = performance.now();
   const [width, height] = scaled(MASK), ink = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
   shapes(ink, width, height);
@@ -77,7 +77,11 @@ const send = () => {
 // While a stroke goes on, every answer to it is shown; after undo or clear none from before.
 let oldest = 0;
 const anew = () => { oldest = turn + 1; draw(); send(); };
-const answered = (now) => { if (now.turn >= oldest && painted().length && !searching) tell(now); };
+const answered = (now) => {
+  if (now.turn < oldest || !painted().length || searching) return;
+  tell(now);
+  canvas.dataset.told = now.turn;
+};
 const later = () => { soon ||= setTimeout(send, Math.max(0, PAUSE - performance.now() + sent)); };
 
 // ---- gestures ----

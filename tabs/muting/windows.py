@@ -113,7 +113,7 @@ def _looked(asked: Asked, question: Question, settings: Settings, run: Run) -> L
         drawn = now
         bar = Show(done=muting.done, words=f"{muting.count} of {_every(muting)} places · {left}")
         if muting.count >= least:
-            bar = _picture(asked, question, muting, settings).then(bar)
+            bar = _picture(asked, question, muting, settings).then(Show({"looked": ""})).then(bar)
         yield bar if now - since > QUICK else Show(bar.places, bar.data)
     return _picture(asked, question, muting, settings)
 
