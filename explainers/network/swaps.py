@@ -151,15 +151,22 @@ class Overwritten(saved_tensors_hooks):
     """
 
     def __init__(self) -> None:
-        self.kept: list[tuple[Tensor, int]] = []
+        self._kept: list[tuple[Tensor, int]] = []
+        self._changed = False
         super().__init__(self._keep, _same)
 
     def _keep(self, tensor: Tensor) -> Tensor:
-        self.kept.append((tensor, tensor._version))
-        return tensor
+        kept = tensor.detach()  # with its graph, it and what holds it would never leave
+        self._kept.append((kept, tensor._version))
+        return kept
+
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        self._changed = any(tensor._version != version for tensor, version in self._kept)
+        self._kept.clear()
 
     def __bool__(self) -> bool:
-        return any(tensor._version != version for tensor, version in self.kept)
+        return self._changed
 
 
 def copied() -> saved_tensors_hooks:
