@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="photos in COCO's form")
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--slow", type=int, default=16, help="photos for methods of many passes")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="the healthy and the faults")
     parser.add_argument("--raw", type=Path, help="keep every number there; without --data, read it")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -254,6 +255,8 @@ def main() -> None:
     lite0, lite2 = load("lite0"), load("coco80")
     kept: dict[str, Any] = {"rows": [], "chances": {}}
     for case in cases(lite0, lite2, learnt):
+        if chosen.only and case.name not in chosen.only:
+            continue
         seen = photos if case.network is lite0 else photos[: len(photos) // 2]
         kept["rows"] += looked_at(case, seen, 0 if case.network is lite2 else chosen.slow)
         if case.network in (lite0, lite2):
