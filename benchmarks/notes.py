@@ -161,8 +161,7 @@ def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[s
 def chances(network: Network, items: Sequence[coco.Item]) -> dict[str, list[float]]:
     """Of the likeliest class that is annotated in a photo, and of a class that is not."""
     means, found = meaning(network), defaultdict(list)
-    softmax = network.head == "softmax"
-    bounds = [notes.UNLIKELY] * len(network.labels) if softmax else network.thresholds
+    bounds = [notes.seen_from(network, target) for target in range(len(network.labels))]
     draw = np.random.default_rng(0)
     for item in items:
         names = {coco.COCO_LABELS[index] for index in item.classes}
