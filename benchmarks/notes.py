@@ -161,8 +161,7 @@ def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[s
 def chances(network: Network, items: Sequence[coco.Item]) -> dict[str, list[float]]:
     """Of the likeliest class that is annotated in a photo, and of a class that is not."""
     means, found = meaning(network), defaultdict(list)
-    softmax = network.head == "softmax"
-    bounds = [notes.UNLIKELY] * len(network.labels) if softmax else network.thresholds
+    bounds = [notes.seen_from(network, target) for target in range(len(network.labels))]
     draw = np.random.default_rng(0)
     for item in items:
         names = {coco.COCO_LABELS[index] for index in item.classes}
@@ -240,6 +239,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="photos in COCO's form")
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--slow", type=int, default=16, help="photos for methods of many passes")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="the healthy and the faults")
     parser.add_argument("--raw", type=Path, help="keep every number there; without --data, read it")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -254,6 +254,8 @@ def main() -> None:
     lite0, lite2 = load("lite0"), load("coco80")
     kept: dict[str, Any] = {"rows": [], "chances": {}}
     for case in cases(lite0, lite2, learnt):
+        if chosen.only and case.name not in chosen.only:
+            continue
         seen = photos if case.network is lite0 else photos[: len(photos) // 2]
         kept["rows"] += looked_at(case, seen, 0 if case.network is lite2 else chosen.slow)
         if case.network in (lite0, lite2):

@@ -21,10 +21,10 @@ from .explanation import Explanation, Note
 from .network import Network
 
 CELLS = 14  # of a map's shorter side: finer maps are averaged to as many first
-AGAINST = 0.99  # share of the evidence that is against the class
-SURE = 0.999  # probability from which on its gradient is at most a thousandth of the logit's
-UNLIKELY = 0.01  # probability below which a softmax network does not see the class
-BORDER = 0.7  # heat in the outermost cells, beyond an even spread: 0 is even, 1 is all of it
+AGAINST = 0.95  # share of the evidence that is against the class
+SURE = 0.99  # probability from which on its gradient is less than a hundredth of the logit's
+UNLIKELY = 0.01  # a softmax network does not see a class below it, or below an even chance
+BORDER = 0.35  # heat in the outermost cells, beyond an even spread: 0 is even, 1 is all of it
 FLAT = {"cells": 1.5, "pixels": 1.5, "scores": 1.1}  # the strongest cell over the average one
 UNSTABLE = 0.3  # rank correlation of two neighbouring crops' maps
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
@@ -57,10 +57,17 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     """All notes of a map, target by target; costs no pass."""
     notes: list[Note] = []
     for row, target in enumerate(explanation.targets):
-        bound = UNLIKELY if network.head == "softmax" else network.thresholds[target]
-        notes += of_pass(float(explanation.probabilities[target]), bound, row)
+        chance = float(explanation.probabilities[target])
+        notes += of_pass(chance, seen_from(network, target), row)
         notes += of_map(measure(explanation, row), kind(explanation), row)
     return tuple(notes)
+
+
+def seen_from(network: Network, target: int) -> float:
+    """The probability below which the network does not see that class."""
+    if network.head == "softmax":
+        return min(UNLIKELY, 1 / len(network.labels))
+    return network.thresholds[target]
 
 
 def sentences(explanation: Explanation, row: int = 0) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from inspect import signature
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, TargetError, ask, read
 from explainers.api import explain, question
+from explainers.methods import backprop
 from explainers.network import Recipe, frozen
 from explainers.recent import memory
 from tests import nets
@@ -307,6 +309,37 @@ def test_memory_of_past_visitors_is_bounded(resnet18, monkeypatch):
         assert memory.bytes <= 3_000_000
     last = resnet18.recorded(asked.view, "layer1")
     assert resnet18.recorded(asked.view, "layer1") is last
+
+
+def test_large_inputs_go_through_a_few_at_a_time(resnet18, monkeypatch):
+    """A batch takes no more memory than sixteen photos do, whatever their size; graphs less."""
+    x, sizes, alive = nets.noise(6, 3, 64, 96), [], []
+    whole = resnet18.logits(x)
+    smooth, integrated = (
+        maps(resnet18, x[:1], each, 1, **options)
+        for each, options in (("smoothgrad", {"samples": 5}), ("integrated", {"steps": 5}))
+    )
+    monkeypatch.setattr(frozen.at_once, "__defaults__", (4 * 64 * 96,))
+    monkeypatch.setattr(backprop, "PIXELS", 2 * 64 * 96)
+    record = Network.record
+
+    def noted(network, x, *args, **kwargs):
+        made = record(network, x, *args, **kwargs)
+        if kwargs.get("inputs"):
+            assert not any(each() for each in alive), "two graphs at a time"
+            alive.append(weakref.ref(made))
+            assert len(x) <= 2
+        return made
+
+    monkeypatch.setattr(Network, "record", noted)
+    with monkeypatch.context() as patch:
+        forward = resnet18.module.forward
+        patch.setattr(resnet18.module, "forward", lambda x: sizes.append(len(x)) or forward(x))
+        nets.assert_close(resnet18.logits(x), whole, 1e-5)
+    assert sizes == [4, 2]
+    nets.assert_close(maps(resnet18, x[:1], "smoothgrad", 1, samples=5), smooth, 1e-4)
+    nets.assert_close(maps(resnet18, x[:1], "integrated", 1, steps=5), integrated, 1e-4)
+    assert len(alive) > 4
 
 
 GRID = {"cat": "Egyptian cat", "espresso": "espresso", "honey-bee": "bee", "tripod": "tripod"}

@@ -56,6 +56,19 @@ def looped() -> Iterator[int]:
     del kept
 
 
+def everything(network: Network) -> dict[str, weakref.ref]:
+    parts = {
+        "network": network,
+        "module": network.module,
+        **dict(network.module.named_parameters()),
+    }
+    return {name: weakref.ref(part) for name, part in parts.items()}
+
+
+def alive(parts: dict[str, weakref.ref]) -> list[str]:
+    return [name for name, part in parts.items() if part() is not None]
+
+
 def block(kilobytes: int) -> Tensor:
     return torch.zeros(kilobytes * KB, dtype=torch.uint8)
 
@@ -151,9 +164,9 @@ def test_a_network_that_leaves_takes_its_results_along(uncollected):
 
     drawer.keep("pass", theirs.record(torch.zeros(1, 3, 64, 64), ("layer1",)), theirs)
     drawer["record"] = Record(theirs, block(9))
-    gone = weakref.ref(theirs), weakref.ref(theirs.module), weakref.ref(theirs.module.fc.weight)
+    gone = everything(theirs)
     del theirs
-    assert not any(ref() for ref in gone), "what is remembered of a network keeps it alive"
+    assert not alive(gone), "what is remembered of a network keeps it alive"
     assert len(drawer) == 0
     assert memory.bytes == 0
 
@@ -234,8 +247,8 @@ def test_whatever_was_asked_of_a_network_it_can_leave(uncollected, photo, evicte
     folded(network.module, 64)
     assert memory.bytes > 0
 
-    gone = weakref.ref(network), weakref.ref(network.module), weakref.ref(network.module.fc.weight)
+    gone = everything(network)
     if evicted:
         forget(network, network.module)
     del network, asked
-    assert not any(ref() for ref in gone)
+    assert not alive(gone)

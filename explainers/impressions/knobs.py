@@ -90,11 +90,11 @@ class Knobs:
         """How far the transformations between steps go."""
         return Ranges(self.jitter / 224, self.rotation, self.scale, self.colour, self.noise)
 
-    def check_work(self, network: Network, panels: int) -> None:
+    def check_work(self, network: Network, pictures: int) -> None:
         """Raises OptionError for a drawing of so many pictures that would never end."""
         sizes = self.sizes(network)
         share = sum((size / 224) ** 2 for size in sizes) / len(sizes)
-        if self.steps * self.crops * share * panels > MOST_WORK:
+        if self.steps * self.crops * share * pictures > MOST_WORK:
             raise OptionError(
                 "This would take too long here: choose fewer steps, copies or classes."
             )

@@ -37,7 +37,13 @@ Framing = Literal["whole", "crop"]
 Frame = tuple[float, float, float, float]
 
 LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
+PIXELS = 2**20  # of the inputs that go through together: 16 photos; more only take more memory
 GRID = 32  # sides are multiples of the usual total stride, so that map cells tile the photo exactly
+
+
+def at_once(x: Tensor, pixels: int = PIXELS) -> int:
+    """How many inputs of the size of x (N, 3, H, W) to send through together, 1 or more."""
+    return max(1, pixels // (x.shape[2] * x.shape[3]))
 
 
 @dataclass(frozen=True)
@@ -266,7 +272,8 @@ class Network(Owner):
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""
-        return self._passed(x.to(self.device, memory_format=self.memory))
+        x = x.to(self.device, memory_format=self.memory)
+        return torch.cat([self._passed(part) for part in x.split(at_once(x))])
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Softmax over the classes, or a sigmoid each for a multi-label network."""

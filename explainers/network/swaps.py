@@ -151,22 +151,22 @@ class Overwritten(saved_tensors_hooks):
     """
 
     def __init__(self) -> None:
-        self._found, kept = False, []
-        self._kept: list[tuple[Tensor, int]] = kept
+        self._kept: list[tuple[Tensor, int]] = []
+        self._changed = False
+        super().__init__(self._keep, _same)
 
-        def keep(tensor: Tensor) -> Tensor:
-            kept.append((tensor, tensor._version))
-            return tensor
+    def _keep(self, tensor: Tensor) -> Tensor:
+        kept = tensor.detach()  # with its graph, it and what holds it would never leave
+        self._kept.append((kept, tensor._version))
+        return kept
 
-        super().__init__(keep, _same)
-
-    def __exit__(self, *error: Any) -> None:
-        self._found = any(tensor._version != version for tensor, version in self._kept)
-        self._kept.clear()  # the hooks would hold the whole pass
-        super().__exit__(*error)
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        self._changed = any(tensor._version != version for tensor, version in self._kept)
+        self._kept.clear()
 
     def __bool__(self) -> bool:
-        return self._found
+        return self._changed
 
 
 def copied() -> saved_tensors_hooks:
