@@ -19,7 +19,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections import defaultdict
@@ -33,12 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from PIL import Image  # noqa: E402
-from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, Page  # noqa: E402
 
 from explainers import ask, cores, load, read  # noqa: E402
 from explainers.api import question  # noqa: E402
 from explainers.settings import from_environment  # noqa: E402
-from tests.browser import FLAGS, chromium_path, free_port, start_server  # noqa: E402
+from tests.browser import browsing, free_port, serving  # noqa: E402
 
 MAPS = ("gradcam", "guided", "guided_gradcam")
 SIZE = (640, 480)
@@ -228,13 +227,11 @@ def main() -> None:
     found: dict[str, list[float]] = defaultdict(list)
     tabs: dict[str, list[float]] = defaultdict(list)
     more = photos(chosen.data)
-    with tempfile.TemporaryDirectory() as folder, bare_server() as bare, sync_playwright() as play:
-        server = start_server(Path(folder), SEEING_WHY_STARTUP="")
+    with serving(SEEING_WHY_STARTUP="") as server, bare_server() as bare, browsing() as browser:
         wait_for_networks(server.url)
         config = json.load(urllib.request.urlopen(f"{server.url}/config", timeout=60))
         names = [each["props"]["id"] for each in config["components"] if each["type"] == "tabitem"]
         names = [each for each in chosen.tabs.split(",") if each] or names
-        browser = play.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         maps_visit(browser, server.url, next(more), defaultdict(list))  # warms both up
         bare_visit(browser, bare, next(more), defaultdict(list))
         maths(next(more), defaultdict(list))
@@ -246,8 +243,6 @@ def main() -> None:
                 tab_visit(browser, server.url, tab, next(more), tabs)
             if {"muting", "compare", "filters"} <= set(names):
                 leaving_visit(browser, server.url, "filters", next(more), tabs)
-        browser.close()
-        server.process.terminate()
     report(found, tabs, config)
 
 

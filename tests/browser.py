@@ -239,12 +239,17 @@ def heats(page: Page) -> list[str]:
 
 
 def calls(page: Page) -> list[str]:
-    """From now on, what the page asks the server, by the function's name."""
+    """From now on, what the page asks the server: “maps.more”, “rail.take”, …"""
     asked: list[str] = []
+    parts = page.evaluate(
+        "() => Object.fromEntries(gradio_config.components.map((c) => [c.id, c.props.elem_id]))"
+    )
 
     def note(request: Request) -> None:
         if "component_server" in request.url:
-            asked.append(json.loads(request.post_data or "{}").get("fn_name", ""))
+            body = json.loads(request.post_data or "{}")
+            part = str(parts.get(str(body.get("component_id")))).removesuffix("-html")
+            asked.append(f"{part}.{body.get('fn_name')}")
 
     page.on("request", note)
     return asked

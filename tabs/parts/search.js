@@ -2,8 +2,8 @@
 // told of the choice; `list` shows what was found.
 seeing.search ||= (input, list, accept) => {
   const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML; };
-  let at = -1;
-  const close = () => { list.hidden = true; at = -1; input.setAttribute('aria-expanded', false); input.removeAttribute('aria-activedescendant'); };
+  let at = -1, listed = null; // the place in the list, and what it was found for
+  const close = () => { list.hidden = true; at = -1; listed = null; input.setAttribute('aria-expanded', false); input.removeAttribute('aria-activedescendant'); };
   const step = (to) => {
     const items = [...list.querySelectorAll('[data-index]')];
     at = items.length ? Math.max(0, Math.min(items.length - 1, to)) : -1;
@@ -19,6 +19,7 @@ seeing.search ||= (input, list, accept) => {
     list.innerHTML = found.map(([, label, index], i) => `<li role="option" id="${list.id}-${i}" data-index="${index}">${escape(label)}</li>`).join('')
       || '<li role="option" aria-disabled="true">No class has that in its name: try another word.</li>';
     list.hidden = false;
+    listed = wanted;
     input.setAttribute('aria-expanded', true);
     step(found.length ? 0 : -1);
   };
@@ -28,11 +29,15 @@ seeing.search ||= (input, list, accept) => {
     input.value = '';
     close();
   };
+  const enter = async () => { // names may still be on their way
+    if (listed !== input.value.trim().toLowerCase()) await look();
+    take(list.querySelectorAll('[data-index]')[at]);
+  };
   input.addEventListener('focus', () => seeing.labels());
   input.addEventListener('input', look);
   input.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') { event.preventDefault(); step(at + (event.key === 'ArrowDown' ? 1 : -1)); }
-    else if (event.key === 'Enter') { event.preventDefault(); take(list.querySelectorAll('[data-index]')[at]); }
+    else if (event.key === 'Enter') { event.preventDefault(); enter(); }
     else if (event.key === 'Escape') close();
   });
   list.addEventListener('pointerdown', (event) => { event.preventDefault(); take(event.target.closest('[data-index]')); });
