@@ -46,13 +46,24 @@ def test_the_class_of_the_page_is_where_it_starts_and_stays_its_own(desk: Desk) 
 
 
 def test_something_is_there_before_anything_is_drawn(desk: Desk, resnet18) -> None:
-    assert "Begin with one of these" in desk.ask()["places"]["wall"]
+    first = desk.ask()  # of classes that nobody drew: one begins by itself
+    assert "Begin with one of these" in first["places"]["wall"]
+    assert first["settings"]["go"] == "1"
     known = SimpleNamespace(labels=[*sheet.BEFORE, "pencil"], key="other", title="Other")
     wall = sheet.wall(known)
     assert wall.count("<img") == 20
     assert "Other draws its own" in wall
     one = re.search('data-class="volcano".*?base64,(.*?)"', wall)[1]
     assert Image.open(io.BytesIO(base64.b64decode(one))).size == (200, 200)
+
+
+def test_where_much_was_drawn_before_nothing_begins_unasked(resnet18) -> None:
+    network = nets.wrap(resnet18.module, classes=20, key="known", labels=list(sheet.BEFORE))
+    desk = Desk(TAB, network)
+    shown = desk.whole(desk.ask(**SMALL))
+    assert shown["places"]["wall"].count("<img") == 20
+    assert shown["settings"] == {"class": "goldfish", "go": ""}
+    assert "on this machine" in shown["data"]["takes"]["words"]
 
 
 def test_a_class_that_this_network_does_not_know_is_said_and_another_taken(desk: Desk) -> None:
@@ -63,10 +74,11 @@ def test_a_class_that_this_network_does_not_know_is_said_and_another_taken(desk:
 
 
 def test_how_long_it_takes_is_measured_here(desk: Desk) -> None:
-    takes = desk.whole(desk.ask(**SMALL))["data"]["takes"]
+    settings = {"class": "class 3", **SMALL}
+    takes = desk.whole(desk.act("estimate", **settings))["data"]["takes"]
     assert re.fullmatch(r"about \d+ (s|min) on this machine", takes["words"])
     assert set(takes["presets"]) == set(PRESETS)
-    longer = desk.whole(desk.act("estimate", **{"class": "class 3", **SMALL, "steps": "3000"}))
+    longer = desk.whole(desk.act("estimate", **settings | {"steps": "3000"}))
     assert longer["data"]["takes"]["words"] != takes["words"]
     assert "steps" in refused(desk.act("estimate", **{"class": "class 3", "steps": "0"}))
 

@@ -47,16 +47,20 @@ def _before() -> dict[str, str]:
     return found
 
 
+def known(network: Network) -> bool:
+    """Were some of its classes drawn before?"""
+    return len({*network.labels}.intersection(BEFORE)) > 2
+
+
 def wall(network: Network) -> str:
     """Impressions drawn before, each a button; names alone for a network of other classes."""
-    known = set(network.labels)
-    if len(known.intersection(BEFORE)) < 3:
+    if not known(network):
         items = "".join(_button(network, target) for target in suggested(network))
         return f'<p class="note">Begin with one of these:</p><ul class="imp-names">{items}</ul>'
     items = "".join(
         _button(network, network.labels.index(name), f'<img alt="" src="{url}">')
         for name, url in _before().items()
-        if name in known
+        if name in network.labels
     )
     own = f" Click one, and {escape(network.title)} draws its own."
     own = "" if network.key == "lite0" else own
@@ -76,8 +80,18 @@ def _button(network: Network, target: int, picture: str = "") -> str:
 def sheet(drawn: Sequence[Impression], token: str) -> str:
     """Room for all drawings side by side, with their pictures as they are."""
     cells = "".join(_cell(each, index) for index, each in enumerate(drawn))
-    count = min(len(drawn), 3)
-    return f'<div class="imp-row count-{count}" data-drawing="{escape(token)}">{cells}</div>'
+    return (
+        f'<div class="imp-row{" one" if len(drawn) == 1 else ""}" data-drawing="{escape(token)}" '
+        f'style="--columns:{_columns(drawn)}">{cells}</div>'
+    )
+
+
+def _columns(drawn: Sequence[Impression]) -> str:
+    """Of the row: a saliency-driven drawing has two pictures, a plain one has one."""
+    kinds = {each.driven for each in drawn}
+    if kinds == {True, False}:
+        return "1fr 2fr"
+    return f"repeat({min(len(drawn), 2 if True in kinds else 3)},1fr)"
 
 
 def _cell(drawn: Impression, index: int) -> str:
