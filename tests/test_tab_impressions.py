@@ -17,6 +17,7 @@ from explainers.impressions.goals import Classes, Unit
 from tabs.impressions import TAB, sheet, verifier
 from tabs.impressions.settings import SUGGESTED, Wanted, targets_of, wanted, written
 from tabs.parts import fields
+from tabs.parts.curve import curve
 from tests import nets
 from tests.desk import Desk, refused
 
@@ -213,3 +214,13 @@ def test_the_verifier_is_another_network_of_the_same_classes(resnet18) -> None:
     )  # fmt: skip
     assert verifier(zoo, resnet18) is twin
     assert verifier(zoo, other) is None
+
+
+def test_a_curve_that_goes_below_zero_is_shown_as_it_is() -> None:
+    drawn = curve([0, 1, 2], [-4.0, 0.0, 4.0], label="x", below="steps", most_x=2, most_y=4,
+                  least_y=-4)  # fmt: skip
+    points = re.search('points="(.*?)"', drawn)[1].split()
+    heights = [float(each.split(",")[1]) for each in points]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
+    assert heights[0] > heights[2]
+    assert ">-4.0<" in drawn

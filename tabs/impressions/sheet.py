@@ -169,18 +169,26 @@ def _strip(drawn: Impression) -> str:
 
 def _curves(drawn: Impression) -> str:
     steps = [point.step for point in drawn.points]
-    scores = [max(point.score, 0.0) for point in drawn.points]
+    scores = [point.score for point in drawn.points]
     name = "Activation" if drawn.points[0].probability is None else "Logit"
-    lines = [(name, scores, max([*scores, 1e-6]))]
+    lines = [(name, scores, max(*scores, 1e-6), min(*scores, 0.0))]
     if drawn.points[-1].probability is not None:
         chances = [min(point.probability or 0.0, 1.0) for point in drawn.points]
-        lines.append(("Probability", chances, 1.0))
+        lines.append(("Probability", chances, 1.0, 0.0))
     most = drawn.knobs.steps
     drawings = "".join(
         f"<div><b>{title}</b>"
-        + curve(steps, ys, label=f"{title} by steps", below="steps", most_x=most, most_y=top)
+        + curve(
+            steps,
+            ys,
+            label=f"{title} by steps",
+            below="steps",
+            most_x=most,
+            most_y=top,
+            least_y=low,
+        )
         + "</div>"
-        for title, ys, top in lines
+        for title, ys, top, low in lines
     )
     return f'<div class="imp-curves">{drawings}</div>'
 
