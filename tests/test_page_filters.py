@@ -1,4 +1,4 @@
-"""The Filters tab in a browser: a click shows a filter in its place, and draws what it seeks."""
+"""The Filters tab in a browser: a click shows a filter in its place; it draws what it looks for."""
 
 from __future__ import annotations
 

@@ -205,4 +205,4 @@ def test_what_is_left_stops_and_can_be_come_back_to(visit: Visit) -> None:
     page.locator(".rail .chip").nth(1).click()  # another class ends it
     expect(tab.locator('[data-place="maps"] h4')).to_contain_text("tiger cat")
     expect(bar).to_be_hidden()
-    assert "ask" in asked
+    assert "muting.ask" in asked

@@ -17,6 +17,7 @@ from explainers.impressions.goals import Classes, Unit
 from tabs.impressions import TAB, sheet, verifier
 from tabs.impressions.settings import SUGGESTED, Wanted, targets_of, wanted, written
 from tabs.parts import fields
+from tabs.parts.curve import curve
 from tests import nets
 from tests.desk import Desk, refused
 
@@ -46,13 +47,24 @@ def test_the_class_of_the_page_is_where_it_starts_and_stays_its_own(desk: Desk) 
 
 
 def test_something_is_there_before_anything_is_drawn(desk: Desk, resnet18) -> None:
-    assert "Begin with one of these" in desk.ask()["places"]["wall"]
+    first = desk.ask()  # of classes that nobody drew: one begins by itself
+    assert "Begin with one of these" in first["places"]["wall"]
+    assert first["settings"]["go"] == "1"
     known = SimpleNamespace(labels=[*sheet.BEFORE, "pencil"], key="other", title="Other")
     wall = sheet.wall(known)
     assert wall.count("<img") == 20
     assert "Other draws its own" in wall
     one = re.search('data-class="volcano".*?base64,(.*?)"', wall)[1]
     assert Image.open(io.BytesIO(base64.b64decode(one))).size == (200, 200)
+
+
+def test_where_much_was_drawn_before_nothing_begins_unasked(resnet18) -> None:
+    network = nets.wrap(resnet18.module, classes=20, key="known", labels=list(sheet.BEFORE))
+    desk = Desk(TAB, network)
+    shown = desk.whole(desk.ask(**SMALL))
+    assert shown["places"]["wall"].count("<img") == 20
+    assert shown["settings"] == {"class": "goldfish", "go": ""}
+    assert "on this machine" in shown["data"]["takes"]["words"]
 
 
 def test_a_class_that_this_network_does_not_know_is_said_and_another_taken(desk: Desk) -> None:
@@ -63,10 +75,11 @@ def test_a_class_that_this_network_does_not_know_is_said_and_another_taken(desk:
 
 
 def test_how_long_it_takes_is_measured_here(desk: Desk) -> None:
-    takes = desk.whole(desk.ask(**SMALL))["data"]["takes"]
+    settings = {"class": "class 3", **SMALL}
+    takes = desk.whole(desk.act("estimate", **settings))["data"]["takes"]
     assert re.fullmatch(r"about \d+ (s|min) on this machine", takes["words"])
     assert set(takes["presets"]) == set(PRESETS)
-    longer = desk.whole(desk.act("estimate", **{"class": "class 3", **SMALL, "steps": "3000"}))
+    longer = desk.whole(desk.act("estimate", **settings | {"steps": "3000"}))
     assert longer["data"]["takes"]["words"] != takes["words"]
     assert "steps" in refused(desk.act("estimate", **{"class": "class 3", "steps": "0"}))
 
@@ -201,3 +214,13 @@ def test_the_verifier_is_another_network_of_the_same_classes(resnet18) -> None:
     )  # fmt: skip
     assert verifier(zoo, resnet18) is twin
     assert verifier(zoo, other) is None
+
+
+def test_a_curve_that_goes_below_zero_is_shown_as_it_is() -> None:
+    drawn = curve([0, 1, 2], [-4.0, 0.0, 4.0], label="x", below="steps", most_x=2, most_y=4,
+                  least_y=-4)  # fmt: skip
+    points = re.search('points="(.*?)"', drawn)[1].split()
+    heights = [float(each.split(",")[1]) for each in points]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
+    assert heights[0] > heights[2]
+    assert ">-4.0<" in drawn

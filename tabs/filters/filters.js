@@ -12,6 +12,7 @@ tab.show = (data) => {
   chosen = data.chosen;
   mosaics.mark(chosen.filter, 'filters');
   draw.hidden = !chosen.drawable;
+  tab.body.classList.toggle('deeper', !chosen.first);
 };
 element.addEventListener('change', (event) => { if (event.target.name === 'filter') pick(tab.value('filter')); });
 draw.addEventListener('click', () => { // in the Impressions tab, at once

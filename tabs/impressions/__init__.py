@@ -11,6 +11,7 @@ from typing import Any
 
 from explainers import ExplainError, Network, impressions, render
 from explainers.impressions import Impression, pace
+from explainers.impressions.goals import Unit
 from explainers.recent import Recent
 from explainers.zoo import Zoo
 
@@ -34,14 +35,15 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     """What was drawn before, or the very drawing that is asked for; then how long one takes."""
     network = asked.network
     chosen, problem = _chosen(asked, settings)
+    go = settings["go"] or ("" if sheet.known(network) else "1")  # something is to be there
     settings = settings | {"class": chosen}
     yield Show(
         {"say": _say(network), "wall": sheet.wall(network), "sheet": "", "foot": "",
          "problem": escape(problem)},
         {"ready": True},
-        settings={"class": chosen},
+        settings={"class": chosen, "go": go},
     )  # fmt: skip
-    if settings["go"] or problem:
+    if go or problem:
         return None
     return (yield from estimate(asked, settings, {}))
 
@@ -113,8 +115,13 @@ def _growing(drawn: Drawn) -> Show:
 
 
 def _growing_words(drawn: Drawn) -> str:
-    names = " and ".join(dict.fromkeys(f"<b>{escape(each.title)}</b>" for each in drawn))
-    return f"Each step changes the picture so that more of {names} is in it. <em>Watch.</em>"
+    return f"Each step makes the picture more of {_names(drawn)}. <em>Watch it grow.</em>"
+
+
+def _names(drawn: Drawn) -> str:
+    """Of all that is drawn: a, b and c."""
+    names = list(dict.fromkeys(f"<b>{escape(each.title)}</b>" for each in drawn))
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _ended(asked: Asked, drawn: Drawn) -> Iterator[Show | None]:
@@ -130,11 +137,11 @@ def _ended(asked: Asked, drawn: Drawn) -> Iterator[Show | None]:
     words = f"{verb} {first.taken} steps, seed {first.knobs.seed}, in {span(first.seconds)}."
     if first.done == 1:
         words += " The same seed and settings give the same picture."
-    names = " and ".join(dict.fromkeys(f"<b>{escape(each.title)}</b>" for each in drawn))
-    say = (
-        f"What {escape(asked.network.title)} remembers of {names}. "
-        "<em>Try: another class, or another seed under “Adjust”.</em>"
-    )
+    title, names = escape(asked.network.title), _names(drawn)
+    what = f"What {title} remembers of {names}."
+    if isinstance(first.goal, Unit):
+        what = f"What makes {names} of {title} fire."
+    say = f"{what} <em>Try: another one, or another seed under “Adjust”.</em>"
     return Show({"say": say, "foot": words}, {"panels": panels, "finished": first.done == 1})
 
 

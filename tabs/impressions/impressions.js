@@ -65,9 +65,10 @@ const want = () => {
   tab.act('draw');
 };
 const wall = (shown) => {
-  tab.place('wall').hidden = !shown;
-  tab.place('sheet').hidden = tab.place('foot').hidden = shown;
-  find('[data-back]').hidden = shown || !tab.place('sheet').innerHTML;
+  const pictures = Boolean(find('.imp-wall')); // names alone stay under what is drawn
+  tab.place('wall').hidden = !shown && pictures;
+  tab.place('sheet').hidden = tab.place('foot').hidden = shown && pictures;
+  find('[data-back]').hidden = shown || !pictures || !tab.place('sheet').innerHTML;
 };
 const figure = (index) => find(`.imp[data-panel="${index}"]`);
 const grow = (panels) => panels.forEach((panel, index) => {

@@ -47,16 +47,20 @@ def _before() -> dict[str, str]:
     return found
 
 
+def known(network: Network) -> bool:
+    """Were some of its classes drawn before?"""
+    return len({*network.labels}.intersection(BEFORE)) > 2
+
+
 def wall(network: Network) -> str:
     """Impressions drawn before, each a button; names alone for a network of other classes."""
-    known = set(network.labels)
-    if len(known.intersection(BEFORE)) < 3:
+    if not known(network):
         items = "".join(_button(network, target) for target in suggested(network))
         return f'<p class="note">Begin with one of these:</p><ul class="imp-names">{items}</ul>'
     items = "".join(
         _button(network, network.labels.index(name), f'<img alt="" src="{url}">')
         for name, url in _before().items()
-        if name in known
+        if name in network.labels
     )
     own = f" Click one, and {escape(network.title)} draws its own."
     own = "" if network.key == "lite0" else own
@@ -76,8 +80,18 @@ def _button(network: Network, target: int, picture: str = "") -> str:
 def sheet(drawn: Sequence[Impression], token: str) -> str:
     """Room for all drawings side by side, with their pictures as they are."""
     cells = "".join(_cell(each, index) for index, each in enumerate(drawn))
-    count = min(len(drawn), 3)
-    return f'<div class="imp-row count-{count}" data-drawing="{escape(token)}">{cells}</div>'
+    return (
+        f'<div class="imp-row{" one" if len(drawn) == 1 else ""}" data-drawing="{escape(token)}" '
+        f'style="--columns:{_columns(drawn)}">{cells}</div>'
+    )
+
+
+def _columns(drawn: Sequence[Impression]) -> str:
+    """Of the row: a saliency-driven drawing has two pictures, a plain one has one."""
+    kinds = {each.driven for each in drawn}
+    if kinds == {True, False}:
+        return "1fr 2fr"
+    return f"repeat({min(len(drawn), 2 if True in kinds else 3)},1fr)"
 
 
 def _cell(drawn: Impression, index: int) -> str:
@@ -155,18 +169,26 @@ def _strip(drawn: Impression) -> str:
 
 def _curves(drawn: Impression) -> str:
     steps = [point.step for point in drawn.points]
-    scores = [max(point.score, 0.0) for point in drawn.points]
+    scores = [point.score for point in drawn.points]
     name = "Activation" if drawn.points[0].probability is None else "Logit"
-    lines = [(name, scores, max([*scores, 1e-6]))]
+    lines = [(name, scores, max(*scores, 1e-6), min(*scores, 0.0))]
     if drawn.points[-1].probability is not None:
         chances = [min(point.probability or 0.0, 1.0) for point in drawn.points]
-        lines.append(("Probability", chances, 1.0))
+        lines.append(("Probability", chances, 1.0, 0.0))
     most = drawn.knobs.steps
     drawings = "".join(
         f"<div><b>{title}</b>"
-        + curve(steps, ys, label=f"{title} by steps", below="steps", most_x=most, most_y=top)
+        + curve(
+            steps,
+            ys,
+            label=f"{title} by steps",
+            below="steps",
+            most_x=most,
+            most_y=top,
+            least_y=low,
+        )
         + "</div>"
-        for title, ys, top in lines
+        for title, ys, top, low in lines
     )
     return f'<div class="imp-curves">{drawings}</div>'
 

@@ -18,29 +18,36 @@ def curve(
     below: str,
     most_x: float,
     most_y: float = 1.0,
+    least_y: float = 0.0,
     guide: tuple[float, str] | None = None,
     mark: bool = False,
 ) -> str:
-    """ys over xs, both from 0. label: what a screen reader says; below: what x is; guide: a dashed
-    line at a height, and its name; mark: a dot that scripts may move."""
+    """ys over xs, which begin at 0. label: what a screen reader says; below: what x is; least_y,
+    most_y: the ends of what is shown upwards; guide: a dashed line at a height, and its name; mark:
+    a dot that scripts may move."""
     step = max(1, -(-len(xs) // MOST))
     kept = list(zip(xs, ys, strict=True))[::step]
     if (last := (xs[-1], ys[-1])) != kept[-1]:
         kept.append(last)
-    points = " ".join(f"{_x(x, most_x):.1f},{_y(y, most_y):.1f}" for x, y in kept)
-    ends = (("0", TOP + HIGH), (_tick(most_y), TOP))
+
+    def height(y: float) -> float:
+        return TOP + HIGH * (1 - min(max((y - least_y) / max(most_y - least_y, 1e-9), 0), 1))
+
+    points = " ".join(f"{_x(x, most_x):.1f},{height(y):.1f}" for x, y in kept)
+    low = f"{least_y:.1f}" if least_y else "0"
+    ends = ((low, TOP + HIGH), (_tick(most_y), TOP))
     ticks = "".join(
         f'<text x="{LEFT - 5}" y="{y + 4}" text-anchor="end">{text}</text>' for text, y in ends
     )
     line = ""
     if guide:
-        y, name = _y(guide[0], most_y), escape(guide[1])
+        y, name = height(guide[0]), escape(guide[1])
         line = (
             f'<line class="guide" x1="{LEFT}" x2="{LEFT + WIDE}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT + WIDE}" y="{y - 4:.1f}" text-anchor="end">{name}</text>'
         )
     x, y = kept[0] if mark else kept[-1]
-    dot = f'<circle cx="{_x(x, most_x):.1f}" cy="{_y(y, most_y):.1f}" r="4.5"/>'
+    dot = f'<circle cx="{_x(x, most_x):.1f}" cy="{height(y):.1f}" r="4.5"/>'
     return (
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}" '
         f'data-box="{LEFT} {TOP} {WIDE} {HIGH}"><path class="axis" d="M{LEFT},{TOP}V{TOP + HIGH}'
@@ -53,10 +60,6 @@ def curve(
 
 def _x(x: float, most: float) -> float:
     return LEFT + WIDE * x / max(most, 1e-9)
-
-
-def _y(y: float, most: float) -> float:
-    return TOP + HIGH * (1 - min(y / most, 1))
 
 
 def _tick(most: float) -> str:
