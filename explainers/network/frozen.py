@@ -26,7 +26,7 @@ from .classes import find_class
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_said, check_weights, settle, takes_any_size
-from .recipe import Head, Recipe
+from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Recording, serials
 from .swaps import copied
 
@@ -97,6 +97,7 @@ class Network(Owner):
         size: int = 224,
         interpolation: str = "bicubic",
         crop_pct: float = 0.875,
+        crop_mode: CropMode = "center",
         head: Head = "softmax",
         thresholds: Sequence[float] | None = None,
         layers: Mapping[str, str] | None = None,
@@ -125,6 +126,7 @@ class Network(Owner):
             std=tuple(std),
             interpolation=interpolation,
             crop_pct=crop_pct,
+            crop_mode=crop_mode,
             licence=licence,
             head=head,
             thresholds=self.thresholds,
@@ -157,7 +159,7 @@ class Network(Owner):
     ) -> Network:
         """The network of a module that was built after `recipe`."""
         facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
-        del facts["arch"]  # the module is built
+        del facts["arch"], facts["args"]  # the module is built
         return cls(module, key=key, title=title, layers=layers, device=device, **facts)
 
     def twin(self) -> Network:
@@ -307,7 +309,8 @@ class Network(Owner):
 
         "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1),
         squeezed to a square for a network that takes no other input;
-        "crop" is the network's own evaluation transform, the centre square.
+        "crop" is the network's own evaluation transform: the centre square, of the photo or (crop
+        mode "squash") of the photo squeezed to a square.
         """
         if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
@@ -322,7 +325,16 @@ class Network(Owner):
             frame = (0.0, 0.0, 1.0, 1.0)
         else:
             short = int(side / self.crop_pct)
-            width, height = (short if s == min(box) else int(short * s / min(box)) for s in box)
+            mode = self.recipe.crop_mode
+            if mode == "border":
+                raise OptionError(
+                    f"{self.title} was evaluated with a border round the photo, which belongs to "
+                    "no place on it: use the framing “whole”."
+                )
+            width, height = (
+                short if s == min(box) or mode == "squash" else int(short * s / min(box))
+                for s in box
+            )
             left, top = round((width - side) / 2), round((height - side) / 2)
             frame = (left / width, top / height, (left + side) / width, (top + side) / height)
         image = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
