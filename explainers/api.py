@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .errors import OptionError
+from .errors import ModelError, OptionError
 from .explanation import Explanation, Question
 from .network import Framing, Network, View
 from .photo import Photo, read
@@ -46,6 +46,11 @@ def question(
     photo: all that `read` takes, or a view that `network` made. Raises TargetError, OptionError or
     PhotoError with a sentence that says what to change.
     """
+    if not isinstance(network, Network):
+        raise ModelError(
+            "What explains is a Network: build one round the module, as in Network(module, "
+            "key=…, title=…, labels=…, mean=…, std=…)."
+        )
     view = _view(network, photo, framing)
     layer = network.last if layer is None else layer
     if not isinstance(layer, str) or layer not in network.layers:

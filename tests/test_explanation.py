@@ -153,5 +153,6 @@ def test_a_network_of_one_size_says_which_when_it_is_shown_another(photo) -> Non
         for method in ("gradcam", "gradient", "rise", "occlusion"):
             with pytest.raises(OptionError, match="can't take in"):
                 explain(network, network.view(x), 1, method)
-    with pytest.raises(OptionError, match="framing “crop”, which shows it 32 by 32"):
-        explain(network, photo)
+    whole = explain(network, photo)  # squeezed to a square
+    assert whole.values.shape == (1, 8, 8)
+    assert whole.frame == (0, 0, 1, 1)

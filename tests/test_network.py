@@ -236,7 +236,7 @@ def test_a_twin_is_the_same_network_with_parameters_of_its_own(lite0):
 
 def test_all_that_a_network_is_told_is_in_its_recipe():
     told = set(signature(Network).parameters) - {"module", "key", "title", "layers", "device"}
-    assert told == {each.name for each in fields(Recipe)} - {"arch"}
+    assert told == {each.name for each in fields(Recipe)} - {"arch", "args"}
 
 
 @pytest.mark.slow

@@ -291,7 +291,7 @@ def test_what_is_no_id_of_timms_is_refused(settings: Settings, text: str):
             "no convolutional feature map",
         ),
         ({"architecture": "os.system"}, "no architecture that timm knows"),
-        ({"architecture": "resnet18", "num_classes": 21841}, "does not name its 21841 classes"),
+        ({"architecture": "resnet18", "num_classes": 777}, "does not name its 777 classes"),
         ({"architecture": "resnet18", "num_classes": 0}, "not a classifier"),
         ({"architecture": "resnet18", "pretrained_cfg": {}}, "how to prepare a photo"),
         ({"architecture": "resnet18"}, "do not fit its architecture"),

@@ -6,15 +6,20 @@ global average followed by a linear layer, and which activation functions are in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
+from .door import same
 from .heads import SpatialHead
+from .layout import TALLER, WIDER, Order, order, unsure
 from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -22,6 +27,9 @@ NONLINEARITIES = frozenset(
     "relu relu_ relu6 hardtanh hardtanh_ silu gelu hardswish leaky_relu leaky_relu_ elu elu_ celu "
     "selu mish prelu rrelu softplus logsigmoid tanhshrink softsign".split()
 )
+
+PRODUCTS = frozenset("linear conv2d matmul mm addmm __matmul__ __rmatmul__".split())
+MOST_PREFIXES = 16  # tokens that stand for no place, such as the class token
 
 
 @dataclass(frozen=True)
@@ -51,14 +59,16 @@ class Discovery:
     cam_weights: Tensor | None
     nonlinearities: frozenset[str]
     overwrites: bool
+    channels_last: frozenset[str]
 
 
 class _Nonlinearities(TorchFunctionMode):
-    """Notes the name of every activation function that is called."""
+    """Notes the name of every activation function that is called, and the last products."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name, named = getattr(func, "__name__", ""), kwargs or {}
@@ -68,7 +78,35 @@ class _Nonlinearities(TorchFunctionMode):
             self.names.add(f"{name} from {low:g}" if name == "hardtanh" and low != 0 else name)
         elif rectified_to(func, args[1:], named) is not None:
             self.names.add("relu")
+        elif name in PRODUCTS:
+            self.products.append((*args, *named.values()))
         return func(*args, **named)
+
+
+class _Calls:
+    """What the modules of a network handed out in one pass, in order of completion."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.outputs: list[tuple[str, nn.Module, Tensor]] = []
+        self._hooks = [
+            child.register_forward_hook(self._note(name))
+            for name, child in module.named_modules()
+            if name
+        ]
+
+    def _note(self, name: str):
+        def hook(child: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                self.outputs.append((name, child, output))
+
+        return hook
+
+    def __enter__(self) -> _Calls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
 
 
 def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None) -> Discovery:
@@ -77,57 +115,102 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     titles: layer name -> title, input to output; None finds the stages by itself. Raises
     ModelError when there is no convolutional feature map to explain.
     """
-    maps: dict[str, Tensor] = {}  # in order of completion
-    pooled: dict[int, Tensor] = {}  # held, so that no id is used twice
-    vectors: dict[str, int] = {}  # units of what comes after the last map, in order
-
-    def note(name: str):
-        def hook(child: nn.Module, _inputs: object, output: object) -> None:
-            if not isinstance(output, Tensor):
-                return
-            if output.ndim != 4 or output.shape[-1] < 2:
-                if output.ndim > 1 and output[0].numel() == output.shape[1]:
-                    vectors[name] = output.shape[1]
-                return
-            vectors.clear()
-            if isinstance(child, POOLS):
-                pooled[id(output)] = output
-            if id(output) not in pooled:
-                maps.pop(name, None)
-                maps[name] = output
-
-        return hook
-
     overwritten = Overwritten()
-    hooks = [child.register_forward_hook(note(n)) for n, child in module.named_modules() if n]
-    try:
-        with (
-            torch.enable_grad(),
-            overwritten,
-            Swapped(LEAN | relus(Clamp)),
-            _Nonlinearities() as seen,
-        ):
-            logits = module(probe.clone().requires_grad_().clone()).detach()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not maps or logits.ndim != 2:
+    with (
+        torch.enable_grad(),
+        _Calls(module) as calls,
+        overwritten,
+        Swapped(LEAN | relus(Clamp)),
+        _Nonlinearities() as seen,
+    ):
+        logits = module(probe.clone().requires_grad_().clone()).detach()
+    maps, orders, vectors = _maps(calls.outputs, _shapes_for_a_larger(module, probe, calls.outputs))
+    if not maps:
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
+    _check_tokens(calls.outputs, list(maps.values())[-1])
     stages = _stages(module, maps)
     last = getattr(module, "last_map", None) or _last(maps, stages)
-    maps = {name: value.detach() for name, value in maps.items()}
+    maps = {name: _channels_first(value.detach(), orders[name]) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
     named[last] += ", the last convolution"
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
     inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
-    weights = _cam_weights(module, maps[last], logits)
     flat = _flat(module, vectors)
-    in_order = {n: both[n] for n in maps if n in both}
     return Discovery(
-        layers, in_order, flat, last, weights, frozenset(seen.names), bool(overwritten)
+        layers=layers,
+        maps={n: both[n] for n in maps if n in both},
+        flat=flat,
+        last=last,
+        cam_weights=_cam_weights(module, maps[last], logits, seen.products),
+        nonlinearities=frozenset(seen.names),
+        overwrites=bool(overwritten),
+        channels_last=frozenset(n for n in both if orders[n] == "channels last"),
     )
+
+
+def _maps(
+    outputs: list[tuple[str, nn.Module, Tensor]], larger: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, Tensor], dict[str, Order], dict[str, int]]:
+    """The feature maps as they were handed out, how their axes stand, and the units of what comes
+    after the last of them; each by name, in order of completion."""
+    maps: dict[str, Tensor] = {}
+    orders: dict[str, Order] = {}
+    vectors: dict[str, int] = {}
+    pooled: set[int] = set()
+    tokens = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
+    for name, child, output in outputs:
+        if output.ndim != 4 or output.shape[-1] < 2:
+            if output.ndim > 1 and output[0].numel() == output.shape[1]:
+                vectors[name] = output.shape[1]
+            continue
+        found = order(output.shape, larger.get(name), tokens)
+        if found is None:
+            continue
+        vectors.clear()
+        if isinstance(child, POOLS):
+            pooled.add(id(output))
+        if id(output) not in pooled:
+            maps.pop(name, None)
+            maps[name], orders[name] = output, found
+    return maps, orders, vectors
+
+
+def _shapes_for_a_larger(
+    module: nn.Module, probe: Tensor, outputs: list[tuple[str, nn.Module, Tensor]]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of the same maps for a larger input, where those for one do not say it all."""
+    if not any(unsure(output.shape) for _, _, output in outputs):
+        return {}
+    *_, height, width = probe.shape
+    with torch.no_grad(), _Calls(module) as calls, suppress(Exception):  # made for one size
+        module(probe.new_zeros(1, probe.shape[1], height + TALLER, width + WIDER))
+    return {name: tuple(output.shape) for name, _, output in calls.outputs}
+
+
+def _channels_first(value: Tensor, found: Order) -> Tensor:
+    return value.movedim(3, 1) if found == "channels last" else value
+
+
+def _check_tokens(outputs: list[tuple[str, nn.Module, Tensor]], final: Tensor) -> None:
+    """Raises ModelError where blocks that work on sequences of places follow the last map."""
+    at = max(i for i, (_, _, output) in enumerate(outputs) if output is final)
+    places = final[0].numel() // max(final.shape[1], 1)
+    places = {final.shape[2] * final.shape[3], final.shape[1] * final.shape[2], places}
+    norms = [
+        name
+        for name, child, output in outputs[at + 1 :]
+        if output.ndim == 3
+        and any(0 <= output.shape[1] - count <= MOST_PREFIXES for count in places)
+        and not isinstance(child, nn.Linear)
+        and any(True for _ in child.parameters(recurse=False))
+    ]
+    if len(norms) > 1:
+        raise ModelError(
+            "This network keeps its places as a sequence of tokens (a transformer or mixer), "
+            "which these maps are not defined for: choose a convolutional one."
+        )
 
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
@@ -186,25 +269,33 @@ def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
     return Layer(name, f"{title} · {size}", channels, height, width, reduction)
 
 
-def _cam_weights(module: nn.Module, final: Tensor, logits: Tensor) -> Tensor | None:
+def _cam_weights(
+    module: nn.Module, final: Tensor, logits: Tensor, products: Sequence[tuple[Any, ...]]
+) -> Tensor | None:
     """Weights (classes, C) of the head, if its logits are linear in `final` but for the pooling.
 
-    The pool may be a global average or maximum before the linear layer, or that of a `SpatialHead`
-    behind it: the gradient of each sums to the same over the places.
+    The pool may be a global average or maximum, before or behind a linear layer or 1 x 1
+    convolution that is a module or a call; or that of a `SpatialHead` behind it. The gradient of
+    each sums to the same over the places.
     """
-
-    def same(found: Tensor) -> bool:  # as shares of the range: untrained logits may be tiny
-        return bool((found - logits).abs().max() <= 1e-3 * (logits.max() - logits.min()))
-
-    heads = [m for m in module.modules() if isinstance(m, nn.Linear | SpatialHead)]
-    if not heads:
-        return None
-    head = heads[-1]
-    with torch.no_grad():
-        if isinstance(head, SpatialHead):
-            weight = head.cells.weight.detach().flatten(1)
-            return weight if weight.shape[1] == final.shape[1] and same(head(final)) else None
-        if head.in_features != final.shape[1]:
-            return None
-        pooled = (final.mean((2, 3)), final.amax((2, 3)))
-        return head.weight.detach() if any(same(head(each)) for each in pooled) else None
+    classes, channels = logits.shape[1], final.shape[1]
+    heads = [part for part in module.modules() if isinstance(part, SpatialHead)]
+    if heads:
+        weight = heads[-1].cells.weight.detach().flatten(1)
+        fits = weight.shape[1] == channels and same(heads[-1](final), logits)
+        return weight if fits else None
+    pooled = (final.mean((2, 3)), final.amax((2, 3)))
+    if classes == channels and any(same(each, logits) for each in pooled):
+        return torch.eye(classes, device=final.device)
+    for product in reversed(products):
+        tensors = [each.detach() for each in product if isinstance(each, Tensor)]
+        biases = [each for each in tensors if each.shape == (classes,)]
+        bias = biases[-1] if biases else torch.zeros_like(logits[0])
+        for tensor in tensors:
+            weight = tensor.flatten(1) if tensor.ndim == 4 else tensor
+            for each in (weight, weight.T if weight.ndim == 2 else weight):
+                if tuple(each.shape) == (classes, channels) and any(
+                    same(pool @ each.T + bias, logits) for pool in pooled
+                ):
+                    return each
+    return None

@@ -7,9 +7,7 @@ do nothing unless the current context records, so two threads never see each oth
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -21,12 +19,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..errors import ExplainError, OptionError, TargetError
+from ..errors import ExplainError, OptionError
 from ..recent import Recent
 from ..sizes import Owner
+from .classes import find_class
 from .dense import quicken
 from .discovery import Layer, discover
-from .recipe import Head, Recipe
+from .door import check_said, check_weights, settle, takes_any_size
+from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Recording, serials
 from .swaps import copied
 
@@ -80,7 +80,9 @@ class Network(Owner):
     which on the network counts it as present. maps: `layers` and what is
     rectified inside stages that end without a rectifier. flat: fully connected layers, which have
     no geometry. nonlinearities: names of the activation functions met. overwrites: values that
-    a gradient needs are changed in place by what follows.
+    a gradient needs are changed in place by what follows. any_size: inputs may be larger than
+    `size`. memory: the format that the module answers right in. Raises ModelError for a module that
+    can't be explained as it is.
     """
 
     def __init__(
@@ -95,20 +97,26 @@ class Network(Owner):
         size: int = 224,
         interpolation: str = "bicubic",
         crop_pct: float = 0.875,
+        crop_mode: CropMode = "center",
         head: Head = "softmax",
         thresholds: Sequence[float] | None = None,
         layers: Mapping[str, str] | None = None,
         licence: str = "",
         device: str | torch.device = "cpu",
     ) -> None:
-        with torch.no_grad():  # inference_mode would make the parameters inference tensors
-            self.module = module.eval().requires_grad_(False)
-            self.module.to(device, memory_format=torch.channels_last)
+        check_said(title, labels, mean, std, interpolation, thresholds)
+        probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+        probe = probe.to(device)
+        with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
+            self.module = module.eval().requires_grad_(False).to(device)
+            check_weights(module, title)
+            self.memory = settle(self.module, probe, title, tuple(labels), head)
+            self.any_size = takes_any_size(self.module, probe)
         quicken(self.module)
         self.serial = next(serials)
         self.key, self.title, self.licence, self.head = key, title, licence, head
         self.labels = tuple(labels)
-        self.thresholds = tuple(thresholds) if thresholds else (0.5,) * len(self.labels)
+        self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
         self.size, self.crop_pct, self.interpolation = size, crop_pct, interpolation
         self.device, self._titles = torch.device(device), layers
         self.recipe = Recipe(
@@ -118,28 +126,23 @@ class Network(Owner):
             std=tuple(std),
             interpolation=interpolation,
             crop_pct=crop_pct,
+            crop_mode=crop_mode,
             licence=licence,
             head=head,
             thresholds=self.thresholds,
         )
         self.mean = torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1)
-        probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-        probe = probe.to(self.device)
-        self.memory = torch.channels_last
-        try:
-            found = discover(self.module, probe, layers)
-        except RuntimeError:  # maps that the network flattens by a view must lie as it was written
-            self.memory = torch.contiguous_format
-            self.module.to(memory_format=self.memory)
-            found = discover(self.module, probe, layers)
+        found = discover(self.module, probe, layers)
         self.layers: dict[str, Layer] = found.layers
         self.maps: dict[str, Layer] = found.maps
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
         self._taps = {
-            name: self.module.get_submodule(name).register_forward_hook(self._tap(name)).id
+            name: self.module.get_submodule(name)
+            .register_forward_hook(self._tap(name, name in found.channels_last))
+            .id
             for name in (*self.maps, *self.flat)
         }
 
@@ -156,7 +159,7 @@ class Network(Owner):
     ) -> Network:
         """The network of a module that was built after `recipe`."""
         facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
-        del facts["arch"]  # the module is built
+        del facts["arch"], facts["args"]  # the module is built
         return cls(module, key=key, title=title, layers=layers, device=device, **facts)
 
     def twin(self) -> Network:
@@ -176,7 +179,7 @@ class Network(Owner):
             device=self.device,
         )
 
-    def _tap(self, name: str):
+    def _tap(self, name: str, channels_last: bool):
         serial = self.serial  # not self: a network in a circle would outlive those who used it
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
@@ -184,6 +187,7 @@ class Network(Owner):
             if current is None or current[0] != serial or name not in current[2]:
                 return None
             recording = current[1]
+            output = output.movedim(3, 1) if channels_last else output
             first = not recording.activations and recording.inputs is None
             kept = output.detach().requires_grad_(torch.is_grad_enabled()) if first else output
             recording.activations[name] = kept
@@ -192,7 +196,7 @@ class Network(Owner):
             onward = kept.clone()  # what follows may work in place
             if name in recording.muted:
                 onward[:, recording.muted[name]] = 0
-            return onward
+            return onward.movedim(1, 3) if channels_last else onward
 
         return hook
 
@@ -233,6 +237,7 @@ class Network(Owner):
             x = x.detach().clone(memory_format=self.memory).requires_grad_()
         recording = Recording(x if inputs else None, muted, until)
         with (
+            torch.inference_mode(False),
             torch.set_grad_enabled(gradients),
             self._recorded(recording, layers),
             copied() if gradients and self.overwrites else nullcontext(),
@@ -297,49 +302,42 @@ class Network(Owner):
 
     def resolve(self, target: int | str) -> int:
         """The index of a class given by index or name; raises TargetError with near names."""
-        if not isinstance(target, str):
-            try:
-                index = operator.index(target)  # whole numbers of numpy's and torch's, too
-            except TypeError:
-                index = -1
-            if 0 <= index < len(self.labels) and not isinstance(target, bool | np.bool_):
-                return index
-            raise TargetError(
-                f"A class of {self.title} is given by its name or a whole number from 0 to "
-                f"{len(self.labels) - 1}."
-            )
-        names = {label.casefold(): index for index, label in enumerate(self.labels)}
-        wanted = target.strip().casefold()
-        for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
-            if name in names:
-                return names[name]
-        near = [name for name in names if wanted and wanted in name][:3]
-        near = near or difflib.get_close_matches(wanted, names, 3)
-        hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
-        raise TargetError(f"{self.title} knows no class “{target[:60]}”: {hint}.")
+        return find_class(target, self.labels, self.title)
 
     def prepare(self, photo: Photo, framing: Framing = "whole") -> View:
         """The photo as this network's input.
 
-        "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1);
-        "crop" is the network's own evaluation transform, the centre square.
+        "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1),
+        squeezed to a square for a network that takes no other input;
+        "crop" is the network's own evaluation transform: the centre square, of the photo or (crop
+        mode "squash") of the photo squeezed to a square.
         """
         if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
         image = Image.fromarray(photo.pixels)
-        filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
         box, side = image.size, self.size
         if framing == "whole":
             scale = side / min(box)
             fit = [min(round(s * scale / GRID) * GRID, LONGEST * side) for s in box]
             width, height = (side if s == min(box) else f for s, f in zip(box, fit, strict=True))
+            if not self.any_size:
+                width = height = side
             frame = (0.0, 0.0, 1.0, 1.0)
         else:
             short = int(side / self.crop_pct)
-            width, height = (short if s == min(box) else int(short * s / min(box)) for s in box)
+            mode = self.recipe.crop_mode
+            if mode == "border":
+                raise OptionError(
+                    f"{self.title} was evaluated with a border round the photo, which belongs to "
+                    "no place on it: use the framing “whole”."
+                )
+            width, height = (
+                short if s == min(box) or mode == "squash" else int(short * s / min(box))
+                for s in box
+            )
             left, top = round((width - side) / 2), round((height - side) / 2)
             frame = (left / width, top / height, (left + side) / width, (top + side) / height)
-        image = image.resize((width, height), filters[self.interpolation])
+        image = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
         if framing == "crop":
             image = image.crop((left, top, left + side, top + side))
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Head = Literal["softmax", "sigmoid"]
+CropMode = Literal["center", "squash", "border"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Recipe:
     """How to feed a network and read its answer; see `Network` for the meaning of the fields.
 
     mean, std: per channel of pixels in 0..1. arch: timm's name of the architecture, or one of ours,
-    where the module is yet to be built.
+    where the module is yet to be built; args: what that is built with beyond its defaults.
     """
 
     labels: tuple[str, ...]
@@ -25,4 +27,6 @@ class Recipe:
     licence: str = ""
     head: Head = "softmax"
     thresholds: tuple[float, ...] | None = None
+    crop_mode: CropMode = "center"
     arch: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -55,6 +55,7 @@ class Recording:
                 _gradients.keep((target, *rest), kept[target], self)
         return torch.stack([kept[target] for target in targets])
 
+    @torch.inference_mode(False)
     def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
         wrt = self.inputs if layer is None else self.activations[layer]
         direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)

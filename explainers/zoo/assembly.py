@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
+from ..network.recipe import Recipe
 from .multilabel import BUILDERS
 
 SCALE = ".scale"  # behind the name of weights that are kept in 8 bits: the size of their steps
@@ -42,22 +43,25 @@ def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {n: made.get(n, v) for n, v in tensors.items() if n not in scales}
 
 
-def blank(arch: str, classes: int, *, device: str = "meta") -> nn.Module:
+def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
     """An architecture with no weights of its own: on "meta" it takes no memory and no time."""
+    arch, classes = recipe.arch, len(recipe.labels)
     with torch.device(device):
         if arch in BUILDERS:
             return BUILDERS[arch](classes).eval()
-        return timm.create_model(arch, pretrained=False, num_classes=classes).eval()
+        made = timm.create_model(arch, pretrained=False, num_classes=classes, **recipe.args)
+        return made.eval()
 
 
 def assemble(
-    arch: str, classes: int, tensors: dict[str, Tensor], name: str, *, in_order: bool = False
+    recipe: Recipe, tensors: dict[str, Tensor], name: str, *, in_order: bool = False
 ) -> nn.Module:
-    """Build `arch` and give it `tensors`; with `in_order` other names than its own don't matter.
+    """Build a recipe's network and give it `tensors`; with `in_order` other names than its own
+    don't matter.
 
     Raises ModelError that says which names or shapes differ.
     """
-    module = blank(arch, classes)
+    module = blank(recipe)
     wanted = module.state_dict()
     if in_order and len(tensors) == len(wanted) and tensors.keys() != wanted.keys():
         tensors = dict(zip(wanted, tensors.values(), strict=True))
@@ -68,7 +72,7 @@ def assemble(
     tensors = {n: tensor.to(wanted[n].dtype) for n, tensor in tensors.items()}
     module.load_state_dict(tensors, strict=True, assign=True)
     if any(tensor.is_meta for tensor in module.buffers()):  # a constant that no file holds
-        module = blank(arch, classes, device="cpu")
+        module = blank(recipe, device="cpu")
         module.load_state_dict(tensors, strict=True)
     return module
 

@@ -263,9 +263,7 @@ class Zoo:
             size = max(1, round(path.stat().st_size / download.MEGABYTE))
             slot.entry = replace(entry, megabytes=size)
         tensors = assembly.read(path, entry.title)
-        module = assembly.assemble(
-            made.arch, len(made.labels), tensors, entry.title, in_order=entry.source.in_order
-        )
+        module = assembly.assemble(made, tensors, entry.title, in_order=entry.source.in_order)
         return Network.from_recipe(
             module, made, key=entry.key, title=entry.title, device=settings.torch_device
         )

@@ -37,7 +37,7 @@ def pin(text: str, settings: Settings | None = None) -> Entry:
             f"The Hub names no size and SHA-256 for {typed.title}: choose another network."
         )
     name, _, tag = typed.title.partition(".")
-    shell = assembly.blank(made.arch, len(made.labels))
+    shell = assembly.blank(made)
     weights = sum(each.numel() for each in shell.parameters()) / 1e6
     entry = Entry(
         key=name,

@@ -1,0 +1,42 @@
+"""A class by its number or its name."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import TargetError
+
+
+def find_class(target: int | str, labels: Sequence[str], title: str) -> int:
+    """Its index in `labels`; raises TargetError with near names, or where a name is several's."""
+    if not isinstance(target, str):
+        try:
+            index = operator.index(target)  # whole numbers of numpy's and torch's, too
+        except TypeError:
+            index = -1
+        if 0 <= index < len(labels) and not isinstance(target, bool | np.bool_):
+            return index
+        raise TargetError(
+            f"A class of {title} is given by its name or a whole number from 0 to "
+            f"{len(labels) - 1}."
+        )
+    wanted = target.strip()
+    for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
+        folded = [i for i, label in enumerate(labels) if label.casefold() == name.casefold()]
+        found = [i for i in folded if labels[i] == name] or folded
+        if len(found) > 1:
+            raise TargetError(
+                f"{title} has several classes called “{name[:60]}”: give the number, one of "
+                f"{', '.join(map(str, found[:5]))}."
+            )
+        if found:
+            return found[0]
+    names, wanted = [label.casefold() for label in labels], wanted.casefold()
+    near = [name for name in names if wanted and wanted in name][:3]
+    near = near or difflib.get_close_matches(wanted, names, 3)
+    hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
+    raise TargetError(f"{title} knows no class “{target[:60]}”: {hint}.")

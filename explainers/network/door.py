@@ -1,0 +1,186 @@
+"""What must hold of a module before it is explained: one sentence where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import ExplainError, ModelError
+
+_ENDS = {"softmax": "softmax", "softmin": "softmin", "log_softmax": "log-softmax"}
+_ENDS |= {"sigmoid": "sigmoid", "sigmoid_": "sigmoid", "logsigmoid": "log-sigmoid"}
+SAME = 1e-3  # as a share of the logits' range
+
+
+class _Ends(TorchFunctionMode):
+    """Notes what each function hands out that turns logits into probabilities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, Tensor]] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in _ENDS and isinstance(out, Tensor):
+            self.found.append((_ENDS[name], out))
+        return out
+
+    def of(self, answer: Tensor) -> str:
+        """The function whose value the answer is, or nothing."""
+        same = (
+            name
+            for name, out in self.found
+            if out.data_ptr() == answer.data_ptr() and out.numel() == answer.numel()
+        )
+        return next(same, "")
+
+
+def check_said(
+    title: str,
+    labels: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: str,
+    thresholds: Sequence[float] | None,
+) -> None:
+    """Raises ModelError where what is said of a network can't be."""
+    if isinstance(labels, str):
+        raise ModelError(f"The labels of {title} are one text: give a list with a name each.")
+    if len(mean) != 3 or len(std) != 3:
+        raise ModelError(f"Give {title} three numbers each for mean and std, one for each colour.")
+    if not all(deviation > 0 for deviation in std):
+        raise ModelError(f"The std of {title} must be positive: give that of pixels in 0 to 1.")
+    if interpolation not in FILTERS:
+        raise ModelError(f"The interpolation of {title} is one of {', '.join(FILTERS)}.")
+    if thresholds is not None and len(thresholds) != len(labels):
+        raise ModelError(
+            f"{title} has {len(thresholds)} thresholds and {len(labels)} labels: give one each."
+        )
+
+
+#: How a photo may be brought to a network's size.
+FILTERS = ("bilinear", "bicubic", "nearest", "lanczos")
+
+
+def check_weights(module: nn.Module, title: str) -> None:
+    """Raises ModelError unless the module is Python's own and its weights are finite float32."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{title} is TorchScript, whose layers can't be looked into: hand over the nn.Module "
+            "that it was made from."
+        )
+    statistics = (pair for pair in module.named_buffers() if "running_" in pair[0])
+    for name, value in (*module.named_parameters(), *statistics):
+        if value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ModelError(f"The weights of {title} are {kind}: hand over module.float().")
+        if value.numel() and not all(bound.isfinite() for bound in value.detach().aminmax()):
+            raise ModelError(
+                f"The weights of {title} hold NaN or infinite values (in {name}): take an earlier "
+                "checkpoint."
+            )
+
+
+@torch.no_grad()
+def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, str]:
+    """The logits (1, classes) for `probe` (1, 3, H, W), and the function that they are already
+    probabilities by ("" for none). Raises ModelError for any other answer."""
+    try:
+        with _Ends() as ends:
+            answer = module(probe.clone())
+    except ExplainError:
+        raise
+    except Exception as error:
+        _, channels, height, width = probe.shape
+        reason = " ".join(str(error).split())[:140].rstrip(" .")
+        raise ModelError(
+            f"{title} fails on an input of {channels} × {height} × {width} ({reason}): give the "
+            "size that it was made for."
+        ) from error
+    if not isinstance(answer, Tensor):
+        kind, keys = type(answer).__name__, ""
+        if isinstance(answer, dict):
+            keys = f" of {', '.join(map(str, list(answer)[:4]))}"
+        raise ModelError(
+            f"{title} answers with a {kind}{keys} where one tensor of logits is needed: wrap it in "
+            "a module that returns that alone."
+        )
+    if answer.ndim != 2 or len(answer) != 1:
+        what = " × ".join(map(str, answer.shape)) or "a single number"
+        raise ModelError(
+            f"{title} answers one photo with {what} where 1 × classes is needed: wrap it in a "
+            "module that returns one logit for each class."
+        )
+    total = answer.exp() if bool((answer < 0).any()) else answer
+    sums = answer.shape[1] > 1 and bool((total.sum() - 1).abs() < 1e-4)
+    return answer, ends.of(answer) or ("softmax" if sums else "")
+
+
+def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], head: str) -> None:
+    """Raises ModelError unless (1, classes) logits fit the labels and the head."""
+    outputs = answer.shape[1]
+    if outputs != len(labels):
+        raise ModelError(
+            f"{title} has {outputs} output{'s' * (outputs != 1)} and {len(labels)} "
+            f"label{'s' * (len(labels) != 1)}: give one label for each output, in their order."
+        )
+    if not answer.isfinite().all():
+        raise ModelError(f"{title} answers with NaN or infinite values: take another checkpoint.")
+    if end:
+        raise ModelError(
+            f"{title} ends in a {end} already, and its logits are needed: take that off."
+        )
+    if outputs == 1 and head == "softmax":
+        raise ModelError(
+            f"{title} has one output, which a softmax would always call certain: say "
+            "head=“sigmoid”."
+        )
+
+
+def same(found: Tensor, logits: Tensor) -> bool:
+    """Equal up to rounding; as a share of the range, since untrained logits may be tiny."""
+    span = torch.maximum(logits.max() - logits.min(), SAME * logits.abs().max())
+    span = span if logits.numel() > 1 else logits.abs().max()
+    return bool((found - logits).abs().max() <= SAME * span)
+
+
+def settle(
+    module: nn.Module, probe: Tensor, title: str, labels: Sequence[str], head: str
+) -> torch.memory_format:
+    """Check a module's answer, and bring it to the memory format that serves it best.
+
+    That is channels_last, unless the module reads its maps in the order of memory: then it fails
+    there, or answers something else. Raises ModelError.
+    """
+    answer, end = first_answer(module, probe, title)
+    check_answer(answer, end, title, labels, head)
+    module.to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad():
+            again = module(probe.clone(memory_format=torch.channels_last))
+        if same(again, answer):
+            return torch.channels_last
+    except RuntimeError:  # a `view` across places
+        pass
+    module.to(memory_format=torch.contiguous_format)
+    if not same(first_answer(module, probe, title)[0], answer):
+        raise ModelError(
+            f"{title} answers the same photo differently each time, as with a dropout that eval() "
+            "does not switch off: take that out."
+        )
+    return torch.contiguous_format
+
+
+def takes_any_size(module: nn.Module, probe: Tensor) -> bool:
+    """Does it answer for an input that is wider than its own size, as convolutions do?"""
+    *_, height, width = probe.shape
+    try:
+        with torch.no_grad():
+            wide = module(probe.new_zeros(1, probe.shape[1], height, width + 32))
+        return isinstance(wide, Tensor) and wide.ndim == 2 and len(wide) == 1
+    except Exception:  # a flattened map that feeds a linear layer, a positional embedding, ...
+        return False
