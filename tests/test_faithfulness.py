@@ -20,6 +20,7 @@ from explainers.render import report
 from explainers.scores import faithfulness as f
 from explainers.scores import sanity
 from explainers.scores.comparison import Comparison, applicable
+from explainers.scores.verdict import lines, verdict
 from tests import nets
 
 
@@ -305,3 +306,71 @@ def test_every_part_of_the_network_is_forgotten(lite0, photo) -> None:
         k for k, v in twin.module.state_dict().items() if v.ndim and not torch.equal(v, before[k])
     ]
     assert len(changed) == sum(v.ndim > 0 for v in before.values())
+
+
+def measured(network, photo, gains: dict[str, tuple[float, float]]) -> Comparison:
+    """A comparison whose gains are given, as measured first and again; random orders gain 0."""
+
+    def scores(gain: float) -> f.Scores:
+        return f.Scores(f.Curve((0.0, 1.0), (0.0, 0.0)), f.Curve((0.0, 1.0), (gain, gain)))
+
+    found = Comparison(question(network, photo, 6), list(gains), steps=4)
+    list(found.draw())
+    nothing = (scores(0.0), scores(0.0))
+    for method, (first, again) in gains.items():
+        found.scores[method], found.again[method] = scores(first), scores(again)
+        pixels = found.maps[method].per_pixel
+        found.orders[pixels] = found.orders_again[pixels] = nothing
+    return found
+
+
+def test_differences_within_the_noise_are_ties_and_nobody_wins_before_all_is_measured(
+    resnet18, photo
+) -> None:
+    steady = {"gradcam": (0.40, 0.40), "gradcam++": (0.30, 0.31), "layercam": (0.0, 0.01)}
+    found = measured(resnet18, photo, steady)
+    clear = verdict(found)
+    assert clear.best == ("gradcam",)
+    assert clear.weak == ("layercam",)
+    # by hand: changes 0, -0.01, -0.01, 0, 0, whose spread is 0.005477 with 4 degrees of freedom
+    assert clear.noise == pytest.approx(2.78 * 0.0054772, rel=1e-3)
+    believe, doubt, sure = lines(clear, found.baseline)
+    assert believe.startswith("Believe Grad-CAM first")
+    assert doubt.startswith("Doubt LayerCAM")
+    assert "up to 0.02 count as ties" in sure
+
+    shaky = {"gradcam": (0.40, 0.30), "gradcam++": (0.35, 0.42), "layercam": (0.0, 0.01)}
+    tie = verdict(measured(resnet18, photo, shaky))
+    assert set(tie.best) == {"gradcam", "gradcam++"}
+    assert lines(tie, "blur")[0].startswith("A tie at the top: Grad-CAM and Grad-CAM++")
+
+    none = verdict(measured(resnet18, photo, {"gradcam": (0.01, -0.01), "guided": (-0.1, 0.1)}))
+    assert lines(none, "blur")[0].startswith("Believe none of them here")
+
+    for missing in (found.scores, found.again, found.orders_again):
+        unfinished = dict(missing)
+        missing.popitem()
+        assert verdict(found) is None
+        missing.update(unfinished)
+    found.methods = [*found.methods, "guided"]  # asked for, but not there yet
+    assert verdict(found) is None
+
+
+def test_methods_that_give_one_map_are_one_in_the_verdict(resnet18, photo) -> None:
+    names = ["cam", "gradcam", "hirescam", "layercam"]
+    found = measured(resnet18, photo, dict.fromkeys(names, (0.2, 0.2)))
+    assert found.twins() == {"gradcam": ["cam", "hirescam"], "layercam": []}
+    assert set(verdict(found).order) == {"gradcam", "layercam"}
+
+
+def test_what_is_known_is_recalled_and_nothing_is_computed_for_it(
+    resnet18, photo, monkeypatch
+) -> None:
+    first = Comparison(question(resnet18, photo, 8), ["gradcam", "guided"], steps=4)
+    for work in (first.draw(), first.measure(), first.repeat()):
+        list(work)
+    monkeypatch.setattr(f, "_measure", lambda *_: pytest.fail("computed again"))
+    other = Comparison(question(resnet18, photo, 8), ["gradcam", "guided", "layercam"], steps=4)
+    other.recall()
+    assert other.maps.keys() == other.scores.keys() == other.again.keys() == {"gradcam", "guided"}
+    assert other.figures("guided") == first.figures("guided")

@@ -31,7 +31,7 @@ def settled(page: Page) -> None:
     page.wait_for_function(
         "() => document.querySelector('#activations-tab .unit-examples img')"
         " && document.querySelector('.act-sheet .tiles[data-painted]')"
-        " && !document.querySelector('#activations-tab.busy, #activations-tab.stale')"
+        " && !document.querySelector('#activations-tab.busy, #activations-tab .stale')"
     )
 
 

@@ -5,12 +5,13 @@ let about = null, chosen = null; // the layer shown, and the channel looked at
 
 // ---- the chosen channel ----
 const number = one('[data-channel-number]');
+const stale = (is, ...parts) => parts.forEach((each) => one(each).classList.toggle('stale', is)); // still of the one before
 const open = (channel) => { // show it, without a word in the address
   chosen = number.value = channel;
   mosaic.mark(channel, 'sheet');
   for (const each of body.querySelectorAll('.act-sheet .bars button, .units-found button')) each.setAttribute('aria-pressed', +each.dataset.channel === channel);
   if (!seeing.state.photo) return;
-  body.classList.add('stale');
+  stale(true, '.act-more', '.act-two');
   tab.act('unit', { channel });
 };
 const choose = (channel) => {
@@ -167,11 +168,12 @@ tab.show = (data, places, channel) => {
     one('[data-pin]').disabled = about.flat || !('channel' in about);
     if ('channel' in about) open(about.channel); else chosen = null;
   }
-  if (data.unit) body.classList.remove('stale');
+  if (places.crops) stale(false, '.act-more');
+  if (places.examples) stale(false, '.act-two');
   if ('best' in data) choose(data.best);
   if (data.video) play(data);
 };
-tab.over = (channel) => { if (channel === 'unit') body.classList.remove('stale'); };
+tab.over = (channel) => { if (channel === 'unit') stale(false, '.act-more', '.act-two'); };
 seeing.on((what) => {
   if (what === 'seen' || what === 'state') fit();
   if (what !== 'state' || seeing.state.tab !== tab.key || !about) return;

@@ -1,0 +1,109 @@
+"""The Compare tab in Chromium: what only a browser shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import Visit, calls, usable
+
+pytestmark = pytest.mark.browser
+
+CAT = "&tab=compare&example=cat.jpg&framing=crop&compare.methods="
+BUSY = 180_000  # ms that a busy machine may take
+MEASURED = ".compare-told:not(.waits)"
+
+
+def card(page: Page, method: str):
+    return page.locator(f'.compare-card[data-method="{method}"]')
+
+
+def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -> None:
+    page = visit(query=CAT + "gradcam,layercam", dark=True)
+    page.wait_for_selector(MEASURED, timeout=BUSY)
+    assert page.locator(".compare-told li").count() == 3
+    usable(page)
+
+    # best first, without asking the server
+    asked = calls(page)
+    gains = page.locator("[data-slot$=':gain']").all_text_contents()
+    page.locator("#compare-tab select[name=sort]").select_option("gain")
+    best = "gradcam" if float(gains[0]) >= float(gains[1]) else "layercam"
+    expect(page.locator(".compare-card").first).to_have_attribute("data-method", best)
+    rows = page.locator(".compare-scores tbody tr")
+    assert rows.first.get_attribute("data-method") == best
+    assert not asked
+
+    # choosing what kind of thing stands beside asks nothing and takes nothing away
+    scored = card(page, "layercam").locator(".compare-gain").inner_text()
+    page.locator("[data-beside]").select_option("find")
+    search = page.locator(".compare-find input")
+    expect(search).to_be_focused()
+    assert card(page, "layercam").locator(".compare-gain").inner_text() == scored
+    search.press_sequentially("lynx")
+    page.locator("#compare-found [aria-selected=true]").wait_for()
+    search.press("Enter")
+    expect(page.locator(".compare-side h3").nth(1)).to_contain_text("lynx")
+    expect(card(page, "layercam").first.locator(".compare-gain")).to_have_text(scored)
+    expect(page).to_have_url(re.compile("compare.beside=class"))
+    page.locator("[data-beside]").select_option("")
+    expect(page.locator(".compare-side")).to_have_count(1)
+    page.wait_for_selector(MEASURED, timeout=BUSY)
+
+    # a box with the mouse, then as numbers; its answer stands beside it
+    page.get_by_text("Did it find the object?").click()
+    area = page.locator(".box-photo")
+    area.scroll_into_view_if_needed()
+    at = area.bounding_box()
+    page.mouse.move(at["x"] + 2, at["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(at["x"] + at["width"] * 0.04, at["y"] + at["height"] * 0.04, steps=3)
+    page.mouse.up()
+    answer = page.locator(".box-told")
+    expect(answer).to_contain_text("0 of 2 maps")
+    numbers = page.locator(".box-fields input")
+    for side, value in enumerate(("0", "0", "100", "100")):
+        numbers.nth(side).fill(value)
+    numbers.nth(3).press("Tab")
+    expect(answer).to_contain_text("2 of 2 maps")
+    expect(card(page, "gradcam").locator(".compare-box")).to_be_visible()
+    beside, photo = answer.bounding_box(), area.bounding_box()
+    assert beside["x"] > photo["x"] + photo["width"]
+    assert beside["y"] < photo["y"] + photo["height"]
+    expect(page).to_have_url(re.compile("compare.box="))
+
+    card(page, "layercam").locator("button").first.click()
+    expect(page.get_by_role("tab", name="Maps")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".stage figcaption b")).to_have_text(["LayerCAM"])
+    page.go_back()
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    expect(answer).to_contain_text("2 of 2 maps")
+
+
+def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> None:
+    """The fixture sees to it that no answer is a 5xx."""
+    page = visit(query=CAT + "gradcam,layercam,guided", width=390, height=844)
+    page.wait_for_selector("#compare-tab .work:not([hidden])")
+    usable(page)
+    asked = calls(page)
+    page.get_by_role("tab", name="Maps").click()
+    page.wait_for_selector(".stage canvas[data-painted]")
+    page.wait_for_function("() => !document.querySelector('#maps-tab.busy')")
+    asked.clear()
+    page.evaluate("() => new Promise((done) => setTimeout(done, 0))")
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_function("() => document.querySelectorAll('.compare-gain:not(:empty)').length")
+    assert "more" in asked
+    page.get_by_role("tab", name="Maps").click()  # another question while it is not looked at
+    page.evaluate("() => seeing.set({ targets: [282] })")
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#compare-tab .say")).to_contain_text("tiger cat")
+    page.get_by_text("Sanity check:").click()
+    page.get_by_role("button", name="Randomise a copy").click()
+    page.wait_for_selector('[data-slot="forget:guided:1"] img')
+    page.locator("details[data-sanity] [data-cancel]").click()
+    expect(page.locator("details[data-sanity] .work")).to_contain_text("Stopped")
+    expect(page.get_by_role("button", name="Randomise a copy")).to_be_enabled()
+    usable(page)
