@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from .settings import MEGABYTE, from_environment
-from .sizes import NONE, Owner, belongings, pieces
+from .sizes import NONE, Apart, Owner, belongings, pieces
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -191,7 +191,7 @@ def forget(*owners: Any) -> None:
     memory.forget(*owners)
 
 
-class Recent(Generic[Key, Value]):
+class Recent(Apart, Generic[Key, Value]):
     """One drawer of the memory: results of one kind by their keys.
 
     most: how many entries it may have, where bytes are not what matters. Whoever was given a value

@@ -16,11 +16,12 @@ LARGE = 1024  # bytes from which on a piece is known by its address, so that sha
 NONE: frozenset[int] = frozenset()
 
 
-class Owner:
-    """What results are made from and leave with, such as a network.
+class Apart:
+    """What has a bound of its own, so that it does not count where something else refers to it."""
 
-    Its own memory is bounded elsewhere, so that it does not count where a result refers to it.
-    """
+
+class Owner(Apart):
+    """What results are made from and leave with, such as a network."""
 
 
 def pieces(value: Any, apart_from: Set[int] = NONE) -> tuple[dict[int, int], int]:
@@ -30,7 +31,7 @@ def pieces(value: Any, apart_from: Set[int] = NONE) -> tuple[dict[int, int], int
     small, seen, todo = 0, set(apart_from), [value]
     while todo:
         each = todo.pop()
-        if isinstance(each, Owner):
+        if isinstance(each, Apart):
             continue
         for address, size in _own(each):
             if address in seen:

@@ -12,8 +12,8 @@ from typing import Any
 ARENAS = 2
 M_ARENA_MAX = -8  # malloc.h
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
-OFTEN = 10.0  # seconds between looks
-WORK = 1.0  # seconds of the processor's time that leave enough to give back
+OFTEN = 4.0  # seconds between looks
+WORK = 0.5  # seconds of the processor's time that leave enough to give back
 
 
 def few_arenas() -> bool:

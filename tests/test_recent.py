@@ -135,6 +135,12 @@ def test_what_is_kept_alive_is_counted(value):
     assert 40_000 <= size(value) < 44_000
 
 
+def test_what_is_remembered_elsewhere_counts_there():
+    drawer = Recent(within=Memory())
+    drawer["key"] = block(40)
+    assert size({"drawer": drawer, "work": lambda: drawer.get("key")}) < KB
+
+
 def test_a_pass_counts_with_its_graph_and_without_the_network_s_weights():
     network = nets.seeded("resnet18")
     weights = sum(p.numel() for p in network.module.parameters()) * 4
