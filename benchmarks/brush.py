@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from tests.browser import browsing, serving  # noqa: E402
 
 WATCH = """() => {
-  const answer = document.querySelector('#brush-answer');
+  const answer = document.querySelector('.brush-answer');
   const bars = () => [...answer.querySelectorAll('.change-value b')].map((b) => b.textContent) + '';
   const before = bars();
   window.timing = new Promise((done) => {
@@ -41,7 +41,7 @@ WATCH = """() => {
 
 def stroke(page: Page, at: int) -> float:
     """Seconds from the end of a short stroke until the bars change."""
-    box = page.locator("#brush canvas").bounding_box()
+    box = page.locator(".brush-photo canvas").bounding_box()
     x = box["x"] + box["width"] * (0.15 + 0.07 * (at % 10))
     y = box["y"] + box["height"] * (0.2 + 0.25 * (at // 10 % 3))
     page.evaluate(WATCH)
@@ -59,10 +59,9 @@ def main() -> None:
     with serving() as server, browsing() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(f"{server.url}/?tab=muting&example=cat.jpg")
-        page.wait_for_selector("#muting-maps img.heat")
-        page.wait_for_selector("#mute-cancel[disabled]")
-        page.locator("#brush canvas").scroll_into_view_if_needed()
-        page.wait_for_timeout(1000)
+        page.wait_for_function(
+            "document.querySelector('[data-place=looked]')?.textContent.includes('first look')"
+        )
         seconds = []
         for at in range(args.strokes):
             seconds.append(stroke(page, at))

@@ -347,6 +347,11 @@ def test_differences_within_the_noise_are_ties_and_nobody_wins_before_all_is_mea
     none = verdict(measured(resnet18, photo, {"gradcam": (0.01, -0.01), "guided": (-0.1, 0.1)}))
     assert lines(none, "blur")[0].startswith("Believe none of them here")
 
+    # in front, but not to be told from what is no better than a random order
+    near = verdict(measured(resnet18, photo, {"gradcam": (0.06, 0.05), "layercam": (0.04, 0.09)}))
+    assert near.noise > 0.04
+    assert near.best == ()
+
     for missing in (found.scores, found.again, found.orders_again):
         unfinished = dict(missing)
         missing.popitem()

@@ -27,7 +27,7 @@ FEW = 3  # names in a sentence before it counts instead
 class Verdict:
     """order: methods by their gain, the best first, one for each map. gains: method -> its gain.
     noise: the smallest difference in gain that is no tie. best: those that tie with the first;
-    none if no map beats a random order. weak: those no better than a random order.
+    none if no map clearly beats a random order. weak: those no better than a random order.
     """
 
     order: tuple[str, ...]
@@ -46,7 +46,9 @@ def verdict(comparison: Comparison) -> Verdict | None:
     order = sorted(ones, key=lambda one: -gains[one])
     bound = noise(comparison)
     weak = [one for one in order if gains[one] <= bound]
-    best = [one for one in order if gains[order[0]] - gains[one] <= bound and one not in weak]
+    best = [one for one in order if gains[order[0]] - gains[one] <= bound]
+    if set(best) & set(weak):  # a tie with what says nothing
+        best = []
     return Verdict(tuple(order), gains, bound, tuple(best), tuple(weak))
 
 
@@ -75,7 +77,7 @@ def lines(found: Verdict, baseline: str) -> list[str]:
 def _believe(found: Verdict) -> str:
     best, order, gains = found.best, found.order, found.gains
     if not best:
-        return "Believe none of them here: no map does better than a random order of pixels."
+        return "Believe none of them here: no map clearly beats a random order of pixels."
     if len(order) == 1:
         return f"{_names(best)} does better than a random order of pixels ({gains[best[0]]:+.2f})."
     if len(best) == 1:
