@@ -13,6 +13,7 @@ from .explanation import Explanation, Note, Question, to_npz
 from .methods import backprop, cam, occlusion, rise  # each registers its methods
 from .methods import patches as patchwise
 from .network import Network, View
+from .own import wrap
 from .photo import Photo, read
 from .registry import METHODS, Method
 from .scores.stability import steady
@@ -44,4 +45,5 @@ __all__ = [
     "rise",
     "steady",
     "to_npz",
+    "wrap",
 ]

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
-from .errors import ModelError, OptionError
+from .errors import OptionError
 from .explanation import Explanation, Question
 from .network import Framing, Network, View
+from .own import wrap
 from .photo import Photo, read
 from .recent import Recent
 from .registry import METHODS, Method
@@ -33,7 +35,7 @@ def find(key: str) -> Method:
 
 
 def question(
-    network: Network,
+    network: Network | nn.Module,
     photo: Source,
     targets: Sequence[Target] | Target | None = None,
     *,
@@ -47,10 +49,7 @@ def question(
     PhotoError with a sentence that says what to change.
     """
     if not isinstance(network, Network):
-        raise ModelError(
-            "What explains is a Network: build one round the module, as in Network(module, "
-            "key=…, title=…, labels=…, mean=…, std=…)."
-        )
+        network = wrap(network)
     view = _view(network, photo, framing)
     layer = network.last if layer is None else layer
     if not isinstance(layer, str) or layer not in network.layers:
@@ -119,7 +118,7 @@ def _key(question: Question, method: Method, options: Mapping[str, Any]) -> tupl
 
 
 def explain(
-    network: Network,
+    network: Network | nn.Module,
     photo: Source,
     target: Sequence[Target] | Target | None = None,
     method: str = "gradcam",

@@ -42,8 +42,8 @@ def fold(module: nn.Module) -> nn.Module:
 def folded(module: nn.Module, size: int) -> nn.Module:
     """A folded copy for inputs of about that size, kept for a while; the module itself where
     there is nothing to fold or the copy would not be the same function."""
-    found = _copies.found(weakref.ref(module), lambda: (_copy(module, size),), of=module)
-    return found[0] or module
+    (found,) = _copies.found(weakref.ref(module), lambda: (_copy(module, size),), of=module)
+    return module if found is None else found
 
 
 @torch.no_grad()
@@ -51,8 +51,8 @@ def _copy(module: nn.Module, size: int) -> nn.Module | None:
     if any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         made = fold(copy.deepcopy(module)).requires_grad_(False)
         first = next(module.parameters())
-        x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-        ours, theirs = made(x.to(first)), module(x.to(first))
+        x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(first)
+        ours, theirs = made(x.clone()), module(x.clone())
         if (ours - theirs).abs().max() <= CLOSE * (theirs.max() - theirs.min()):
             return made
     return None

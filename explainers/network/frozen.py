@@ -342,19 +342,24 @@ class Network(Owner):
             image = image.crop((left, top, left + side, top + side))
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
         tensor = ((pixels - self.mean) / self.std).unsqueeze(0)
-        return View(tensor, frame, f"{self.serial}:{framing}:{photo.digest}", framing)
+        return View(tensor, frame, f"{self.serial}:{self._age}:{framing}:{photo.digest}", framing)
 
     def view(self, tensor: Tensor) -> View:
         """A ready-made input (1, 3, H, W), normalised for this network, as a view of itself."""
         if tensor.ndim != 4 or tensor.shape[:2] != (1, 3):
             raise OptionError("A view is made of one input of shape (1, 3, height, width).")
         digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self.serial}:tensor:{tuple(tensor.shape)}:{digest}"
+        key = f"{self.serial}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor.detach().float(), (0.0, 0.0, 1.0, 1.0), key)
 
     def made(self, view: View) -> bool:
         """Is this view one of this network's own?"""
         return view.key.startswith(f"{self.serial}:")
+
+    @property
+    def _age(self) -> int:
+        """How often a weight was written to, as by an optimiser: older answers are others' then."""
+        return sum(weight._version for weight in self.module.parameters())
 
     @property
     def bytes(self) -> int:
