@@ -87,6 +87,8 @@ const follow = () => {
   const button = document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
   const there = button?.getAttribute('aria-selected') === 'true';
   if (button && !there) button.click();
+  const strip = button?.parentElement; // a phone shows a part of it
+  if (strip) strip.scrollLeft = button.offsetLeft + button.offsetWidth / 2 - strip.clientWidth / 2;
   return there;
 };
 document.addEventListener('click', (event) => {
