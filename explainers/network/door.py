@@ -51,7 +51,10 @@ def check_said(
     if isinstance(labels, str):
         raise ModelError(f"The labels of {title} are one text: give a list with a name each.")
     if len(mean) != 3 or len(std) != 3:
-        raise ModelError(f"Give {title} three numbers each for mean and std, one for each colour.")
+        raise ModelError(
+            f"Give {title} three numbers each for mean and std, one for each colour; a network of "
+            "greys goes through wrap()."
+        )
     if not all(deviation > 0 for deviation in std):
         raise ModelError(f"The std of {title} must be positive: give that of pixels in 0 to 1.")
     if interpolation not in FILTERS:
@@ -77,7 +80,9 @@ def check_weights(module: nn.Module, title: str) -> None:
     for name, value in (*module.named_parameters(), *statistics):
         if value.dtype != torch.float32:
             kind = str(value.dtype).removeprefix("torch.")
-            raise ModelError(f"The weights of {title} are {kind}: hand over module.float().")
+            raise ModelError(
+                f"The weights of {title} are {kind}: hand over module.float(), or use wrap()."
+            )
         if value.numel() and not all(bound.isfinite() for bound in value.detach().aminmax()):
             raise ModelError(
                 f"The weights of {title} hold NaN or infinite values (in {name}): take an earlier "
@@ -106,14 +111,14 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
         if isinstance(answer, dict):
             keys = f" of {', '.join(map(str, list(answer)[:4]))}"
         raise ModelError(
-            f"{title} answers with a {kind}{keys} where one tensor of logits is needed: wrap it in "
-            "a module that returns that alone."
+            f"{title} answers with a {kind}{keys} where one tensor of logits is needed: say "
+            "wrap(module, output=…), which picks it out."
         )
     if answer.ndim != 2 or len(answer) != 1:
         what = " × ".join(map(str, answer.shape)) or "a single number"
         raise ModelError(
-            f"{title} answers one photo with {what} where 1 × classes is needed: wrap it in a "
-            "module that returns one logit for each class."
+            f"{title} answers one photo with {what} where 1 × classes is needed: say "
+            "wrap(module, output=…), which makes one logit for each class of it."
         )
     total = answer.exp() if bool((answer < 0).any()) else answer
     sums = answer.shape[1] > 1 and bool((total.sum() - 1).abs() < 1e-4)
