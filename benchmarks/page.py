@@ -189,16 +189,22 @@ def bare_server() -> Iterator[str]:
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet)
     url = f"http://127.0.0.1:{port}"
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            break
-        except OSError:
+    try:
+        while not _answers(url):
             if process.poll() is not None:
-                raise RuntimeError("the bare page did not start") from None
+                raise RuntimeError("the bare page did not start")
             time.sleep(0.2)
-    yield url
-    process.terminate()
+        yield url
+    finally:
+        process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def wait_for_networks(url: str) -> None:

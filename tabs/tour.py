@@ -8,6 +8,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from .parts.tab import begun
+
 HERE = Path(__file__).parent
 
 
@@ -84,7 +86,7 @@ def build() -> gr.HTML:
     steps = json.dumps([asdict(step) for step in STEPS])
     return gr.HTML(
         '<section class="tour" aria-label="Guided tour" hidden></section>',
-        js_on_load=(HERE / "tour.js").read_text("utf-8"),
+        js_on_load=begun((HERE / "tour.js").read_text("utf-8")),
         elem_id="tour",
         steps=steps,
     )

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
 from explainers import Network, explain, read, render
+from tabs.parts.tab import begun, script
 from tests.browser import Visit, calls, drop, heats, settled, usable
 
 HERE = Path(__file__).parent
@@ -326,3 +327,15 @@ def test_the_browser_draws_what_render_draws(visit: Visit, lite0: Network) -> No
     assert np.abs(drawn[..., 3] - expected[..., 3]).mean() < 2
     strong = expected[..., 3] > 100  # where little is laid over, a canvas keeps few bits of colour
     assert np.abs(drawn - expected)[strong].mean() < 3
+
+
+def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
+    """Gradio draws its components in no fixed order."""
+    page = chromium.new_page()
+    page.goto("about:blank")
+    page.evaluate("text => Function(text)()", begun("window.ran = seeing.state.tab;"))
+    assert page.evaluate("() => window.ran") is None
+    page.evaluate("text => Function(text)()", script("store.js"))
+    page.evaluate("() => seeing.begin({tabs: ['maps'], tab: 'maps'})")
+    page.wait_for_function("() => window.ran === 'maps'")
+    page.close()

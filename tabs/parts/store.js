@@ -120,6 +120,8 @@
         seeing.state = seeing.read(location.search, event.state);
         seeing.tell('state');
       });
+      seeing.begun = true; // what Gradio drew before this waits for it
+      queueMicrotask(() => dispatchEvent(new Event('seeing-begun')));
     },
   });
 })();

@@ -175,6 +175,15 @@ def _problem(error: Exception) -> dict[str, Any]:
     return answer | {"gone": True} if isinstance(error, Gone) else answer
 
 
+def begun(script: str) -> str:
+    """A component's script that runs once the bar's has set up what all of them share: Gradio
+    draws components in no fixed order."""
+    return (
+        f"const start = () => {{\n{script}\n}};\nif (window.seeing?.begun) start();\n"
+        "else addEventListener('seeing-begun', start, {once: true});"
+    )
+
+
 @cache
 def script(*names: str) -> str:
     """Files beside this one, one after the other."""
@@ -222,7 +231,7 @@ def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
     )
     return gr.HTML(
         markup(tab, subject),
-        js_on_load=run,
+        js_on_load=begun(run),
         server_functions=[plain(getattr(server, name)) for name in names],
         elem_id=f"{tab.key}-html",
         **tab.props,

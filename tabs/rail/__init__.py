@@ -16,7 +16,7 @@ from explainers import photo, render
 
 from ..parts import html
 from ..parts.guard import sentence
-from ..parts.tab import plain
+from ..parts.tab import begun, plain
 from ..subject import Subject, example, examples
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def build(subject: Subject) -> gr.HTML:
     markup = (HERE / "rail.html").read_text("utf-8").replace("<!--examples-->", _strip())
     return gr.HTML(
         markup,
-        js_on_load=(HERE / "rail.js").read_text("utf-8"),
+        js_on_load=begun((HERE / "rail.js").read_text("utf-8")),
         server_functions=[plain(rail.take), plain(rail.labels)],
         elem_id="rail",
     )
