@@ -27,9 +27,9 @@ AGAINST = 0.95  # share of the evidence that is against the class
 SURE = 0.99  # probability from which on its gradient is less than a hundredth of the logit's
 UNLIKELY = 0.01  # a softmax network does not see a class below it, or below an even chance
 BORDER = 0.35  # heat in the outermost cells, beyond an even spread: 0 is even, 1 is all of it
-FLAT = {"cells": 1.5, "pixels": 1.5, "scores": 1.1}  # the strongest cell over the average one
+FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over the average one
 LEAST = 4  # cells of the shorter side from which on a map has an inside
-UNSTABLE = 0.3  # rank correlation of two neighbouring crops' maps
+UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
 
 
