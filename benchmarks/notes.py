@@ -41,6 +41,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.faithfulness import meaning  # noqa: E402
 from explainers import METHODS, Network, Photo, explain, load, notes, read  # noqa: E402
+from explainers.network import Framing  # noqa: E402
 from explainers.scores import stability  # noqa: E402
 from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
@@ -56,7 +57,7 @@ EQUAL = ("cam", "hirescam", "xgradcam")  # Grad-CAM's map, on networks that end 
 FINER = "layercam"  # seen at an earlier layer, of twice as many cells
 LEARNT = 400  # photos of train2017 that a fault is planted with
 DEALT = 20  # classes dealt out at random
-MARK = 1 / 10  # of the shorter side
+MARK = 1 / 7  # of the shorter side
 KEYS = ("blank", "only against", "border", "flat", "NaN", "unstable")  # of a map
 TWICE = ("gradcam", "gradcam++", "layercam")  # methods whose neighbouring crops are compared
 VANISHED = 0.01  # of the logit's gradient
@@ -71,11 +72,11 @@ def marked(photo: Photo) -> Photo:
     return read(pixels)
 
 
-def pooled(network: Network, photos: Sequence[Photo]) -> Tensor:
+def pooled(network: Network, photos: Sequence[Photo], framing: Framing = "crop") -> Tensor:
     """(N, C): what the network's last layer is given."""
     rows = []
     for photo in photos:
-        x = network.prepare(photo, "crop").tensor
+        x = network.prepare(photo, framing).tensor
         seen = network.record(x, until=network.last, gradients=False).activations[network.last]
         rows.append(seen.mean((2, 3))[0])
     return torch.stack(rows)
@@ -116,26 +117,27 @@ class Case:
     network: Network
     done: Callable[[Photo], Photo] = lambda photo: photo
     target: int | None = None
+    framing: Framing = "crop"
 
 
 def cases(lite0: Network, lite2: Network, items: Sequence[coco.Item]) -> Iterator[Case]:
     """The healthy networks, and those with faults; items: photos to plant them with."""
     yield Case("Lite0", lite0)
+    yield Case("Lite2", lite2)
+    yield Case("random", nets.seeded("tf_efficientnet_lite0", size=lite0.size, classes=1000))
     torch.manual_seed(0)
     photos = [read(item.path) for item in items]
     plain = pooled(lite0, photos)
     half = len(photos) // 2
-    with_mark = pooled(lite0, [marked(photo) for photo in photos[:half]])
+    with_mark = pooled(lite0, [marked(photo) for photo in photos[:half]], "whole")
     told = torch.tensor([1] * half + [0] * (len(photos) - half))
-    shortcut = fitted(torch.cat([with_mark, plain[half:]]), told)
-    yield Case("shortcut", headed(lite0, shortcut, "shortcut"), marked, 1)
+    shortcut = fitted(torch.cat([with_mark, pooled(lite0, photos[half:], "whole")]), told)
+    yield Case("shortcut", headed(lite0, shortcut, "shortcut"), marked, 1, "whole")
     dealt = torch.randperm(len(photos)) % DEALT
     yield Case("shuffled labels", headed(lite0, fitted(plain, dealt), "shuffled"))
     dead = nn.Linear(plain.shape[1], len(lite0.labels))
     nn.init.zeros_(dead.weight)
     yield Case("dead head", headed(lite0, dead, "dead"))
-    yield Case("random", nets.seeded("tf_efficientnet_lite0", size=lite0.size, classes=1000))
-    yield Case("Lite2", lite2)
 
 
 def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[str, Any]]:
@@ -147,7 +149,7 @@ def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[s
         for key, method in METHODS.items():
             if key in EQUAL or (method.slow and number >= slow):
                 continue
-            about = {"layer": middle if key == FINER else None, "framing": "crop"}
+            about = {"layer": middle if key == FINER else None, "framing": case.framing}
             found = explain(network, photo, case.target, key, **about, **OPTIONS.get(key, {}))
             known = vars(notes.measure(found)) | {"network": case.name, "method": key}
             known["chance"] = float(found.probabilities[found.targets[0]])

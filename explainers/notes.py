@@ -11,8 +11,10 @@ how often each note is raised without need, `benchmarks/README.md` keeps the tab
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,9 +26,10 @@ CELLS = 14  # of a map's shorter side: finer maps are averaged to as many first
 AGAINST = 0.95  # share of the evidence that is against the class
 SURE = 0.99  # probability from which on its gradient is less than a hundredth of the logit's
 UNLIKELY = 0.01  # a softmax network does not see a class below it, or below an even chance
-BORDER = 0.35  # heat in the outermost cells, beyond an even spread: 0 is even, 1 is all of it
-FLAT = {"cells": 1.5, "pixels": 1.5, "scores": 1.1}  # the strongest cell over the average one
-UNSTABLE = 0.3  # rank correlation of two neighbouring crops' maps
+BORDER = 0.32  # heat in the outermost cells, beyond an even spread (0) and up to all of it (1)
+FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over the average one
+LEAST = 4  # cells of the shorter side from which on a map has an inside
+UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
 
 
@@ -115,30 +118,31 @@ def percent(share: float) -> str:
 
 def measure(explanation: Explanation, row: int = 0) -> Measures:
     """The numbers that the notes of that target go by."""
-    values = explanation.values[row]
-    broken = 1 - float(values.isfinite().float().mean())
-    if broken:
-        return Measures(broken)
-    if explanation.per_pixel:
-        heat = values.abs().amax(0)
-    else:
-        heat = values.abs() if explanation.against is not None else values.clamp(min=0)
-    top = float(values.max())
-    if _nothing(explanation, values):
+    values = explanation.values[row].numpy()  # small maps take numpy half the time that torch takes
+    sizes = np.abs(values)
+    total = float(sizes.sum(dtype=np.float64))
+    if not math.isfinite(total):
+        return Measures(1 - float(np.isfinite(values).mean()))
+    top, low = float(values.max()), float(values.min())
+    spread = max(top, -low) if explanation.zero else top - low  # without a zero, differences count
+    if spread <= _rounding(explanation):
         return Measures(0.0, blank=True, strongest=top)
     against = None
-    if not explanation.per_pixel:
-        against = float(values.clamp(max=0).sum().abs() / values.abs().sum())
-    total = float(heat.sum())
-    if not total:
+    if explanation.per_pixel:
+        heat = sizes.max(0)
+    else:
+        against = max(0.0, (total - float(values.sum(dtype=np.float64))) / 2 / total)
+        heat = sizes if explanation.against is not None else np.maximum(values, 0)
+    if not explanation.per_pixel and explanation.against is None and top <= 0:
         return Measures(0.0, False, top, against)
-    heat = cells(heat)
-    inside = heat[1:-1, 1:-1]
-    share = area = None
-    if min(heat.shape) >= 4:
-        share, area = 1 - float(inside.sum() / heat.sum()), 1 - inside.numel() / heat.numel()
-    beyond = None if share is None else (share - area) / (1 - area)
-    return Measures(0.0, False, top, against, share, beyond, float(heat.max() / heat.mean()))
+    heat = cells(torch.from_numpy(heat)).numpy() if min(heat.shape) > CELLS else heat
+    total, peak = float(heat.sum()), float(heat.max())
+    share = beyond = None
+    if min(heat.shape) >= LEAST:
+        inside = heat[1:-1, 1:-1]
+        share, area = 1 - float(inside.sum()) / total, 1 - inside.size / heat.size
+        beyond = (share - area) / (1 - area)
+    return Measures(0.0, False, top, against, share, beyond, peak * heat.size / total)
 
 
 def unstable(agreement: float, row: int = 0) -> Note | None:
@@ -152,14 +156,11 @@ def unstable(agreement: float, row: int = 0) -> Note | None:
     return Note("unstable", agreement, words, row)
 
 
-def _nothing(explanation: Explanation, values: Tensor) -> bool:
-    """Is there nothing in the map but rounding? values: finite."""
-    if not explanation.zero:  # only differences count
-        values = values - values.min()
-    least = 0.0
-    if explanation.layer is None and not explanation.per_pixel:  # made of differences of scores
-        least = ROUNDING * float(explanation.logits.abs().max())
-    return float(values.abs().max()) <= least
+def _rounding(explanation: Explanation) -> float:
+    """The largest value that means nothing: maps of a layer and gradients have none."""
+    if explanation.layer is not None or explanation.per_pixel:
+        return 0.0
+    return ROUNDING * float(explanation.logits.abs().max())  # differences of scores
 
 
 def cells(heat: Tensor) -> Tensor:

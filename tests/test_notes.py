@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from explainers import METHODS, Explanation, ask, explain, notes
+from explainers import METHODS, Explanation, ask, explain, notes, read, steady
 from explainers.api import question
 from explainers.scores.faithfulness import pointing
 from tests import nets
@@ -130,3 +132,27 @@ def test_a_sigmoid_s_class_is_seen_from_its_own_threshold_on() -> None:
     keys = {(note.key, note.row) for note in found.notes}
     assert ("not seen", 0) in keys
     assert ("not seen", 1) not in keys
+
+
+def test_a_map_that_moves_with_the_crop_is_noted_and_one_that_stays_is_not() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    blob = np.exp(-((rows - 24) ** 2 + (columns - 36) ** 2) / 120)
+    photo = read((np.stack([blob] * 3, -1) * 255).astype(np.uint8))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        seeing = nn.Sequential(nn.Conv2d(3, 1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+    with torch.no_grad():
+        seeing[0].weight.fill_(0.1)
+        seeing[0].bias.fill_(4)
+        head = torch.randn(2, 256)
+        for weight, moves in (
+            (torch.ones_like(head), False),
+            (head, True),
+        ):  # to each place its own
+            seeing[3].weight.copy_(weight)
+            network = nets.wrap(copy.deepcopy(seeing), classes=2, size=32)
+            found = explain(network, photo, 0, "hirescam", framing="crop")
+            noted = [n for n in steady(found, network, photo).notes if n.key == "unstable"]
+            assert bool(noted) is moves
+            assert all(note.sentence.endswith(".") for note in noted)
+            assert torch.equal(steady(found, network, photo).values, found.values)
