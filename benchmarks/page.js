@@ -17,7 +17,11 @@
     one(selector).dispatchEvent(new Event('change', { bubbles: true }));
   };
   const chip = (at) => all('.rail .chip')[at].click();
-  const content = (data) => all(`#${data.tab}-tab :is(img[src^="data:"], img[src^="blob:"], canvas[data-painted], svg)`).some((each) => each.offsetParent);
+  // What a visitor came to a tab for: its own result, not the photo that is there anyway.
+  const RESULT = { maps: '.stage canvas[data-painted]', muting: '.windows-picture .heat', activations: '.act-sheet canvas',
+    filters: '.filters-grid canvas', impressions: '.imp-wall img', patches: '.bag-picture img' };
+  const fast = () => all('.compare-card').length && all('.compare-picture img').length >= 5;
+  const content = ({ tab }) => (tab === 'compare' ? fast() : all(`#${tab}-tab ${RESULT[tab] || 'img, canvas'}`).some((each) => each.offsetParent));
   const heat = () => one('[name=opacity]'), heats = () => all('.heat').length;
   const busy = (tab) => { // Muting's first look is short: the whole of it is started as well
     const bar = one(`#${tab}-tab [data-work]:not([hidden])`), whole = one('#muting-tab [data-sweep]:not(:disabled)');
