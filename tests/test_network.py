@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, TargetError, ask, read
 from explainers.api import explain, question
-from explainers.methods import backprop
 from explainers.network import Recipe, frozen
 from explainers.recent import memory
 from tests import nets
@@ -312,15 +311,14 @@ def test_memory_of_past_visitors_is_bounded(resnet18, monkeypatch):
 
 
 def test_large_inputs_go_through_a_few_at_a_time(resnet18, monkeypatch):
-    """A batch takes no more memory than sixteen photos do, whatever their size; graphs less."""
+    """A batch takes no more memory than four photos do, whatever their size and number."""
     x, sizes, alive = nets.noise(6, 3, 64, 96), [], []
     whole = resnet18.logits(x)
     smooth, integrated = (
         maps(resnet18, x[:1], each, 1, **options)
         for each, options in (("smoothgrad", {"samples": 5}), ("integrated", {"steps": 5}))
     )
-    monkeypatch.setattr(frozen.at_once, "__defaults__", (4 * 64 * 96,))
-    monkeypatch.setattr(backprop, "PIXELS", 2 * 64 * 96)
+    monkeypatch.setattr(frozen.at_once, "__defaults__", (2 * 64 * 96,))
     record = Network.record
 
     def noted(network, x, *args, **kwargs):
@@ -336,7 +334,7 @@ def test_large_inputs_go_through_a_few_at_a_time(resnet18, monkeypatch):
         forward = resnet18.module.forward
         patch.setattr(resnet18.module, "forward", lambda x: sizes.append(len(x)) or forward(x))
         nets.assert_close(resnet18.logits(x), whole, 1e-5)
-    assert sizes == [4, 2]
+    assert sizes == [2, 2, 2]
     nets.assert_close(maps(resnet18, x[:1], "smoothgrad", 1, samples=5), smooth, 1e-4)
     nets.assert_close(maps(resnet18, x[:1], "integrated", 1, steps=5), integrated, 1e-4)
     assert len(alive) > 4

@@ -117,6 +117,31 @@ def test_what_nobody_pulls_is_let_go_when_there_is_too_much_of_it() -> None:
     assert len(stopped) == 5
 
 
+def test_what_was_left_with_much_memory_goes_first_and_what_is_waited_for_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(work, "MOST_BYTES", 25_000)
+    jobs, stopped = Jobs(), []
+
+    def heavy(name: str) -> Iterator[Show]:
+        kept = bytes(10_000)
+        try:
+            while True:
+                yield Show(done=0.5)
+        finally:
+            stopped.append(name)
+            del kept
+
+    tickets = {name: jobs.start((name, "draw"), heavy(name))[1] for name in "abcd"}
+    now[0] += work.AWAY + 1
+    jobs.more(tickets["a"])  # the oldest, but looked at
+    jobs.start(("e", "draw"), heavy("e"))
+    assert stopped == ["b"]
+    jobs.more(tickets["c"])
+
+
 def test_shows_add_up() -> None:
     both = Show({"a": "1"}, {"maps": {"x": 1}, "n": 1}).then(Show({"b": "2"}, {"maps": {"y": 2}}))
     assert both.places == {"a": "1", "b": "2"}

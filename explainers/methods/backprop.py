@@ -24,7 +24,6 @@ from ..recent import Recent
 from ..registry import register
 from .cam import gradcam, layer_map
 
-PIXELS = 2**18  # of the inputs whose graphs are held together: four photos
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
 
 
@@ -166,7 +165,7 @@ def _averaged(
     network, x = question.network, question.view.tensor
     logits = network.recorded(question.view, network.last).logits
     total, seen, weight = torch.zeros(len(question.targets), *x.shape[1:]), 0, 0.0
-    lot = at_once(x, PIXELS)
+    lot = at_once(x)
     for batch, weights in inputs:
         for some, shares in zip(batch.split(lot), weights.split(lot), strict=True):
             recording = _plain_recording(network, some)

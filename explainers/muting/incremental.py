@@ -25,8 +25,9 @@ from .tape import record
 
 Interval = tuple[int, int]
 
-# Steps hold prepared copies of the weights, which serve the network's next photos.
-_known: Recent[tuple, list[Step | None]] = Recent()
+# Steps hold prepared copies of the weights, which serve the network's next photos of a shape.
+FEW = 4
+_known: Recent[tuple, list[Step | None]] = Recent(FEW)
 
 
 class Incremental:

@@ -37,12 +37,13 @@ Framing = Literal["whole", "crop"]
 Frame = tuple[float, float, float, float]
 
 LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
-PIXELS = 2**20  # of the inputs that go through together: 16 photos; more only take more memory
+PIXELS = 2**18  # of the inputs that go through together: four photos; more take longer on CPUs
 GRID = 32  # sides are multiples of the usual total stride, so that map cells tile the photo exactly
 
 
 def at_once(x: Tensor, pixels: int = PIXELS) -> int:
     """How many inputs of the size of x (N, 3, H, W) to send through together, 1 or more."""
+    pixels *= 8 if x.is_cuda else 1
     return max(1, pixels // (x.shape[2] * x.shape[3]))
 
 

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explainers import ExplainError
+from explainers.sizes import Apart, size
 
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
 PATIENCE = 1.5  # seconds a slice waits for its turn before the visitor is told
+AWAY = 5.0  # seconds without a pull after which nobody seems to wait for it
+MOST_BYTES = 256_000_000  # of work that nobody seems to wait for
 IDLE = 60.0  # seconds that work which nobody pulls is kept, to be come back to
 MOST = 48  # pieces of work kept at a time, over all visitors
 GONE = "This work has left our memory: start it again."
@@ -72,6 +75,7 @@ class _Job:
     work: Work
     slow: bool = False
     slices: int = 0
+    bytes: int = 0
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -100,7 +104,7 @@ class _Lane:
                 self._free.release()
 
 
-class Jobs:
+class Jobs(Apart):
     """All work under way. One piece of each kind for each visitor: a new one ends the old one."""
 
     def __init__(self) -> None:
@@ -143,9 +147,16 @@ class Jobs:
         now = time.monotonic()
         over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
         over += list(self._jobs)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
+        away = [key for key, each in self._jobs.items() if now - each.used > AWAY]
+        held = sum(self._jobs[key].bytes for key in away)
+        for key in away:  # the one left longest first
+            if held > MOST_BYTES:
+                held -= self._jobs[key].bytes
+                over.append(key)
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
 
     def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
+        job.used = time.monotonic()
         lane = self._slow if job.slow else self._quick
         with lane.turn(PATIENCE) as ahead:
             if ahead:
@@ -153,6 +164,8 @@ class Jobs:
             with job.lock:
                 try:
                     shown, over = _pull(job)
+                    if job.slices & (job.slices - 1) == 0:  # now and then: it takes milliseconds
+                        job.bytes = 0 if over else size(job.work)
                 except BaseException:
                     self.stop(ticket)
                     raise
