@@ -141,6 +141,10 @@ def _value(chance: random.Random, option: Option) -> Any:
         return None
     if isinstance(option.limit, OneOf):
         return chance.choice(list(option.limit.words))
+    if option.kind is bool:
+        return chance.random() < 0.5
+    if option.limit is None:  # a stranger's option that says no limits
+        return option.default
     low, high = option.limit.low, min(option.limit.high, FEW.get(option.name, 64))
     if option.kind is int:
         return chance.randint(int(low), int(high))

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from skimage import data
 
 from explainers import Network, explain, read, render
+from tabs.page import TABS
 from tabs.parts.tab import begun, script
 from tests.browser import Visit, calls, drop, heats, settled, usable
 
@@ -60,7 +61,7 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= height, f"{selector} is below the fold"
     tabs = page.locator("#tabs [role=tab]")
-    assert tabs.count() == 7
+    assert tabs.count() == len(TABS)
     tabs.last.scroll_into_view_if_needed()  # no “…” between a phone and the last tab
     expect(tabs.last).to_be_in_viewport()
     root = "document.documentElement"
