@@ -108,7 +108,8 @@ tab.asked = () => { // a box belongs to its photo
   boxedOn = now;
   showBox();
 };
-tab.show = (data, places) => {
+tab.show = (data, places, channel) => {
+  if (channel === '' && places.boxed === '' && typed()) tab.act('box', { box: box() }); // drawn since it was asked
   if (data.new) values = {};
   if ('offers' in places) showBeside();
   for (const [key, numbers] of Object.entries(data.values || {})) values[key] = { ...values[key], ...numbers };
