@@ -219,7 +219,7 @@ def report(kept: dict[str, Any]) -> dict[str, Any]:
             cells = " | ".join("–" if rate is None else f"{rate:.1%}" for rate in rates.values())
             title = METHODS[method].title if method in METHODS else method
             print(f"| {title} | {len(found)} | {cells} |")
-            told.setdefault(case, {})[method] = rates
+            told.setdefault(case, {})[method] = {key: rate for key, rate in rates.items() if rate}
     for case, found in kept["chances"].items():
         bounds = np.array(found["bounds"])
         there, absent = (np.array(found[name]) for name in ("there", "absent"))
