@@ -193,10 +193,11 @@ def chances(network: Network, items: Sequence[coco.Item]) -> dict[str, list[floa
 def keys(row: dict[str, Any]) -> set[str]:
     """The notes that a map has by what was measured of it, those of its pass left out."""
     names = [field.name for field in dataclasses.fields(notes.Measures)]
-    found = notes.of_map(notes.Measures(**{name: row[name] for name in names}), row["kind"])
-    if "agreement" in row and (note := notes.unstable(row["agreement"])):
-        found.append(note)
-    return {note.key for note in found}
+    measured = notes.Measures(**{name: row[name] for name in names})
+    found = notes.of_map(measured, row["kind"])
+    if "agreement" in row and measured.strongest_place:
+        found.append(notes.unstable(row["agreement"]))
+    return {note.key for note in found if note}
 
 
 def share(values: Sequence[bool]) -> float | None:

@@ -141,19 +141,23 @@ def test_a_map_that_moves_with_the_crop_is_noted_and_one_that_stays_is_not() -> 
     photo = read((np.stack([blob] * 3, -1) * 255).astype(np.uint8))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        seeing = nn.Sequential(nn.Conv2d(3, 1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+        seeing = nn.Sequential(nn.Conv2d(3, 1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(196, 2))
     with torch.no_grad():
         seeing[0].weight.fill_(0.1)
         seeing[0].bias.fill_(4)
-        head = torch.randn(2, 256)
+        head = torch.ones(2, 14, 14)
+        head[:, :, ::2] = -1
+        head = head.flatten(1)
         for weight, moves in (
             (torch.ones_like(head), False),
             (head, True),
         ):  # to each place its own
             seeing[3].weight.copy_(weight)
-            network = nets.wrap(copy.deepcopy(seeing), classes=2, size=32)
+            network = nets.wrap(copy.deepcopy(seeing), classes=2, size=28)
             found = explain(network, photo, 0, "hirescam", framing="crop")
             noted = [n for n in steady(found, network, photo).notes if n.key == "unstable"]
             assert bool(noted) is moves
             assert all(note.sentence.endswith(".") for note in noted)
+            blank = dataclasses.replace(found, values=found.values * 0)
+            assert steady(blank, network, photo).notes == blank.notes
             assert torch.equal(steady(found, network, photo).values, found.values)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..api import again
 from ..explanation import Explanation
 from ..network import Frame, Network
-from ..notes import cells, unstable
+from ..notes import cells, measure, unstable
 from ..photo import Photo, read
 from .faithfulness import rank_correlation
 
@@ -27,10 +27,14 @@ POINTS = 16  # each way, at which the two maps are compared
 def steady(explanation: Explanation, network: Network, photo: Photo) -> Explanation:
     """The explanation with a note for each target whose map changes with the crop.
 
+    A map that has nothing to show has nothing to change, and gets no such note.
+
     Costs two more runs of its method: on the photo without its left and upper sixteenth, and on the
     photo without its right and lower one. Raises PhotoError where a crop is too small to be read.
     """
-    found = [unstable(r, row) for row, r in enumerate(agreement(explanation, network, photo))]
+    rates = enumerate(agreement(explanation, network, photo))
+    shows = [measure(explanation, row).strongest_place for row in range(len(explanation.targets))]
+    found = [unstable(rate, row) for row, rate in rates if shows[row]]
     return replace(explanation, notes=(*explanation.notes, *(note for note in found if note)))
 
 
