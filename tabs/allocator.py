@@ -12,7 +12,7 @@ from typing import Any
 ARENAS = 2
 M_ARENA_MAX = -8  # malloc.h
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
-OFTEN = 4.0  # seconds between looks
+OFTEN = 1.5  # seconds between looks
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 
 

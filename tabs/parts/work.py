@@ -23,8 +23,8 @@ from explainers.sizes import Apart, size
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
 PATIENCE = 1.5  # seconds a slice waits for its turn before the visitor is told
-AWAY = 5.0  # seconds without a pull after which nobody seems to wait for it
-MOST_BYTES = 256_000_000  # of work that nobody seems to wait for
+AWAY = 3.0  # seconds without a pull after which nobody seems to wait for it
+MOST_BYTES = 128_000_000  # of work that nobody seems to wait for
 IDLE = 60.0  # seconds that work which nobody pulls is kept, to be come back to
 MOST = 48  # pieces of work kept at a time, over all visitors
 GONE = "This work has left our memory: start it again."
@@ -75,9 +75,18 @@ class _Job:
     work: Work
     slow: bool = False
     slices: int = 0
-    bytes: int = 0
+    bytes: int | None = None
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def weighed(self) -> int:
+        """Bytes that the work keeps, measured once while nobody pulls it."""
+        if self.bytes is None and self.lock.acquire(blocking=False):
+            try:
+                self.bytes = size(self.work)
+            finally:
+                self.lock.release()
+        return self.bytes or 0
 
 
 class _Lane:
@@ -147,16 +156,16 @@ class Jobs(Apart):
         now = time.monotonic()
         over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
         over += list(self._jobs)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
-        away = [key for key, each in self._jobs.items() if now - each.used > AWAY]
-        held = sum(self._jobs[key].bytes for key in away)
-        for key in away:  # the one left longest first
+        away = {key: each for key, each in self._jobs.items() if now - each.used > AWAY}
+        held = 0
+        for key, each in reversed(away.items()):  # the one left longest goes first
+            held += each.weighed()
             if held > MOST_BYTES:
-                held -= self._jobs[key].bytes
                 over.append(key)
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
 
     def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
-        job.used = time.monotonic()
+        job.used, job.bytes = time.monotonic(), None
         lane = self._slow if job.slow else self._quick
         with lane.turn(PATIENCE) as ahead:
             if ahead:
@@ -164,8 +173,6 @@ class Jobs(Apart):
             with job.lock:
                 try:
                     shown, over = _pull(job)
-                    if job.slices & (job.slices - 1) == 0:  # now and then: it takes milliseconds
-                        job.bytes = 0 if over else size(job.work)
                 except BaseException:
                     self.stop(ticket)
                     raise
