@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import METHODS, ExplainError, Photo, explain, photo, render
+from explainers import METHODS, ExplainError, Photo, explain, notes, photo, render
 from explainers.zoo import Zoo
 
 from .parts.guard import sentence
@@ -87,6 +87,7 @@ class Endpoints:
             "method": METHODS[found.method].title,
             "what_to_look_for": METHODS[found.method].caption,
             "peak": {"x": round(x, 3), "y": round(y, 3)},
+            "notes": notes.sentences(found),
         }
         return render.overlay(seen, found), about
 

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from explainers import Explanation, Network, Photo, Question, ask, render
+from explainers import Explanation, Network, Photo, Question, ask, notes, render
 from explainers.mil import Reading, brightness
 from explainers.mil.patches import stitch
 from explainers.mil.scores import PatchScores
@@ -192,6 +192,6 @@ def _pair(
             render.overlay(wish.seen, cam, row, longest=LONGEST),
             f"Grad-CAM: {label}",
             "Of the photo as a whole.",
-            f"Grad-CAM for {label}: strongest at the {html.place(*cam.peak(row))}",
+            notes.describe(cam, row),
         ),
     )
