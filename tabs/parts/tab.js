@@ -128,7 +128,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       answer = await call('more', answer.more);
     }
     delete pulling[channel];
-    body.classList.remove('busy');
+    if (channel === '') body.classList.remove('busy'); // an act ends beside a drawing that goes on
     hooks.over?.(channel);
     return true;
   };
