@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
-from collections.abc import Callable
-from typing import Any
-
-import gradio as gr
 
 from explainers import ExplainError
 
@@ -23,31 +17,3 @@ def sentence(error: Exception) -> str:
         return str(error)
     log.error("while answering a visitor", exc_info=error)
     return UNEXPECTED
-
-
-def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """An event handler whose errors are shown as a warning and leave the page as it is."""
-
-    def refuse(error: Exception) -> None:
-        gr.Warning(sentence(error), title="")
-
-    if inspect.isgeneratorfunction(handler):
-
-        @functools.wraps(handler)
-        def stream(*args: Any, **kwargs: Any) -> Any:
-            try:
-                yield from handler(*args, **kwargs)
-            except Exception as error:
-                refuse(error)
-
-        return stream
-
-    @functools.wraps(handler)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return handler(*args, **kwargs)
-        except Exception as error:
-            refuse(error)
-            return gr.skip()
-
-    return call

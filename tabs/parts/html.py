@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from html import escape
 
-from explainers import Network, render
+from explainers import render
 
 
 def data_url(data: bytes, kind: str) -> str:
@@ -23,44 +22,6 @@ def percent(probability: float) -> str:
     return f"{probability:.1%}".replace("%", " %")
 
 
-def chip(
-    index: int, label: str, probability: float, pressed: bool, bound: float | None = None
-) -> str:
-    """A class: its bar, a button that makes it the target, and one that adds it as another row.
-
-    bound: the probability from which on the class counts as seen, marked on the bar.
-    """
-    name, chance = escape(label), percent(probability)
-    verb, sign, hint = ("Remove", "−", "this row") if pressed else ("Add", "+", "as another row")
-    add = (
-        f'<button type="button" class="chip-add" data-class="{index}" data-add="1" '
-        f'aria-label="{verb} {name}" title="{verb} {hint}">{sign}</button>'
-    )
-    mark = ""
-    if bound is not None:
-        words = f"counts as seen from {percent(bound)} on"
-        mark = f'<span class="chip-mark" style="left:{bound:.2%}" title="{words}"></span>'
-    return (
-        f'<li class="chip{" chip-on" if pressed else ""}">'
-        f'<button type="button" class="chip-main" data-class="{index}" aria-pressed='
-        f'"{str(pressed).lower()}" title="Explain “{name}” alone">'
-        f'<span class="chip-bar" style="width:{probability:.2%}"></span>{mark}'
-        f'<span class="chip-name">{name}</span><span class="chip-value">{chance}</span></button>'
-        f"{add}</li>"
-    )
-
-
-def unseen(network: Network, target: int, chance: float) -> str:
-    """What to say of a class that a multi-label network does not see; empty if it does."""
-    bound = network.thresholds[target]
-    if network.head == "softmax" or chance >= bound:
-        return ""
-    return (
-        f"{network.title} does not see it here ({percent(chance)}, and it takes {percent(bound)}): "
-        "the map shows what comes nearest."
-    )
-
-
 def notice(text: str, kind: str = "note") -> str:
     """A sentence; kind "problem" is announced by screen readers at once."""
     if not text:
@@ -72,14 +33,6 @@ def notice(text: str, kind: str = "note") -> str:
 def details(summary: str, body: str) -> str:
     """A line that opens; `body` is HTML made here."""
     return f'<details class="details"><summary>{escape(summary)}</summary>{body}</details>'
-
-
-def progress(done: float, text: str) -> str:
-    """A bar with words under it, such as the time left."""
-    return (
-        f'<div class="progress"><progress max="1" value="{done:.3f}" aria-label="{escape(text)}">'
-        f"</progress><span>{escape(text)}</span></div>"
-    )
 
 
 def left(seconds: float, done: float) -> str:
@@ -106,16 +59,6 @@ def place(x: float, y: float) -> str:
     column = ("left", "centre", "right")[min(2, int(x * 3))]
     row = ("top", "middle", "bottom")[min(2, int(y * 3))]
     return "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
-
-
-def strip(items: Sequence[tuple[str, str, bytes]]) -> str:
-    """Examples to start from: (file name, alternative text, JPEG) each a button."""
-    buttons = "".join(
-        f'<button type="button" data-name="{escape(name)}" aria-label="Use the example: '
-        f'{escape(alt)}" title="{escape(alt)}"><img alt="" src="{data_url(data, "jpeg")}"></button>'
-        for name, alt, data in items
-    )
-    return f'<div class="strip" role="group" aria-label="Example photos">{buttons}</div>'
 
 
 def term(word: str, meaning: str) -> str:
