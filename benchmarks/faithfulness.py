@@ -38,11 +38,11 @@ sys.path.insert(0, str(ROOT))
 
 from explainers import METHODS, ExplainError, Network, Photo, Question, load, read  # noqa: E402
 from explainers.api import question  # noqa: E402
+from explainers.imagenet import imagenet_labels  # noqa: E402
 from explainers.muting.baselines import baseline as baseline_image  # noqa: E402
 from explainers.network import Frame  # noqa: E402
 from explainers.scores import faithfulness as ours  # noqa: E402
 from explainers.scores.comparison import Comparison, applicable  # noqa: E402
-from explainers.zoo.catalogue import imagenet_labels  # noqa: E402
 from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
 from training.coco_imagenet import same  # noqa: E402

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelError
+from .imagenet import imagenet_labels
 from .network import Network
 from .network.door import first_answer
 from .recent import forget
-from .zoo.catalogue import imagenet_labels
 
 Numbers = float | Sequence[float]
 

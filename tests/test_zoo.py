@@ -15,11 +15,12 @@ import torch
 from skimage import data as pictures
 
 from explainers.errors import ModelError, OptionError
+from explainers.imagenet import imagenet_labels
 from explainers.photo import read
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load
 from explainers.zoo import loaded as zoo_module
-from explainers.zoo.catalogue import CATALOGUE, Entry, imagenet_labels, offered
+from explainers.zoo.catalogue import CATALOGUE, Entry, offered
 from explainers.zoo.sources import Hub
 from tabs.bar import Bar
 

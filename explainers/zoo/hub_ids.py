@@ -19,12 +19,13 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from timm.models._hub import _parse_model_cfg
 
 from ..errors import ModelError
+from ..imagenet import imagenet_labels
 from ..network import Recipe
 from ..network.door import FILTERS
 from ..network.recipe import CropMode
 from ..settings import Settings
 from . import assembly, download
-from .catalogue import Entry, imagenet_labels
+from .catalogue import Entry
 from .sources import Hub
 
 _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")

@@ -15,10 +15,11 @@ from dataclasses import replace
 import timm
 
 from ..errors import ModelError
+from ..imagenet import imagenet_labels
 from ..network import Recipe
 from ..settings import Settings, from_environment
 from . import assembly, download, hub_ids
-from .catalogue import Entry, imagenet_labels, recipe
+from .catalogue import Entry, recipe
 
 LICENCES = {name.casefold(): name for name in ("Apache-2.0", "BSD-3-Clause", "MIT", "CC-BY-NC-4.0")}
 
