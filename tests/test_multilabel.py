@@ -18,7 +18,7 @@ from explainers import ModelError, Network, OptionError, Question, ask, load, re
 from explainers.methods.backprop import RECTIFIERS
 from explainers.network.heads import SpatialHead
 from explainers.settings import Settings, from_environment
-from explainers.zoo import Zoo, assembly
+from explainers.zoo import Zoo, checkpoint
 from explainers.zoo.catalogue import AUTHORS, WEIGHTS
 from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.multilabel import LiteWithDetector, MaxPooledVGG, SpatialLite, YoloTiny
@@ -303,7 +303,7 @@ def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) 
     item, believed = one_photo(tmp_path)
     coco80.export(runs, coco80.Recipe(back=0.5), [item], [believed], nano.new_network())
     made = LiteWithDetector().eval()
-    made.load_state_dict(assembly.read(runs[0] / "model.safetensors", "made"))
+    made.load_state_dict(checkpoint.read(runs[0] / "model.safetensors", "made"))
     stem = start["trunk.conv_stem.weight"]
     assert torch.allclose(made.trunk.conv_stem.weight, stem * 1.02, rtol=2e-3, atol=1e-5)
     with torch.no_grad():

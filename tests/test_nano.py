@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from explainers import load
-from explainers.zoo import assembly
+from explainers.zoo import checkpoint
 from explainers.zoo.nano import LOWEST
 from training import folding, nano
 from training.teachers import NANO_MEAN, NANO_STD
@@ -104,7 +104,7 @@ def test_large_weights_in_8_bits_are_within_half_a_step(tmp_path: Path) -> None:
     found = {"a": large, "b": small, "c.scale": torch.ones(2), "n": torch.tensor(3)}
     save_file(folding.narrowed(found), tmp_path / "x.safetensors")
     assert load_file(tmp_path / "x.safetensors")["a"].dtype == torch.int8
-    read = assembly.read(tmp_path / "x.safetensors", "x")
+    read = checkpoint.read(tmp_path / "x.safetensors", "x")
     assert read.keys() == found.keys()
     steps = large.flatten(1).abs().amax(1) / 127
     assert ((read["a"] - large).flatten(1).abs().amax(1) <= 0.51 * steps + 1e-6).all()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from explainers import load
 from explainers.network.folding import fold
-from explainers.zoo.assembly import SCALE
+from explainers.zoo.checkpoint import SCALE
 from explainers.zoo.multilabel import LiteWithDetector, SpatialLite
 from explainers.zoo.nano import Nano
 
@@ -58,7 +58,7 @@ def plain_state(network: SpatialLite) -> dict[str, Tensor]:
 
 def narrowed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as they are shipped: half precision, and the weights of large convolutions in 8
-    bits, with the size of their steps for each output channel (`assembly.whole` undoes it)."""
+    bits, with the size of their steps for each output channel (`checkpoint.whole` undoes it)."""
     out = {}
     for name, value in tensors.items():
         if value.ndim == 4 and value.numel() >= LARGE:

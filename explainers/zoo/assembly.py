@@ -1,46 +1,14 @@
-"""What a file of weights holds, and a network that is built with it.
-
-Only safetensors and plain tensors are read; nothing is ever unpickled freely.
-"""
+"""A network that is built after its recipe, with the weights that belong to it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from pickle import UnpicklingError
-
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..network.recipe import Recipe
 from .multilabel import BUILDERS
-
-SCALE = ".scale"  # behind the name of weights that are kept in 8 bits: the size of their steps
-
-
-def read(path: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors or .pth file, by name, in its order. Raises ModelError."""
-    try:
-        if path.suffix == ".safetensors":
-            return whole(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise ModelError(f"The weights file of {name} can't be read: choose another.") from error
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ModelError(f"The weights file of {name} holds something else: choose another.")
-    return found
-
-
-def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that are kept in 8 bits, with a scale for each output channel beside them, made whole
-    again; all others as they are."""
-    eight = [n for n, v in tensors.items() if v.dtype == torch.int8 and n + SCALE in tensors]
-    made = {n: tensors[n] * tensors[n + SCALE].float()[:, None, None, None] for n in eight}
-    scales = {n + SCALE for n in eight}
-    return {n: made.get(n, v) for n, v in tensors.items() if n not in scales}
 
 
 def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:

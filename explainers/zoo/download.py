@@ -1,7 +1,7 @@
 """Where weights come from: the local Hub cache first, then the Hub, or what is bundled.
 
 A file is used only if its SHA-256 is the expected one: the catalogue's, else the digest that the
-Hub announces for it. Only safetensors are taken from the Hub; nothing is ever unpickled freely.
+Hub announces for it. Nothing is ever unpickled freely, and for visitors only safetensors are taken.
 """
 
 from __future__ import annotations
@@ -33,17 +33,32 @@ from ..settings import MEGABYTE, Settings
 Progress = Callable[[int, int], None]
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CONFIG_MB = 4
+KINDS = (".safetensors", ".json")
+
+
+class Unreachable(ModelError):
+    """The Hub did not answer."""
+
+
+class Missing(ModelError):
+    """There is no such file in a repository."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file on the Hub. name: what to call its network in messages."""
+    """One file on the Hub. name: what to call its network in messages. own: whoever runs this asks
+    for it, with the login that is kept here, if any; then a checkpoint of tensors may come, too."""
 
     name: str
     repo: str
     filename: str
     revision: str = "main"
     sha256: str | None = None
+    own: bool = False
+
+    @property
+    def token(self) -> bool | None:
+        return None if self.own else False
 
 
 def fetch(
@@ -53,36 +68,56 @@ def fetch(
     *,
     keep_in: str | None = None,
     limit_mb: int | None = None,
+    newest: bool = False,
 ) -> Path:
     """The local path of a file with the right digest: from the cache, or else from the Hub.
 
     progress(done, total) is called with bytes while it downloads, and may raise to stop it.
-    keep_in: where a download goes, if not into the cache. Raises ModelError, also for a file of
-    more than `limit_mb` (default: the settings' limit), before anything is downloaded.
+    keep_in: where a download goes, if not into the cache. newest: the Hub is asked first, and what
+    the cache has serves where it can't be reached. Raises ModelError, also for a file of more than
+    `limit_mb` (default: the settings' limit), before anything is downloaded.
     """
-    if not source.filename.endswith((".safetensors", ".json")):
+    if not (source.own or source.filename.endswith(KINDS)):
         raise ModelError(f"Only safetensors files are taken from the Hub, so {source.name} is not.")
-    for cache in dict.fromkeys((settings.cache_dir, keep_in or settings.cache_dir)):
-        found = _cached(source, cache)
-        if found is not None:
-            return found
+    places = dict.fromkeys((settings.cache_dir, keep_in or settings.cache_dir))
+    kept = next(filter(None, (_cached(source, place) for place in places)), None)
+    if kept is not None and not newest:
+        return kept
     limit = settings.hub_file_mb if limit_mb is None else limit_mb
-    return _download(source, settings, progress, keep_in or settings.cache_dir, limit)
+    try:
+        return _download(source, settings, progress, keep_in or settings.cache_dir, limit)
+    except Unreachable:
+        if kept is None:
+            raise
+        return kept
 
 
 def config(
-    repo: str, settings: Settings, *, keep_in: str | None = None, revision: str = "main"
+    repo: str,
+    settings: Settings,
+    *,
+    keep_in: str | None = None,
+    revision: str = "main",
+    own: bool = False,
 ) -> tuple[dict[str, object], str]:
-    """A repository's config.json at a revision and the commit it belongs to. Raises ModelError."""
-    source = HubFile(repo, repo, "config.json", revision)
-    path = fetch(source, settings, keep_in=keep_in, limit_mb=CONFIG_MB)
+    """A repository's config.json at a revision and the commit it belongs to. Raises ModelError.
+
+    own: as in `HubFile`; and it is the newest one that is wanted.
+    """
+    source = HubFile(repo, repo, "config.json", revision, own=own)
+    path = fetch(source, settings, keep_in=keep_in, limit_mb=CONFIG_MB, newest=own)
+    return as_config(path, repo), path.parent.name
+
+
+def as_config(path: Path, name: str) -> dict[str, object]:
+    """What a config.json says. Raises ModelError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"The config.json of {repo} can't be read: try another one.") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The config.json of {name} can't be read: try another one.") from error
     if not isinstance(found, dict):
-        raise ModelError(f"The config.json of {repo} is not timm's: try another one.")
-    return found, path.parent.name
+        raise ModelError(f"The config.json of {name} is not timm's: try another one.")
+    return found
 
 
 def announced(file: HubFile, settings: Settings) -> HfFileMetadata:
@@ -91,7 +126,7 @@ def announced(file: HubFile, settings: Settings) -> HfFileMetadata:
     url = hf_hub_url(file.repo, file.filename, revision=file.revision, endpoint=endpoint)
     with _in_words(file.name):
         return get_hf_file_metadata(
-            url, timeout=settings.hub_timeout, endpoint=endpoint, token=False
+            url, timeout=settings.hub_timeout, endpoint=endpoint, token=file.token
         )
 
 
@@ -158,7 +193,7 @@ def _download(
                     etag_timeout=settings.hub_timeout,
                     tqdm_class=_reporter(progress, about.size),
                     endpoint=settings.endpoint,
-                    token=False,
+                    token=source.token,
                 )
             )
         if expected is None or digest(path) == expected:
@@ -231,7 +266,7 @@ def _in_words(name: str) -> Iterator[None]:
     except ModelError:
         raise
     except (httpx2.TransportError, hub.OfflineModeIsEnabled, hub.LocalEntryNotFoundError) as error:
-        raise ModelError(f"{unreachable}: check the connection and choose it again.") from error
+        raise Unreachable(f"{unreachable}: check the connection and choose it again.") from error
     except hub.GatedRepoError as error:
         raise ModelError(
             f"{name} is only given to whom its authors allow it: choose another network."
@@ -241,7 +276,7 @@ def _in_words(name: str) -> Iterator[None]:
             f"The Hugging Face Hub has no public {name} at this revision: check the name."
         ) from error
     except hub.EntryNotFoundError as error:
-        raise ModelError(
+        raise Missing(
             f"{name} has no file of the kind needed (safetensors, with timm's config.json): "
             "choose another network."
         ) from error

@@ -6,39 +6,19 @@ a repository come numbers (safetensors) and a config.json of which a few values 
 
 from __future__ import annotations
 
-import copy
-import math
 import re
-from collections import Counter
-from dataclasses import replace
-from typing import Any, get_args
 
-import timm
 import torch
-from timm.data import ImageNetInfo, infer_imagenet_subset
-from timm.models._hub import _parse_model_cfg
 
 from ..errors import ModelError
-from ..imagenet import imagenet_labels
 from ..network import Recipe
-from ..network.door import FILTERS
-from ..network.recipe import CropMode
 from ..settings import Settings
-from . import assembly, download
+from . import assembly, configs, download
 from .catalogue import Entry
 from .sources import Hub
 
 _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")
-_LONGEST_LABEL = 80
-_BUILT_FROM = ("num_classes", "global_pool", "input_size", "fixed_input_size", "pool_size")
-#: Arguments of timm's `create_model` that are not about the network's shape.
-_NOT_OF_THE_SHAPE = frozenset(
-    "pretrained pretrained_cfg pretrained_cfg_overlay pretrained_strict pretrained_filter_fn "
-    "pretrained_model_args checkpoint_path cache_dir scriptable exportable no_jit device dtype "
-    "features_only feature_cls feature_cfg out_indices model_cfg cfg".split()
-)
-_LARGEST, _MOST = 8192, 64  # numbers in model_args, and how many at a time
 # Layers in which every place looks at every other: there a map's places mean something else.
 _ATTENTION = re.compile(
     "Attention|Transformer|SelfAttn|CovarianceAttn|ClassAttn|SampleAttn|GroupedAttn|HaloAttn"
@@ -74,124 +54,9 @@ def inspect(entry: Entry, settings: Settings, keep_in: str | None) -> tuple[Reci
     """
     revision = entry.source.revision
     config, commit = download.config(entry.repo, settings, keep_in=keep_in, revision=revision)
-    arch = config.get("architecture")
-    if not isinstance(arch, str) or not timm.is_model(arch):
-        raise ModelError(f"{entry.title} is no architecture that timm knows: choose another one.")
-    try:
-        cfg, _, args = _parse_model_cfg(copy.deepcopy(config), {})  # as timm itself reads it
-        args = dict(args)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ModelError(
-            f"The config.json of {entry.title} is not as timm writes it: choose another one."
-        ) from error
-    classes = args.pop("num_classes", cfg.get("num_classes"))
-    if isinstance(classes, bool) or not isinstance(classes, int) or not 1 <= classes <= 10**5:
-        raise ModelError(f"{entry.title} is not a classifier: choose one with named classes.")
-    _check_args(args, entry.title)
-    labels = _labels(cfg, classes, entry.title)
-    try:
-        recipe = _recipe(arch, labels, cfg, entry.licence)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"The config.json of {entry.title} does not say how to prepare a photo, or not in a "
-            f"way that is known here{f' ({error})' if str(error) else ''}: choose another one."
-        ) from error
-    if args or cfg.get("global_pool") or cfg.get("fixed_input_size"):
-        told = {name: cfg[name] for name in _BUILT_FROM if cfg.get(name) is not None}
-        recipe = replace(recipe, args=args | {"pretrained_cfg": told})
+    recipe = configs.described(config, entry.title, licence=entry.licence)
     _check_convolutional(recipe, settings, entry.title)
     return recipe, commit
-
-
-def _check_args(args: dict[str, Any], title: str) -> None:
-    """Raises ModelError unless a config's model_args do nothing but shape the network."""
-    for name, value in args.items():
-        if name in _NOT_OF_THE_SHAPE:
-            raise ModelError(
-                f"The model_args of {title} ask for “{name}”, which is not taken from the Hub: "
-                "choose another one."
-            )
-        if name == "in_chans" and value != 3:
-            raise ModelError(f"{title} takes {value} channels, and photos have 3: choose another.")
-        if not _small(value):
-            raise ModelError(
-                f"The model_args of {title} have a “{name}” that is too large: choose another one."
-            )
-
-
-def _small(value: Any) -> bool:
-    if isinstance(value, list | tuple | dict):
-        inner = value.values() if isinstance(value, dict) else value
-        return len(value) <= _MOST and all(map(_small, inner))
-    return not isinstance(value, int | float) or abs(value) <= _LARGEST
-
-
-def _recipe(arch: str, labels: tuple[str, ...], cfg: dict, licence: str) -> Recipe:
-    channels, height, width = cfg["input_size"]
-    mean, std = (tuple(float(value) for value in cfg[name]) for name in ("mean", "std"))
-    crop_pct = float(cfg.get("crop_pct") or 0.875)
-    numbers = (*mean, *std, crop_pct)
-    crop_mode = cfg.get("crop_mode") or "center"
-    interpolation = cfg.get("interpolation") or "bicubic"
-    if crop_mode not in get_args(CropMode):
-        raise ValueError(f"the crop mode is {str(crop_mode)[:20]}")
-    if interpolation not in FILTERS:
-        raise ValueError(f"the interpolation is {str(interpolation)[:20]}")
-    if height != width:
-        raise ValueError(f"its input is {height} by {width} pixels, and not square")
-    if (
-        (channels, len(mean), len(std)) != (3, 3, 3)
-        or not 32 <= width <= 640
-        or not all(map(math.isfinite, numbers))
-        or min(*std, crop_pct) <= 0
-        or crop_pct > 1
-    ):
-        raise ValueError("a number is out of range")
-    named = str(cfg.get("license", "")).strip()[:40]
-    return Recipe(
-        arch=arch,
-        labels=labels,
-        size=int(width),
-        mean=mean,
-        std=std,
-        interpolation=interpolation,
-        crop_pct=crop_pct,
-        crop_mode=crop_mode,
-        licence=named or licence,
-        head="sigmoid" if len(labels) == 1 else "softmax",
-    )
-
-
-def _labels(cfg: dict, classes: int, title: str) -> tuple[str, ...]:
-    names = cfg.get("label_names") or cfg.get("labels")
-    if names is None and classes == 1000:
-        return imagenet_labels()
-    if names is None and (subset := infer_imagenet_subset({"num_classes": classes})):
-        info = ImageNetInfo(subset)
-        names = [info.index_to_description(index) for index in range(classes)]
-        return _distinct([name.partition(",")[0].strip()[:_LONGEST_LABEL] for name in names])
-    if isinstance(names, dict):  # class number -> name
-        names = [names.get(str(index), names.get(index)) for index in range(len(names))]
-    if isinstance(names, list) and classes == 1 and len(names) == 2:
-        names = names[1:]  # one logit speaks for the second of two
-    if (
-        not isinstance(names, list)
-        or len(names) != classes
-        or not all(isinstance(name, str) and name.strip() for name in names)
-    ):
-        raise ModelError(f"{title} does not name its {classes} classes: choose one that does.")
-    told = cfg.get("label_descriptions")
-    told = told if isinstance(told, dict) else {}
-    return _distinct([str(told.get(name, name)).strip()[:_LONGEST_LABEL] for name in names])
-
-
-def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The same names, with the class number behind those that occur more than once."""
-    often = Counter(name.casefold() for name in names)
-    return tuple(
-        f"{name} ({index})" if often[name.casefold()] > 1 else name
-        for index, name in enumerate(names)
-    )
 
 
 def _check_convolutional(recipe: Recipe, settings: Settings, title: str) -> None:

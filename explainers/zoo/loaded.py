@@ -17,7 +17,7 @@ from ..errors import ModelError, OptionError
 from ..network import Network
 from ..recent import forget
 from ..settings import Settings, from_environment
-from . import assembly, download, hub_ids, sources
+from . import assembly, checkpoint, download, hub_ids, sources
 from .catalogue import BUNDLED, Entry, offered, recipe
 from .sources import Hub
 
@@ -262,7 +262,7 @@ class Zoo:
         if not entry.megabytes:
             size = max(1, round(path.stat().st_size / download.MEGABYTE))
             slot.entry = replace(entry, megabytes=size)
-        tensors = assembly.read(path, entry.title)
+        tensors = checkpoint.read(path, entry.title)
         module = assembly.assemble(made, tensors, entry.title, in_order=entry.source.in_order)
         return Network.from_recipe(
             module, made, key=entry.key, title=entry.title, device=settings.torch_device

@@ -1,0 +1,169 @@
+"""A network as timm's config.json describes it: how to build it and prepare its photos.
+
+A config is data: a few values of it are read, and what is wrong with them is told in a sentence.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from dataclasses import replace
+from typing import Any, get_args
+
+import timm
+from timm.data import ImageNetInfo, infer_imagenet_subset
+from timm.models._hub import _parse_model_cfg
+
+from ..errors import ModelError
+from ..imagenet import imagenet_labels
+from ..network import Recipe
+from ..network.door import FILTERS
+from ..network.recipe import CropMode
+
+LONGEST_LABEL = 80
+_BUILT_FROM = ("num_classes", "global_pool", "input_size", "fixed_input_size", "pool_size")
+#: Arguments of timm's `create_model` that are not about the network's shape.
+_NOT_OF_THE_SHAPE = frozenset(
+    "pretrained pretrained_cfg pretrained_cfg_overlay pretrained_strict pretrained_filter_fn "
+    "pretrained_model_args checkpoint_path cache_dir scriptable exportable no_jit device dtype "
+    "features_only feature_cls feature_cfg out_indices model_cfg cfg".split()
+)
+_LARGEST, _MOST = 8192, 64  # numbers in model_args, and how many at a time
+_SIDES, _OWN_SIDES = (32, 640), (8, 2048)  # pixels
+
+
+def described(
+    config: dict[str, Any], title: str, *, licence: str = "", own: bool = False
+) -> Recipe:
+    """The recipe of a network called `title`. Raises ModelError.
+
+    own: it is brought by whoever runs this: it may name no classes, and see greys; numbers that
+    would cost a public server too much are its own affair.
+    """
+    arch = config.get("architecture")
+    if not isinstance(arch, str) or not timm.is_model(arch):
+        raise ModelError(f"{title} is no architecture that timm knows: choose another one.")
+    try:
+        cfg, _, args = _parse_model_cfg(copy.deepcopy(config), {})  # as timm itself reads it
+        args = dict(args)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ModelError(
+            f"The config.json of {title} is not as timm writes it: choose another one."
+        ) from error
+    classes = args.pop("num_classes", cfg.get("num_classes"))
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 1 <= classes <= 10**5:
+        raise ModelError(f"{title} is not a classifier: choose one with named classes.")
+    _check_args(args, title, own)
+    labels = _labels(cfg, classes, title, own)
+    try:
+        recipe = _recipe(arch, labels, cfg, licence, own)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"The config.json of {title} does not say how to prepare a photo, or not in a "
+            f"way that is known here{f' ({error})' if str(error) else ''}: choose another one."
+        ) from error
+    if args or own or cfg.get("global_pool") or cfg.get("fixed_input_size"):
+        told = {name: cfg[name] for name in _BUILT_FROM if cfg.get(name) is not None}
+        recipe = replace(recipe, args=args | {"pretrained_cfg": told})
+    return recipe
+
+
+def _check_args(args: dict[str, Any], title: str, own: bool) -> None:
+    """Raises ModelError unless a config's model_args do nothing but shape the network."""
+    for name, value in args.items():
+        if name in _NOT_OF_THE_SHAPE:
+            raise ModelError(
+                f"The model_args of {title} ask for “{name}”, which is not taken from a config: "
+                "choose another one."
+            )
+        if name == "in_chans" and value not in ((1, 3) if own else (3,)):
+            raise ModelError(f"{title} takes {value} channels, and photos have 3: choose another.")
+        if not own and not _small(value):
+            raise ModelError(
+                f"The model_args of {title} have a “{name}” that is too large: choose another one."
+            )
+
+
+def _small(value: Any) -> bool:
+    if isinstance(value, list | tuple | dict):
+        inner = value.values() if isinstance(value, dict) else value
+        return len(value) <= _MOST and all(map(_small, inner))
+    return not isinstance(value, int | float) or abs(value) <= _LARGEST
+
+
+def _recipe(
+    arch: str, labels: tuple[str, ...], cfg: dict[str, Any], licence: str, own: bool
+) -> Recipe:
+    channels, height, width = cfg["input_size"]
+    mean, std = (tuple(float(value) for value in cfg[name]) for name in ("mean", "std"))
+    if channels == 1 and own:  # greys, of which timm may keep the colours' numbers
+        mean, std = ((sum(each) / len(each),) for each in (mean, std))
+    crop_pct = float(cfg.get("crop_pct") or 0.875)
+    numbers = (*mean, *std, crop_pct)
+    crop_mode = cfg.get("crop_mode") or "center"
+    interpolation = cfg.get("interpolation") or "bicubic"
+    if crop_mode not in get_args(CropMode):
+        raise ValueError(f"the crop mode is {str(crop_mode)[:20]}")
+    if interpolation not in FILTERS:
+        raise ValueError(f"the interpolation is {str(interpolation)[:20]}")
+    if height != width:
+        raise ValueError(f"its input is {height} by {width} pixels, and not square")
+    low, high = _OWN_SIDES if own else _SIDES
+    counts = (channels, len(mean), len(std))
+    if (
+        counts not in (((3, 3, 3), (1, 1, 1)) if own else ((3, 3, 3),))
+        or not low <= width <= high
+        or not all(map(math.isfinite, numbers))
+        or min(*std, crop_pct) <= 0
+        or crop_pct > 1
+    ):
+        raise ValueError("a number is out of range")
+    named = str(cfg.get("license", "")).strip()[:40]
+    return Recipe(
+        arch=arch,
+        labels=labels,
+        size=int(width),
+        mean=mean,
+        std=std,
+        interpolation=interpolation,
+        crop_pct=crop_pct,
+        crop_mode=crop_mode,
+        licence=named or licence,
+        head="sigmoid" if len(labels) == 1 else "softmax",
+    )
+
+
+def _labels(cfg: dict[str, Any], classes: int, title: str, own: bool) -> tuple[str, ...]:
+    names = cfg.get("label_names") or cfg.get("labels")
+    if names is None and classes == 1000:
+        return imagenet_labels()
+    if names is None and (subset := infer_imagenet_subset({"num_classes": classes})):
+        info = ImageNetInfo(subset)
+        names = [info.index_to_description(index) for index in range(classes)]
+        return _distinct([name.partition(",")[0].strip()[:LONGEST_LABEL] for name in names])
+    if isinstance(names, dict):  # class number -> name
+        names = [names.get(str(index), names.get(index)) for index in range(len(names))]
+    if names is None and own:
+        return tuple(f"class {index}" for index in range(classes))
+    if isinstance(names, list) and classes == 1 and len(names) == 2:
+        names = names[1:]  # one logit speaks for the second of two
+    if (
+        not isinstance(names, list)
+        or len(names) != classes
+        or not all(isinstance(name, str) and name.strip() for name in names)
+    ):
+        remedy = "give labels=[…], a name for each" if own else "choose one that does"
+        raise ModelError(f"{title} does not name its {classes} classes: {remedy}.")
+    told = cfg.get("label_descriptions")
+    told = told if isinstance(told, dict) else {}
+    return _distinct([str(told.get(name, name)).strip()[:LONGEST_LABEL] for name in names])
+
+
+def _distinct(names: list[str]) -> tuple[str, ...]:
+    """The same names, with the class number behind those that occur more than once."""
+    often = Counter(name.casefold() for name in names)
+    return tuple(
+        f"{name} ({index})" if often[name.casefold()] > 1 else name
+        for index, name in enumerate(names)
+    )
