@@ -7,6 +7,7 @@ explain(network, "photo.png", "malignant")
 from __future__ import annotations
 
 import copy as copying
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,9 +18,12 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Network
 from .network.door import first_answer
+from .network.recipe import CropMode
 from .recent import forget
 
 Numbers = float | Sequence[float]
+
+HOW = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
 
@@ -60,6 +64,7 @@ def wrap(
     title: str = "",
     interpolation: str | None = None,
     crop_pct: float | None = None,
+    crop_mode: CropMode | None = None,
     thresholds: Sequence[float] | None = None,
     copy: bool = True,
 ) -> Own:
@@ -80,7 +85,8 @@ def wrap(
     said = {
         "labels": labels, "mean": mean, "std": std, "size": size, "channels": channels,
         "head": head, "output": output, "layers": layers, "title": title, "copy": copy,
-        "interpolation": interpolation, "crop_pct": crop_pct, "thresholds": thresholds,
+        "interpolation": interpolation, "crop_pct": crop_pct, "crop_mode": crop_mode,
+        "thresholds": thresholds,
     }  # fmt: skip
     if not isinstance(module, nn.Module):
         raise ModelError("What is wrapped is a torch.nn.Module: build it first.")
@@ -111,7 +117,7 @@ def wrap(
         outputs = _outputs(own, size, title)
         network = Own(
             own,
-            key=title,
+            key=re.sub(r"[^\w.+=/-]+", "-", title),
             title=title,
             labels=_labels(labels, outputs, known),
             mean=means,
@@ -122,6 +128,7 @@ def wrap(
             thresholds=thresholds,
             interpolation=interpolation or known.get("interpolation", "bicubic"),
             crop_pct=crop_pct or known.get("crop_pct", 0.875),
+            crop_mode=crop_mode or known.get("crop_mode", "center"),
             device=next(own.parameters()).device,
         )
     except BaseException:
@@ -148,7 +155,7 @@ def _known(module: nn.Module) -> dict[str, Any]:
     cfg = getattr(module, "pretrained_cfg", None)
     if not isinstance(cfg, Mapping) or not cfg.get("input_size"):
         return {}
-    told = {name: cfg[name] for name in ("mean", "std", "interpolation", "crop_pct") if name in cfg}
+    told = {name: cfg[name] for name in HOW if name in cfg}
     told["imagenet"] = cfg.get("num_classes") == 1000
     return told | {"size": cfg["input_size"][-1]}
 
