@@ -18,6 +18,7 @@ from .own import wrap
 from .photo import Photo, read
 from .recent import Recent
 from .registry import METHODS, Method
+from .together import together
 
 MOST_TARGETS = 7  # as many as there are colours to tell apart
 
@@ -83,7 +84,8 @@ def _view(network: Network, photo: Source, framing: Framing) -> View:
 
 
 def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation]:
-    """The method's explanation as it grows; what was answered a while ago comes at once.
+    """The method's explanation as it grows; what was answered a while ago comes at once, and what
+    somebody else is asking just now is worked out once.
 
     Raises OptionError, with the reason in one sentence, where the method is not defined or an
     option is not possible.
@@ -95,7 +97,7 @@ def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation
         yield known
         return
     key = _key(question, chosen, options)
-    for explanation in chosen.run(question, **options):
+    for explanation in together(key, lambda: chosen.run(question, **options)):
         if explanation.done >= 1:
             _recent.keep(key, explanation, of=question.network)
         yield explanation

@@ -30,7 +30,7 @@ class Settings:
         the files that are here; empty for none.
     coco_vgg: SEEING_WHY_COCO_VGG, the checkpoint of the survey author's network: a local file, or
         the Hub id of a repository with model.safetensors; empty, and the network is not offered.
-    threads: SEEING_WHY_THREADS, on how many one request computes; 0 is half of the cores.
+    threads: SEEING_WHY_THREADS, on how many one request computes; 0 leaves it to `cores`.
     endpoint: HF_ENDPOINT, the Hub to ask.
     cache_dir: HF_HUB_CACHE, else hub/ in HF_HOME, else None: huggingface_hub's own choice.
     hub_timeout: SEEING_WHY_HUB_TIMEOUT, seconds the Hub has to answer a first question.

@@ -12,11 +12,11 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from explainers import ExplainError, Network
+from explainers import ExplainError, Network, cores
 from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
 from tabs.maps import TAB as MAPS
-from tabs.parts import fields, html, work
+from tabs.parts import fields, html, lanes, work
 from tabs.parts.tab import Server, Tab
 from tabs.parts.work import MOST, Jobs, Show
 from tabs.subject import Subject
@@ -86,8 +86,8 @@ def test_the_last_word_may_be_returned_and_everything_arrives_in_order() -> None
 def test_slow_work_of_many_does_not_stand_before_what_is_quick(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(work, "PATIENCE", 0.05)
-    monkeypatch.setattr(work.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
+    monkeypatch.setattr(cores, "shared", cores.Cores(2))
     jobs, hold, done = Jobs(), threading.Event(), []
 
     def stuck() -> Iterator[Show]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..network import Network, View
 from ..recent import Recent
+from ..together import together
 from .baselines import baseline as baseline_image
 from .incremental import Incremental, Interval
 from .result import Muting
@@ -41,8 +42,16 @@ def mute(
     """Mute every window, coarse positions first; yields the growing result after every batch.
 
     The last result is that of all positions, the same as if computed at once; closing the
-    generator stops the work. Raises OptionError for a window or stride that is not possible.
+    generator stops the work, unless somebody else waits for the same. Raises OptionError for a
+    window or stride that is not possible.
     """
+    asked = (network.serial, view.key, window, stride, baseline, seed)
+    return together(asked, lambda: _sweep(network, view, window, stride, baseline, seed))
+
+
+def _sweep(
+    network: Network, view: View, window: int, stride: int, baseline: str, seed: int
+) -> Iterator[Muting]:
     start = time.perf_counter()
     x = view.tensor.to(network.device)
     rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))

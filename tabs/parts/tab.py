@@ -26,6 +26,7 @@ from explainers import ExplainError
 from ..subject import Asked, Gone, Subject, Wait
 from . import fields
 from .guard import sentence
+from .lanes import Busy
 from .work import Jobs, Show, Work
 
 BAR = (
@@ -115,22 +116,25 @@ class Server:
         if work is None:
             return {"problem": "There is no such thing to do: choose one of those shown."}
         try:
-            return work(self.subject, data)
+            with self.jobs.lanes.quick.turn(object()) as ahead:
+                if ahead:
+                    raise Busy(1)
+                return work(self.subject, data)
         except Exception as error:
             return _problem(error)
 
     def _answer(self, data: Any, draw: Callable[..., Any], what: str) -> dict[str, Any]:
         try:
             data = data if isinstance(data, dict) else {}
-            asked = self.subject.asked(data)
             visit = str(data.get("visit"))[:40]
-            work = self._work(data, asked, draw)
+            work = self._work(data, draw)
             return _plain(*self.jobs.start((visit, f"{self.tab.key} {what}"), work))
         except Exception as error:
             return _problem(error)
 
-    def _work(self, data: dict[str, Any], asked: Asked, draw: Callable[..., Any]) -> Work:
+    def _work(self, data: dict[str, Any], draw: Callable[..., Any]) -> Work:
         """The rail's part first, where the browser lacks it; then what the tab draws."""
+        asked = self.subject.asked(data)
         network = asked.network
         values, problems = fields.read(self.tab.settings, data.get("settings"), network)
         places: dict[str, str] = {"problem": ""}
@@ -172,6 +176,8 @@ def _problem(error: Exception) -> dict[str, Any]:
         status = error.status
         return {"wait": {"done": status.progress, "words": f"{status.title} is on its way"}}
     answer: dict[str, Any] = {"problem": sentence(error)}
+    if isinstance(error, Busy):
+        answer["busy"] = error.seconds
     return answer | {"gone": True} if isinstance(error, Gone) else answer
 
 
@@ -241,7 +247,7 @@ def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
 
 def whole(tab: Tab, subject: Subject, given: Mapping[str, Any]) -> str:
     """All that a tab would show of a question, as JSON that comes with the page."""
-    work = Server(tab, subject, Jobs())._work(dict(given), subject.asked(given), tab.draw)
+    work = Server(tab, subject, Jobs())._work(dict(given), tab.draw)
     shown = Show()
     while True:
         try:

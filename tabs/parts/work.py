@@ -7,26 +7,26 @@ and what takes long never stands in front of what is quick.
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from explainers import ExplainError
 from explainers.sizes import Apart, size
 
+from .lanes import Lanes
+
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
-PATIENCE = 1.5  # seconds a slice waits for its turn before the visitor is told
 AWAY = 3.0  # seconds without a pull after which nobody seems to wait for it
 MOST_BYTES = 128_000_000  # of work that nobody seems to wait for
 IDLE = 60.0  # seconds that work which nobody pulls is kept, to be come back to
-MOST = 48  # pieces of work kept at a time, over all visitors
+MOST = 200  # pieces of work kept at a time, over all visitors: all that wait, and those who left
+SECONDS = 900  # of work that one piece may take in all; a setting overrides it
 GONE = "This work has left our memory: start it again."
 
 
@@ -75,6 +75,7 @@ class _Job:
     work: Work
     slow: bool = False
     slices: int = 0
+    spent: float = 0.0
     bytes: int | None = None
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -89,38 +90,21 @@ class _Job:
         return self.bytes or 0
 
 
-class _Lane:
-    """So many at a time; the others wait in the order in which they came."""
-
-    def __init__(self, width: int) -> None:
-        self._free = threading.Semaphore(width)
-        self._waiting = 0
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def turn(self, patience: float) -> Iterator[int]:
-        """Yields 0 when it is one's turn, or how many wait when patience is over."""
-        with self._lock:
-            self._waiting += 1
-            ahead = self._waiting
-        mine = self._free.acquire(timeout=patience)
-        with self._lock:
-            self._waiting -= 1
-        try:
-            yield 0 if mine else ahead
-        finally:
-            if mine:
-                self._free.release()
-
-
 class Jobs(Apart):
-    """All work under way. One piece of each kind for each visitor: a new one ends the old one."""
+    """All work under way. One piece of each kind for each visitor: a new one ends the old one.
 
-    def __init__(self) -> None:
+    seconds: of work that one piece may take in all. lanes: what it waits in.
+    """
+
+    def __init__(self, lanes: Lanes | None = None, seconds: float = SECONDS) -> None:
+        self.lanes, self.seconds = lanes or Lanes(), seconds
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._lock = threading.Lock()
-        self._quick = _Lane(os.cpu_count() or 1)
-        self._slow = _Lane(max(1, (os.cpu_count() or 1) // 2))
+
+    def __len__(self) -> int:
+        """How many pieces are under way, or were left lately."""
+        with self._lock:
+            return len(self._jobs)
 
     def start(self, owner: tuple[str, str], work: Work) -> tuple[Show, str | None]:
         """The first thing to see, and a ticket for what follows (None when that is all).
@@ -166,16 +150,18 @@ class Jobs(Apart):
 
     def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
         job.used, job.bytes = time.monotonic(), None
-        lane = self._slow if job.slow else self._quick
-        with lane.turn(PATIENCE) as ahead:
-            if ahead:
-                return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
-            with job.lock:
-                try:
+        lane = self.lanes.slow if job.slow else self.lanes.quick
+        try:
+            with lane.turn(ticket, new=not job.slices) as ahead:
+                if ahead:
+                    return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
+                with job.lock:
                     shown, over = _pull(job)
-                except BaseException:
-                    self.stop(ticket)
-                    raise
+                if not over and job.spent > self.seconds:
+                    raise ExplainError(f"This took more than {self.seconds:.0f} s: ask for less.")
+        except BaseException:
+            self.stop(ticket)
+            raise
         job.used = time.monotonic()
         with self._lock:
             if over:
@@ -201,6 +187,7 @@ def _pull(job: _Job) -> tuple[Show, bool]:
             job.slow = new.done < 1
         spent = time.monotonic() - since
         if over or spent > SLICE or (shown is not None and job.slices <= PROMPT):
+            job.spent += spent
             return shown or Show(), over
 
 

@@ -1,0 +1,258 @@
+"""Does a GPU give the same maps, and how much sooner?
+
+    python benchmarks/gpu.py [--device cuda] [--networks coco80,resnet50] [--repeats 20]
+
+For each network and method: how far the map on the device lies from that on the processor, as a
+share of its range, in float32 (no TF32, no half precision) and in float64, where no rounding flips
+a ReLU; and how long one takes on either. Then both lanes of the page: what a quick map waits for
+while slow work goes on. Then many maps at once, each beside its twin made alone. Takes under five
+minutes. Needs torch, timm, OpenCV, Pillow, safetensors, huggingface_hub and pytest, and no
+connection: weights that are not here are random and seeded. Ends with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from unittest.mock import MagicMock
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def stand_in(name: str, other: str | None = None) -> None:
+    """Something under the name of a package that only uploads or downloads need."""
+    if importlib.util.find_spec(name) is None:
+        sys.modules[name] = importlib.import_module(other) if other else MagicMock()
+
+
+stand_in("httpx2", "httpx")
+stand_in("pillow_heif")
+
+from explainers import METHODS, ExplainError, Network, Photo, Question, View, ask, read  # noqa: E402
+from explainers.recent import forget, memory  # noqa: E402
+from explainers.settings import Settings  # noqa: E402
+from explainers.zoo import Zoo  # noqa: E402
+from tabs.parts.work import Jobs, Show  # noqa: E402
+from tests import nets  # noqa: E402
+
+PHOTO = ROOT / "assets" / "examples" / "cat-and-espresso.jpg"
+NETWORKS = "coco80,yolo,lite0,resnet50,vgg16,densenet121"
+FEW = {"rise": {"masks": 512}, "occlusion": {}}  # options that bound the work
+CLOSE = {torch.float32: 1e-3, torch.float64: 1e-6}  # of a map's range
+SLOW_FOR = 6.0  # seconds that a quick map is asked for beside slow work
+AT_ONCE, TWINS = 8, 96
+serials = itertools.count()
+
+
+def build(key: str) -> Network:
+    """The network on the processor, trained where its weights are here."""
+    try:
+        return Zoo(Settings(startup=(), endpoint="http://127.0.0.1:9", device="cpu")).get(key)
+    except ExplainError:
+        archs = {"lite0": "tf_efficientnet_lite0"}
+        return nets.seeded(archs.get(key, key), size=224, classes=1000)
+
+
+def moved(network: Network, device: str, dtype: torch.dtype = torch.float32) -> Network:
+    """Its twin on a device."""
+    twin = Network.from_recipe(
+        nets.plain(network), network.recipe, key=network.key, title=network.title, device=device
+    )
+    twin.module.to(dtype)
+    if twin.cam_weights is not None:
+        twin.cam_weights = twin.cam_weights.to(dtype)
+    return twin
+
+
+def views(network: Network, photo: Photo, dtype: torch.dtype) -> Iterator[View]:
+    """The photo again and again, each as if it had never been seen."""
+    whole = network.prepare(photo)
+    for serial in serials:
+        yield View(whole.tensor.to(dtype), whole.frame, f"{network.serial}: view {serial}")
+
+
+def mapped(network: Network, view: View, key: str) -> torch.Tensor:
+    """The map of class 3."""
+    question = Question(network, view, (3,), network.last)
+    *_, last = ask(question, key, **FEW.get(key, {}))
+    return last.values
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, as a share of the range."""
+    span = float(one.max() - one.min())
+    return float((one.double() - other.double()).abs().max()) / (span or 1.0)
+
+
+def timed(network: Network, photo: Photo, key: str, repeats: int) -> float:
+    """Milliseconds of one map of a photo never seen before, the median."""
+    fresh, took = views(network, photo, torch.float32), []
+    mapped(network, next(fresh), key)
+    for view in itertools.islice(fresh, 1 if METHODS[key].slow else repeats):
+        start = time.perf_counter()
+        mapped(network, view, key)
+        took.append(1000 * (time.perf_counter() - start))
+    return median(took)
+
+
+def compare(network: Network, photo: Photo, device: str, repeats: int) -> list[dict[str, Any]]:
+    """A row for each method that is defined for the network."""
+    rows = []
+    pairs = {
+        dtype: (moved(network, "cpu", dtype), moved(network, device, dtype)) for dtype in CLOSE
+    }
+    for key, method in METHODS.items():
+        plain = pairs[torch.float32]
+        question = Question(plain[0], plain[0].prepare(photo), (3,), plain[0].last)
+        if method.why_not(question):
+            continue
+        row: dict[str, Any] = {"network": network.key, "method": key}
+        for dtype, both in pairs.items():
+            found = [mapped(each, next(views(each, photo, dtype)), key) for each in both]
+            row[str(dtype).removeprefix("torch.")] = apart(*found)
+            row["holds"] = row.get("holds", True) and (
+                apart(*found) <= CLOSE[dtype] or (dtype is torch.float32 and method.slow)
+            )
+        row["cpu_ms"], row["device_ms"] = (timed(each, photo, key, repeats) for each in plain)
+        rows.append(row)
+        print(
+            f"{network.key:12} {key:15} float32 {row['float32']:8.1e}  float64 "
+            f"{row['float64']:8.1e}  cpu {row['cpu_ms']:8.1f} ms  {device} "
+            f"{row['device_ms']:7.1f} ms{'' if row['holds'] else '  APART'}",
+            flush=True,
+        )
+    for both in pairs.values():
+        forget(*both)
+    return rows
+
+
+def lanes(network: Network, photo: Photo) -> dict[str, float]:
+    """What a quick map takes, alone and beside slow work of the same page, in milliseconds."""
+    jobs, over, rounds = Jobs(), threading.Event(), itertools.count()
+    fresh = views(network, photo, torch.float32)
+
+    def quick() -> Iterator[Show]:
+        mapped(network, next(fresh), "gradcam")
+        yield Show()
+
+    def slow() -> Iterator[Show | None]:
+        while True:
+            question = Question(network, next(fresh), (3,), network.last)
+            for _ in ask(question, "rise", **FEW["rise"]):
+                yield Show(done=0.5)
+            next(rounds)
+
+    def pull() -> None:
+        _, ticket = jobs.start(("slow", "tab"), slow())
+        while not over.is_set() and ticket:
+            _, ticket = jobs.more(ticket)
+
+    def measured() -> list[float]:
+        took, since = [], time.perf_counter()
+        while time.perf_counter() - since < SLOW_FOR:
+            start = time.perf_counter()
+            jobs.start(("quick", "tab"), quick())
+            took.append(1000 * (time.perf_counter() - start))
+        return took
+
+    measured_alone = measured()
+    thread = threading.Thread(target=pull)
+    thread.start()
+    beside = measured()
+    over.set()
+    thread.join(60)
+    return {
+        "alone_ms": round(median(measured_alone), 2),
+        "beside_slow_ms": round(median(beside), 2),
+        "beside_slow_p95_ms": round(quantiles(beside, n=20)[-1], 2),
+        "slow_rounds": next(rounds),
+    }
+
+
+def twins(network: Network, photo: Photo) -> dict[str, Any]:
+    """Many maps at once, each beside the one that was made alone."""
+    keys = [key for key in ("gradcam", "guided", "layercam") if not _absent(network, photo, key)]
+    todo = [keys[index % len(keys)] for index in range(TWINS)]
+    alone = {key: mapped(network, next(views(network, photo, torch.float32)), key) for key in keys}
+
+    def one(key: str) -> float:
+        return apart(alone[key], mapped(network, next(views(network, photo, torch.float32)), key))
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(one, todo))
+    return {
+        "per_s": round(TWINS / (time.perf_counter() - start), 1),
+        "equal": sum(each == 0 for each in found),
+        "worst": max(found),
+    }
+
+
+def _absent(network: Network, photo: Photo, key: str) -> str | None:
+    question = Question(network, network.prepare(photo), (3,), network.last)
+    return METHODS[key].why_not(question)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--device", default="cuda")
+    options.add_argument("--networks", default=NETWORKS)
+    options.add_argument("--repeats", type=int, default=20, help="of a quick map")
+    chosen = options.parse_args()
+    since, cuda = time.monotonic(), chosen.device.startswith("cuda")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    name = torch.cuda.get_device_name() if cuda else chosen.device
+    print(f"{name}; torch {torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} cores")
+    photo, rows, first = read(PHOTO), [], None
+    for key in chosen.networks.split(","):
+        try:
+            network = build(key)
+            rows += compare(network, photo, chosen.device, chosen.repeats)
+        except Exception as error:  # the others are worth knowing all the same
+            print(f"{key}: {type(error).__name__}: {error}", flush=True)
+            rows.append({"network": key, "method": "all", "holds": False})
+            continue
+        first = first or network
+    answer: dict[str, Any] = {"device": name, "maps": len(rows)}
+    for where in (chosen.device, "cpu") if first else ():
+        here = moved(first, where)
+        answer[f"lanes_{where}"] = found = lanes(here, photo)
+        print(f"lanes on {where}: {found}", flush=True)
+        answer[f"twins_{where}"] = found = twins(here, photo)
+        print(f"{TWINS} maps, {AT_ONCE} at once, on {where}: {found}", flush=True)
+        forget(here)
+    good = [row for row in rows if "cpu_ms" in row]
+    if not good:
+        raise SystemExit("No network could be asked.")
+    quick = [row for row in good if not METHODS[row["method"]].slow]
+    slow = [row for row in good if METHODS[row["method"]].slow]
+    answer |= {
+        "apart": [f"{row['network']} {row['method']}" for row in rows if not row["holds"]],
+        "worst_float32": max(row["float32"] for row in good),
+        "worst_float64": max(row["float64"] for row in good),
+        "quick_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in quick), 2),
+        "slow_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in slow), 2),
+        "device_peak_mb": round(torch.cuda.max_memory_allocated() / 1e6) if cuda else 0,
+        "kept_mb": round(memory.bytes / 1e6),
+        "seconds": round(time.monotonic() - since),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

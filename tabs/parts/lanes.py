@@ -1,0 +1,103 @@
+"""Who may compute when: what is quick never waits behind what takes long, and nobody is passed.
+
+Work waits in one of two lanes. Whoever does not get a turn in time is told how many are ahead, and
+keeps that place when coming again; when too many wait, newcomers are told when to come again.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from explainers import ExplainError, cores
+
+PATIENCE = 0.8  # seconds that a visitor waits before being told
+LEFT = 5.0  # seconds after which a place in the lane that nobody stands at is given away
+WAITING = 64  # in each lane; a setting overrides it
+
+
+class Busy(ExplainError):
+    """Too many wait. seconds: after which to come again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Many people are asking just now: try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class Lane:
+    """So many at a time; the others wait in the order in which they came."""
+
+    def __init__(self, width: int, most: int = WAITING) -> None:
+        self.width, self.most = width, most
+        self._free = width
+        self._places: dict[Hashable, float] = {}  # in order; inf while somebody stands there
+        self._change = threading.Condition()
+        self._took = 0.1  # seconds of a turn, lately
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        with self._change:
+            return len(self._places)
+
+    @contextmanager
+    def turn(
+        self, who: Hashable, patience: float | None = None, *, new: bool = True
+    ) -> Iterator[int]:
+        """Yields 0 when it is one's turn, or one's place in the lane when patience is over.
+
+        who: keeps its place, if it comes again soon. Raises Busy for a new one when too many wait.
+        """
+        place = self._wait(who, PATIENCE if patience is None else patience, new)
+        if place:
+            yield place
+            return
+        start = time.monotonic()
+        try:
+            with cores.shared.turn():
+                yield 0
+        finally:
+            with self._change:
+                self._took += 0.1 * (time.monotonic() - start - self._took)
+                self._free += 1
+                self._change.notify_all()
+
+    def _wait(self, who: Hashable, patience: float, new: bool) -> int:
+        until = time.monotonic() + patience
+        with self._change:
+            self._clear()
+            if new and len(self._places) >= self.most:
+                raise Busy(self._seconds())
+            while True:
+                self._clear()
+                self._places[who] = math.inf
+                if self._free and next(iter(self._places)) == who:
+                    del self._places[who]
+                    self._free -= 1
+                    self._change.notify_all()  # the next one may go, too
+                    return 0
+                left = until - time.monotonic()
+                if left <= 0:
+                    self._places[who] = time.monotonic()
+                    return 1 + list(self._places).index(who)
+                self._change.wait(left)
+
+    def _clear(self) -> None:
+        """Give the places away that were left."""
+        late = time.monotonic() - LEFT
+        for who in [who for who, since in self._places.items() if since < late]:
+            del self._places[who]
+
+    def _seconds(self) -> int:
+        return max(1, math.ceil(len(self._places) * self._took / self.width))
+
+
+class Lanes:
+    """The two lanes of a server."""
+
+    def __init__(self, most: int = WAITING) -> None:
+        self.quick = Lane(cores.shared.quick, most)
+        self.slow = Lane(cores.shared.slow, most)

@@ -1,0 +1,157 @@
+"""Many at once: whose turn it is, on how many cores, and what is worked out only once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from explainers import ask, cores
+from explainers.api import question
+from explainers.together import together
+from tabs.parts.lanes import Busy, Lane
+from tests import nets
+
+# ---- cores ----
+
+
+def test_one_alone_has_half_of_the_cores_and_many_share_them() -> None:
+    eight = cores.Cores(8)
+    assert [eight.each(working) for working in (1, 2, 3, 4, 8, 50)] == [4, 4, 2, 2, 1, 1]
+    assert cores.Cores(1).each(1) == 1
+    assert cores.Cores(8, threads=3).each(50) == 3  # the setting has its way
+    gpu = cores.Cores(8, gpu=True)
+    assert (gpu.quick, gpu.slow) == (1, 1)
+
+
+def test_a_turn_sets_the_threads_of_its_own_thread_alone() -> None:
+    four, inside, over = cores.Cores(4), threading.Event(), threading.Event()
+    mine, others = torch.get_num_threads(), []
+
+    def other() -> None:
+        for _ in range(3):  # the more there are at work, the fewer threads each has
+            stack.append(four.turn())
+            others.append(stack[-1].__enter__())
+        others.append(torch.get_num_threads())
+        inside.set()
+        over.wait(20)
+
+    stack: list = []
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(20)
+    assert torch.get_num_threads() == mine
+    over.set()
+    thread.join(20)
+    assert others == [2, 2, 1, 1]
+
+
+def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(cores, "QUOTA", quota)
+    whole = cores.count()
+    for said, expected in (("50000 100000", 1), ("max 100000", whole), ("", whole)):
+        quota.write_text(said)
+        assert cores.count() == expected
+
+
+# ---- lanes ----
+
+
+def test_who_waits_keeps_his_place_and_a_place_left_is_given_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lane = Lane(1)
+
+    def place(who: str) -> int:
+        with lane.turn(who, 0) as ahead:
+            return ahead
+
+    with lane.turn("works", 0):
+        assert [place(who) for who in "abc"] == [1, 2, 3]
+        now[0] += 3
+        assert [place(who) for who in "cb"] == [3, 2]  # whoever asks more often is not sooner
+        now[0] += 3  # by now a has left
+        assert [place(who) for who in "bc"] == [1, 2]
+    assert place("c") == 2  # free, but it is b's turn
+    assert place("b") == 0
+    assert place("c") == 0
+
+
+def test_too_many_are_told_when_to_come_again_and_those_who_wait_are_not_sent_away() -> None:
+    lane = Lane(1, most=2)
+    with lane.turn("works", 0):
+        for who in "ab":
+            with lane.turn(who, 0):
+                pass
+        with pytest.raises(Busy, match="try again in 1 s") as busy, lane.turn("c", 0):
+            pass
+        assert busy.value.seconds == 1
+        with lane.turn("b", 0, new=False) as ahead:
+            assert ahead == 2
+
+
+# ---- the same at a time ----
+
+
+def test_the_same_work_is_done_once_and_ends_when_all_have_left() -> None:
+    begun, closed = [], []
+
+    def steps() -> Iterator[int]:
+        begun.append(True)
+        try:
+            yield from range(1000)
+        finally:
+            closed.append(True)
+
+    one, other = together("key", steps), together("key", steps)
+    assert [next(one), next(one), next(other), next(one)] == [0, 1, 1, 2]
+    one.close()
+    del one
+    assert next(other) == 2  # goes on for who is still here
+    assert list(other)[-1] == 999
+    assert begun == closed == [True]
+    left = together("key", steps)
+    next(left)
+    left.close()
+    del left
+    assert len(closed) == 2
+
+
+def test_what_fails_fails_for_one_and_the_others_begin_anew() -> None:
+    tried = []
+
+    def fails() -> Iterator[int]:
+        tried.append(True)
+        yield 1
+        if len(tried) == 1:
+            raise ValueError("no")
+
+    one, other = (together("bad", fails) for _ in range(2))
+    assert [next(one), next(other)] == [1, 1]
+    with pytest.raises(ValueError, match="no"):
+        next(one)
+    assert list(other) == [1]
+    assert len(tried) == 2
+
+
+def test_visitors_who_look_at_the_same_photo_share_its_maps(monkeypatch) -> None:
+    network = nets.seeded("resnet18")
+    asked = question(network, network.view(nets.noise(1, 3, 64, 64, seed=70)), 3)
+    passes, real = [], network.module.forward
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        passes.append(len(x))
+        return real(x)
+
+    monkeypatch.setattr(network.module, "forward", counted)
+    with ThreadPoolExecutor(6) as pool:
+        rise = list(pool.map(lambda _: list(ask(asked, "rise", masks=64))[-1], range(6)))
+    assert all(each.done == 1 and torch.equal(each.values, rise[0].values) for each in rise)
+    assert sum(passes) <= 64 + 2
