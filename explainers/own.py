@@ -117,7 +117,7 @@ def wrap(
         outputs = _outputs(own, size, title)
         network = Own(
             own,
-            key=re.sub(r"[^\w.+=/-]+", "-", title),
+            key=slug(title),
             title=title,
             labels=_labels(labels, outputs, known),
             mean=means,
@@ -137,6 +137,11 @@ def wrap(
         raise
     network._source, network._said, network._handles = inner, said, handles
     return network
+
+
+def slug(title: str) -> str:
+    """A title as a network's key, which stands in addresses."""
+    return re.sub(r"[^\w.+=-]+", "-", title)
 
 
 def _bare(module: nn.Module) -> nn.Module:

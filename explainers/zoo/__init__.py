@@ -1,6 +1,7 @@
 """The networks on offer, where their weights come from, and those in memory."""
 
+from .brought import bring, load
 from .catalogue import BUNDLED, WEIGHTS
-from .loaded import Status, Zoo, load, shared
+from .loaded import Status, Zoo, shared
 
-__all__ = ["BUNDLED", "WEIGHTS", "Status", "Zoo", "load", "shared"]
+__all__ = ["BUNDLED", "WEIGHTS", "Status", "Zoo", "bring", "load", "shared"]

@@ -12,22 +12,36 @@ from .multilabel import BUILDERS
 
 
 def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
-    """An architecture with no weights of its own: on "meta" it takes no memory and no time."""
+    """An architecture with no weights of its own: on "meta" it takes no memory and no time.
+
+    Raises ModelError where timm does not take the recipe's arguments.
+    """
     arch, classes = recipe.arch, len(recipe.labels)
     with torch.device(device):
         if arch in BUILDERS:
             return BUILDERS[arch](classes).eval()
-        made = timm.create_model(arch, pretrained=False, num_classes=classes, **recipe.args)
+        try:
+            made = timm.create_model(arch, pretrained=False, num_classes=classes, **recipe.args)
+        except Exception as error:  # whatever an architecture makes of arguments unknown to it
+            reason = " ".join(str(error).split())[:120].rstrip(" .")
+            raise ModelError(
+                f"timm can't build {arch} as the config.json says ({reason}): choose another one."
+            ) from error
         return made.eval()
 
 
 def assemble(
-    recipe: Recipe, tensors: dict[str, Tensor], name: str, *, in_order: bool = False
+    recipe: Recipe,
+    tensors: dict[str, Tensor],
+    name: str,
+    *,
+    in_order: bool = False,
+    remedy: str = "choose another network",
 ) -> nn.Module:
     """Build a recipe's network and give it `tensors`; with `in_order` other names than its own
     don't matter.
 
-    Raises ModelError that says which names or shapes differ.
+    Raises ModelError that says which names or shapes differ, and the remedy.
     """
     module = blank(recipe)
     wanted = module.state_dict()
@@ -36,7 +50,7 @@ def assemble(
     counters = [n for n in wanted if n.endswith("num_batches_tracked")]
     # Some exports leave these out, and eval mode never reads them.
     tensors = {n: torch.zeros((), dtype=torch.int64) for n in counters} | tensors
-    _compare(wanted, tensors, name)
+    _compare(wanted, tensors, name, remedy)
     tensors = {n: tensor.to(wanted[n].dtype) for n, tensor in tensors.items()}
     module.load_state_dict(tensors, strict=True, assign=True)
     if any(tensor.is_meta for tensor in module.buffers()):  # a constant that no file holds
@@ -45,7 +59,7 @@ def assemble(
     return module
 
 
-def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str) -> None:
+def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str, remedy: str) -> None:
     differences = [f"{n} is missing" for n in wanted if n not in found]
     differences += [f"{n} is not part of it" for n in found if n not in wanted]
     differences += [
@@ -57,7 +71,7 @@ def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str) -> 
         more = f", and {len(differences) - 3} more differences" if len(differences) > 3 else ""
         raise ModelError(
             f"The weights of {name} do not fit its architecture ({'; '.join(differences[:3])}"
-            f"{more}): choose another network."
+            f"{more}): {remedy}."
         )
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import timm
 
 from ..imagenet import imagenet_labels
-from ..network import Head, Recipe
-from ..settings import Settings
+from ..network import Head, Network, Recipe
+from ..settings import MEGABYTE, Settings
 from .coco_labels import COCO_LABELS
 from .multilabel import BUILDERS
-from .sources import WEIGHTS, Bundled, File, Hub, Shipped, Source
+from .sources import WEIGHTS, Bundled, File, Given, Hub, Shipped, Source
 
 BUNDLED = "lite0"
 AUTHORS = "coco-vgg"  # offered where a server has its checkpoint
@@ -56,7 +56,7 @@ class Entry:
     @property
     def here(self) -> bool:
         """Is it there without the Hub?"""
-        return isinstance(self.source, Bundled | Shipped)
+        return isinstance(self.source, Bundled | Shipped | Given)
 
     @property
     def url(self) -> str:
@@ -195,6 +195,24 @@ def offered(settings: Settings) -> tuple[Entry, ...]:
         replace(entry, source=source) if entry.key == AUTHORS else entry
         for entry in CATALOGUE
         if entry.key != AUTHORS or where
+    )
+
+
+def given(network: Network) -> Entry:
+    """The entry of a network that is handed over."""
+    few = ", ".join(network.labels[:3])
+    classes = "1 class" if len(network.labels) == 1 else f"{len(network.labels)} classes"
+    side = network.size
+    millions = sum(each.numel() for each in network.module.parameters()) / 1e6
+    return Entry(
+        key=network.key,
+        title=network.title,
+        source=Given(),
+        licence=network.licence,
+        megabytes=round(network.bytes / MEGABYTE),
+        remark=f"{millions:.3g} million weights; photos of {side} by {side} pixels.",
+        task=f"{classes}: {few}{', …' if len(network.labels) > 3 else ''}",
+        head=network.head,
     )
 
 

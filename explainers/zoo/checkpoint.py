@@ -13,7 +13,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -43,12 +42,12 @@ def saved(path: Path, name: str) -> dict[str, Any]:
             return whole(load_file(path))
         with torch.serialization.safe_globals(_RECORDS):
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ModelError(
-            f"The weights file of {name} holds more than tensors, which could run code, and is not "
-            "opened: save model.state_dict() alone, or a safetensors file."
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError) as error:
+    except Exception as error:  # bytes that are no checkpoint may raise anything
+        if isinstance(error, UnpicklingError) and "nsupported" in str(error):
+            raise ModelError(
+                f"The weights file of {name} holds more than tensors, which could run code, and is "
+                "not opened: save model.state_dict() alone, or a safetensors file."
+            ) from error
         raise ModelError(f"The weights file of {name} can't be read: choose another.") from error
     if not isinstance(found, dict):
         raise ModelError(f"The weights file of {name} holds something else: choose another.")

@@ -18,8 +18,8 @@ from ..network import Network
 from ..recent import forget
 from ..settings import Settings, from_environment
 from . import assembly, checkpoint, download, hub_ids, sources
-from .catalogue import BUNDLED, Entry, offered, recipe
-from .sources import Hub
+from .catalogue import BUNDLED, Entry, given, offered, recipe
+from .sources import Bundled, Given, Hub
 
 State = Literal["ready", "loading", "on demand", "failed"]
 
@@ -89,12 +89,18 @@ class Zoo:
     """
 
     def __init__(
-        self, settings: Settings | None = None, catalogue: Sequence[Entry] | None = None
+        self,
+        settings: Settings | None = None,
+        catalogue: Sequence[Entry] | None = None,
+        own: Sequence[Network] = (),
     ) -> None:
-        """Raises OptionError if the startup set names a network that is not in the catalogue."""
+        """own: networks that stand first, and never leave. Raises OptionError if the startup set
+        names a network that is not in the catalogue."""
         self.settings = settings or Settings()
         catalogue = offered(self.settings) if catalogue is None else catalogue
-        self._slots = {entry.key: _Slot(entry) for entry in catalogue}
+        self._slots = {each.key: _Slot(given(each), network=each) for each in own}
+        self._slots |= {entry.key: _Slot(entry) for entry in catalogue}
+        self.first = own[0].key if own else BUNDLED
         self._catalogue = {entry.repo: entry.key for entry in catalogue if entry.repo}
         self._listed = frozenset(self._slots)
         self._lock = threading.Lock()
@@ -125,6 +131,10 @@ class Zoo:
             self._run(slot, job)
         return job.result()
 
+    def key(self, text: str) -> str | None:
+        """The key of a network of the catalogue, by that or by its Hub id; else None."""
+        return text if text in self._listed else self._catalogue.get(text)
+
     def request(self, key: str) -> None:
         """Have a network loaded in the background, unless that is done or under way."""
         with self._lock:
@@ -144,14 +154,14 @@ class Zoo:
                 slot.queued = slot.network is None and not slot.rests
         self._in_background(keys)
 
-    def add(self, text: str, *, allowed: bool | None = None) -> str:
+    def add(self, text: str) -> str:
         """Take in a network by its Hub id (timm/…), load it in the background, return its key.
 
         The id is checked here; what is wrong with the network itself shows in `status` and `get`.
         Beyond four such networks the oldest leaves. Raises ModelError; also where the settings
-        forbid Hub ids, unless `allowed` says otherwise.
+        forbid Hub ids.
         """
-        if not (self.settings.hub_ids if allowed is None else allowed):
+        if not self.settings.hub_ids:
             raise ModelError("This server does not take Hub ids: choose a network from the list.")
         entry = hub_ids.entry(text)
         key = self._catalogue.get(entry.repo, entry.key)
@@ -237,7 +247,7 @@ class Zoo:
         for slot in sorted(held, key=lambda slot: slot.used):
             if total <= self.settings.model_mb * download.MEGABYTE:
                 return
-            if slot is not newest and not slot.entry.bundled:
+            if slot is not newest and not isinstance(slot.entry.source, Bundled | Given):
                 total -= slot.network.bytes
                 slot.leave()
 
@@ -295,12 +305,3 @@ def _sweep(slot: _Slot) -> None:
 def shared() -> Zoo:
     """This process's Zoo, with the settings from the environment."""
     return Zoo(from_environment())
-
-
-def load(key: str = BUNDLED) -> Network:
-    """A network by its key ("lite0", "resnet50", …) or Hub id ("timm/…"), loaded if need be.
-
-    Raises ModelError with the reason if it can't be had.
-    """
-    zoo = shared()
-    return zoo.get(zoo.add(key, allowed=True) if "/" in key else key)

@@ -60,7 +60,15 @@ class File:
     in_order: ClassVar[bool] = True
 
 
-Source = Bundled | Hub | Shipped | File
+@dataclass(frozen=True)
+class Given:
+    """A network that is handed over ready."""
+
+    repo: ClassVar[str] = ""
+    in_order: ClassVar[bool] = False
+
+
+Source = Bundled | Hub | Shipped | File | Given
 
 
 def fetch(
