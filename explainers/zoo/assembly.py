@@ -25,7 +25,7 @@ def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
         except Exception as error:  # whatever an architecture makes of arguments unknown to it
             reason = " ".join(str(error).split())[:120].rstrip(" .")
             raise ModelError(
-                f"timm can't build {arch} as the config.json says ({reason}): choose another one."
+                f"timm can't build {arch} as its config.json says ({reason}): choose another one."
             ) from error
         return made.eval()
 
