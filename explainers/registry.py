@@ -35,7 +35,8 @@ class Method:
     it says otherwise, since those of hundreds are never run without being asked for. default: shown
     without being asked for, which only a method of one pass can be. home: the tab that shows it
     closely. place: where it stands in every list, the lowest first. class_dependent: False where
-    another class gives nearly the same map. why_not(question): the reason, in one sentence, why
+    another class gives nearly the same map. sums: True where values add up over the places, so that
+    those of a finer grid are smaller. why_not(question): the reason, in one sentence, why
     the method is not defined for that network, view and layer, or None.
     """
 
@@ -50,6 +51,7 @@ class Method:
     home: str = "maps"
     place: int = 1000
     class_dependent: bool = True
+    sums: bool = False
     why_not: Callable[[Question], str | None] = _always
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ def test_heat_lands_on_its_place_of_the_original_photo(shape, framing, rotated, 
     left, top, right, bottom = found.frame
     cell = (right - left) / found.values.shape[2], (bottom - top) / found.values.shape[1]
     inside = np.zeros(over.shape[:2], bool)
-    box = overlays._box(found, over.shape[1], over.shape[0])
+    box = overlays.box(found, over.shape[1], over.shape[0])
     inside[box[1] : box[3], box[0] : box[2]] = True
     heat = np.where(inside, over[..., :3].astype(float).sum(2), 0)  # Inferno: brighter is more
     for edge, (landed, painted_at) in enumerate(zip(heated(heat), square, strict=True)):

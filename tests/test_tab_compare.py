@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import html
 import io
 import json
 import re
@@ -53,9 +55,28 @@ class Few:
         """It is on its way already."""
 
 
+def strangers() -> list[Network]:
+    """The first network with its classes in another order, and without class 10."""
+    first = nets.seeded("test_resnet")
+    turned, lacking = first.twin().module, first.twin().module
+    with torch.no_grad():
+        for each in turned.fc.parameters():
+            each.copy_(each.flip(0))
+    names = ["something else" if label == "class 10" else label for label in first.labels]
+    return [
+        Network.from_recipe(
+            module, dataclasses.replace(first.recipe, labels=labels), key=key, title=key
+        )
+        for key, module, labels in (
+            ("turned", turned, first.labels[::-1]),
+            ("lacking", lacking, tuple(names)),
+        )
+    ]
+
+
 @pytest.fixture(scope="module")
 def server(vgg16: Network) -> Server:
-    small = [nets.seeded("test_resnet"), nets.seeded("test_efficientnet")]
+    small = [nets.seeded("test_resnet"), nets.seeded("test_efficientnet"), *strangers()]
     return Server(TAB, Subject(Few(*small, vgg16)), Jobs())
 
 
@@ -85,8 +106,8 @@ def together(found: list[dict[str, Any]]) -> dict[str, Any]:
     return shown
 
 
-def plain(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", html)).strip()
+def plain(markup: str) -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", markup)).strip()
 
 
 def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Server) -> None:
@@ -156,6 +177,56 @@ def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, titl
     assert shown["verdict"].count("<ol") == 2
     assert "gain" in shown["slots"]["1:gradcam:card"]
     server.jobs.stop(found[-1].get("more") or "")
+
+
+def test_two_networks_one_photo(server: Server) -> None:
+    """Both maps on one scale, what changed, and which of the two the deletion curve favours."""
+    found = answers(
+        server, server.ask(asking(beside="network:test_efficientnet") | {"targets": [12]})
+    )
+    first = next(each["places"] for each in found if "grid" in each["places"])
+    assert first["pair"].count("<img") == 3  # before anything is measured
+    assert "still being measured" in first["support"]
+    shown = together(found)
+    said = plain(shown["pair"])
+    chances = [
+        re.search(r"·\s*([\d.<]+ %)", head)[1] for head in re.findall("<h3>.*?</h3>", shown["grid"])
+    ]
+    assert f"{chances[0]} → {chances[1]}, logit" in said
+    assert re.search("is surer of class 12|equally sure of class 12", said)
+    assert re.search(r"deletion curve favours (test_\w+|neither)", plain(shown["support"]))
+    assert "<svg" in shown["support"]
+    scale = re.findall(r"[−+]?([\d.e+-]+)(?: in both maps| of change)", plain(shown["pair-legend"]))
+    assert len(set(scale)) == 1  # maps and difference alike
+
+
+def test_another_map_of_the_pair_is_measured_though_it_is_not_ticked(server: Server) -> None:
+    asked = asking("gradcam", beside="network:test_efficientnet", pair="layercam")
+    shown = together(answers(server, server.ask(asked)))
+    assert "LayerCAM" in shown["pair"]
+    assert "favours" in shown["support"]
+    assert shown["slots"]["1:layercam:card"].startswith("gain")
+    asked = asking("gradcam", beside="network:vgg16", pair="cam", measure=False)
+    shown = together(answers(server, server.ask({**asked, "targets": [10]})))
+    assert "Grad-CAM asks the gradient instead" in shown["pair"]
+
+
+def test_a_network_s_twin_differs_nowhere_and_classes_go_by_name(server: Server) -> None:
+    shown = together(answers(server, server.ask(asking("gradcam", beside="network:turned"))))
+    assert "Both are equally sure of class 10" in plain(shown["pair"])
+    assert "favours neither" in plain(shown["support"])
+    opens = html.unescape(re.findall('data-open="(.*?)"', shown["grid"])[1])
+    assert json.loads(opens)["state"] == {"network": "turned", "targets": [9], "against": None}
+    shown = together(answers(server, server.ask(asking("gradcam", beside="network:lacking"))))
+    assert shown["beside"].startswith("lacking knows no class “class 10”")
+    assert "no difference can be taken" in shown["beside"]
+    assert shown["pair"] == shown["support"] == ""
+    contrast = {**asking("gradcam", beside="network:lacking"), "targets": [3], "against": 10}
+    shown = together(answers(server, server.ask(contrast)))
+    assert "no class “class 10”" in shown["beside"]
+    contrast = {**asking("gradcam", beside="network:turned"), "targets": [3], "against": 10}
+    shown = together(answers(server, server.ask(contrast)))
+    assert "class 3, and not class 10" in plain(shown["pair"])
 
 
 def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(server: Server) -> None:

@@ -105,6 +105,7 @@ def _pixels(
     paper="Simonyan et al. 2014",
     cost="one pass",
     place=70,
+    sums=True,
 )
 def gradient(question: Question) -> Iterator[Explanation]:
     """The gradient of the logit with respect to the input."""
@@ -120,6 +121,7 @@ def gradient(question: Question) -> Iterator[Explanation]:
     paper="Springenberg et al. 2015",
     cost="one pass",
     place=80,
+    sums=True,
     class_dependent=False,
     default=True,
     why_not=lambda question: _no_guided(question.network),
@@ -185,6 +187,7 @@ def _averaged(
     paper="Smilkov et al. 2017",
     cost="dozens",
     place=100,
+    sums=True,
 )
 def smoothgrad(
     question: Question,
@@ -216,6 +219,7 @@ def smoothgrad(
     paper="Sundararajan et al. 2017",
     cost="dozens",
     place=110,
+    sums=True,
 )
 def integrated(
     question: Question,

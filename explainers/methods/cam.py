@@ -127,6 +127,7 @@ _add(
     caption="Where the layer’s maps push the class up, each map weighted by its average gradient.",
     paper="Selvaraju et al. 2017",
     place=20,
+    sums=True,
     default=True,
 )
 _add(
@@ -144,6 +145,7 @@ _add(
     caption="Each place has its own weight, so earlier, finer layers stay readable.",
     paper="Jiang et al. 2021",
     place=40,
+    sums=True,
 )
 _add(
     "hirescam",
@@ -152,6 +154,7 @@ _add(
     caption="Lights only what the network really used: gradients are not averaged away.",
     paper="Draelos and Carin 2020",
     place=50,
+    sums=True,
 )
 _add(
     "xgradcam",
@@ -160,4 +163,5 @@ _add(
     caption="Weights chosen so that the map’s sum accounts for the class score.",
     paper="Fu et al. 2020",
     place=60,
+    sums=True,
 )

@@ -35,6 +35,7 @@ from .overlays import (
     relief,
     translucent,
 )
+from .pairs import Pair, pair
 from .picture import crop, fit, indexed_png, jpeg, png, shrink
 from .strength import Scale, from_lowest, heat, signed, strongest
 
@@ -45,6 +46,7 @@ __all__ = [
     "DIM",
     "INK",
     "PAPER",
+    "Pair",
     "Pixels",
     "Scale",
     "blend",
@@ -64,6 +66,7 @@ __all__ = [
     "likely",
     "lit",
     "overlay",
+    "pair",
     "png",
     "positions",
     "ramp",

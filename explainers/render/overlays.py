@@ -15,9 +15,10 @@ from .picture import enlarge, shrink
 from .strength import STRONG, Scale, heat, see_through, signed
 
 Pixels = Literal["colour", "strength"]
+DIMMED = 150  # opacity of the black over what a network never saw, of 255
 
 
-def _box(explanation: Explanation, width: int, height: int) -> tuple[int, int, int, int]:
+def box(explanation: Explanation, width: int, height: int) -> tuple[int, int, int, int]:
     """The map's frame in pixels of a picture of the photo."""
     left, top, right, bottom = explanation.frame
     return round(left * width), round(top * height), round(right * width), round(bottom * height)
@@ -38,22 +39,28 @@ def translucent(
     are dimmed, since the network never saw them.
     """
     width, height = size
-    left, top, right, bottom = _box(explanation, width, height)
+    left, top, right, bottom = box(explanation, width, height)
     canvas = np.zeros((height, width, 4), dtype=np.uint8)
-    canvas[..., 3] = 150
+    canvas[..., 3] = DIMMED
     inside = (right - left, bottom - top)
     if explanation.per_pixel and pixels == "colour":
         picture = enlarge(_embossed(explanation, row, scale), *inside)
         patch = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
     else:
         values = enlarge(heat(explanation, scale)[row].astype(np.float32), *inside)
-        both = signed(explanation)
-        steps = (values + 1) / 2 if both else values
-        rgb = colours(colourmap, both)[(np.clip(steps, 0, 1) * 255).round().astype(np.uint8)]
-        alpha = see_through(values)
-        patch = np.dstack([rgb, (alpha * 255).astype(np.uint8)])
+        patch = graded(values, colourmap, signed(explanation))
     canvas[top:bottom, left:right] = patch
     return canvas
+
+
+def graded(values: np.ndarray, colourmap: str = DEFAULT, both: bool = False) -> np.ndarray:
+    """Strengths (h, w) in 0..1, or -1..1 with `both`, as (h, w, 4); NaN dims what is below."""
+    unseen = np.isnan(values)
+    values = np.nan_to_num(values)
+    steps = (values + 1) / 2 if both else values
+    rgb = colours(colourmap, both)[(np.clip(steps, 0, 1) * 255).round().astype(np.uint8)]
+    alpha = np.where(unseen, DIMMED, see_through(values) * 255).astype(np.uint8)
+    return np.dstack([np.where(unseen[..., None], 0, rgb).astype(np.uint8), alpha])
 
 
 def _embossed(explanation: Explanation, row: int, scale: Scale) -> np.ndarray:
@@ -118,14 +125,14 @@ def classes(explanation: Explanation, size: tuple[int, int]) -> np.ndarray:
     of its own map, since otherwise the surest class would paint over all others.
     """
     width, height = size
-    left, top, right, bottom = _box(explanation, width, height)
+    left, top, right, bottom = box(explanation, width, height)
     strengths = np.stack(
         [enlarge(each.astype(np.float32), right - left, bottom - top) for each in heat(explanation)]
     )
     strongest = strengths.max(0).clip(0, 1)
     colour = np.array(LABELS[:-1], np.uint8)[strengths.argmax(0) % (len(LABELS) - 1)]
     canvas = np.zeros((height, width, 4), np.uint8)
-    canvas[..., 3] = 150
+    canvas[..., 3] = DIMMED
     alpha = (230 * strongest**0.8).astype(np.uint8)
     canvas[top:bottom, left:right] = np.dstack([colour, alpha])
     return canvas
@@ -155,7 +162,7 @@ def positions(
     width, height = size
     left, top, right, bottom = (round(f * s) for f, s in zip(frame, size * 2, strict=True))
     canvas = np.zeros((height, width, 4), dtype=np.uint8)
-    canvas[..., 3] = 150
+    canvas[..., 3] = DIMMED
     down = _nearest(rows, inputs[0], bottom - top)
     across = _nearest(cols, inputs[1], right - left)
     canvas[top:bottom, left:right] = cells[np.ix_(down, across)]

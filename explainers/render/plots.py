@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ..scores.faithfulness import Curve, Scores
@@ -21,13 +22,26 @@ def curves(scores: Scores, floor: Scores | None, label: str) -> str:
     parts = [_path(c, colour, "") for c, colour in zip(_pair(scores), ink(), strict=True)]
     if floor:
         parts[:0] = [_path(c, k, "floor") for c, k in zip(_pair(floor), ink(), strict=True)]
+    return _svg("".join(parts), label)
+
+
+def losses(several: Sequence[tuple[Scores, Scores | None]], label: str) -> str:
+    """Deletion curves of two maps, in the colours of `ink`, and of their random orders, dotted."""
+    parts = ""
+    for (scores, floor), colour in zip(several, ink(), strict=True):
+        parts += _path(floor.deletion, colour, "floor") if floor else ""
+        parts += _path(scores.deletion, colour, "")
+    return _svg(parts, label)
+
+
+def _svg(parts: str, label: str) -> str:
     frame = (
         f'<path d="M{EDGE},{EDGE}V{HEIGHT - EDGE}H{WIDTH - EDGE}" fill="none" '
         'stroke="currentColor" stroke-opacity=".35"/>'
     )
     return (
         f'<svg class="curves" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(label)}">{frame}{"".join(parts)}</svg>'
+        f'aria-label="{escape(label)}">{frame}{parts}</svg>'
     )
 
 

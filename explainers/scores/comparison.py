@@ -100,12 +100,16 @@ class Comparison:
     def _found(self) -> list[Explanation]:
         return [self.maps[method] for method in METHODS if method in self.maps]
 
-    def draw(self, waits: Sequence[int] = (0, 1, 2)) -> Iterator[str]:
+    def draw(
+        self, waits: Sequence[int] = (0, 1, 2), among: Sequence[str] | None = None
+    ) -> Iterator[str]:
         """Ask the methods, quick ones first; yields the method whose map is new or has grown.
 
         waits: which to ask: 0 those of one pass, 1 those of some dozens, 2 those of hundreds.
+        among: only these of the methods.
         """
-        todo = [METHODS[m] for m in METHODS if m in self.methods and m not in self.absent]
+        asked = self.methods if among is None else among
+        todo = [METHODS[m] for m in METHODS if m in asked and m not in self.absent]
         for method in sorted(todo, key=wait):
             if wait(method) in waits:
                 yield from self._draw(method)
@@ -145,25 +149,28 @@ class Comparison:
             self.absent[method.key] = str(error)
             yield method.key
 
-    def measure(self) -> Iterator[str]:
-        """Both curves of every finished map, and of random orders of its grain.
+    def measure(self, among: Sequence[str] | None = None) -> Iterator[str]:
+        """Both curves of every finished map (of those named), and of random orders of its grain.
 
         Yields the method that is being measured, every few passes of the network.
         """
-        yield from self._measure(*self._rounds()[0])
+        yield from self._measure(*self._rounds()[0], among)
 
-    def repeat(self) -> Iterator[str]:
+    def repeat(self, among: Sequence[str] | None = None) -> Iterator[str]:
         """`measure` with the other baseline and half the steps: what changes is noise."""
-        yield from self._measure(*self._rounds()[1])
+        yield from self._measure(*self._rounds()[1], among)
 
     def _measure(
         self,
         scores: dict[str, Scores],
         orders: dict[bool, tuple[Scores, ...]],
         how: dict[str, Any],
+        among: Sequence[str] | None,
     ) -> Iterator[str]:
         for each in self.finished():
             method, pixels = each.method, each.per_pixel
+            if among is not None and method not in among:
+                continue
             if method not in scores:
                 work = scoring(self.question, each, self.row, **how)
                 scores[method] = yield from _naming(method, work)

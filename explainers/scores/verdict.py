@@ -62,7 +62,12 @@ def noise(comparison: Comparison) -> float:
         changes += map(_change, orders, comparison.orders_again[pixels])
         squares += float(np.square(np.array(changes) - np.mean(changes)).sum())
         freedom += len(changes) - 1
-    return STUDENT[min(freedom, len(STUDENT)) - 1] * sqrt(squares / freedom)
+    return student(freedom) * sqrt(squares / freedom)
+
+
+def student(freedom: int) -> float:
+    """How many standard errors a difference may have by chance, in 19 of 20 cases."""
+    return STUDENT[min(freedom, len(STUDENT)) - 1]
 
 
 def _change(first: Scores, second: Scores) -> float:

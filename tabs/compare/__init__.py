@@ -12,22 +12,18 @@ from typing import Any
 from explainers import METHODS, ExplainError, render
 from explainers.registry import COSTS
 from explainers.render import report
-from explainers.scores.comparison import SORTS, Comparison, applicable
-from explainers.scores.faithfulness import DRAWS
+from explainers.scores.comparison import FIRST, SORTS, Comparison, applicable
 from explainers.scores.verdict import verdict
 
 from ..parts.fields import Choice, Many, Switch, Text
-from ..parts.pace import Pace
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
-from . import board, box, forget
+from . import board, box, forget, pair
+from .progress import Progress
 from .sides import Side, chosen, offers
 
 HERE = Path(__file__).parent
 OFTEN = 0.7  # seconds between pictures of a map that grows
-# How many short steps of work a map takes by its cost, how many its scores, and their repetition.
-STEPS = dict(zip(COSTS, (1, 15, 60), strict=True))
-MEASURED, REPEATED = 7, 4
 
 FIELDS = (
     Many(
@@ -72,6 +68,12 @@ FRONT = (
         here=True,
     ),
     Text(key="beside", label="Beside it"),
+    Choice(
+        key="pair",
+        label="Map",
+        choices=[(each.title, key) for key, each in METHODS.items()],
+        default=FIRST,
+    ),
     Text(key="box", label="The box", here=True),
 )
 
@@ -79,11 +81,15 @@ FRONT = (
 def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     """What is known already, the fast maps, their scores, then the slow ones."""
     sides, word = chosen(asked, settings)
-    if not settings["methods"]:
+    if not sides[0].found.methods:
         say = "Tick a method under “Adjust” to see its map."
-        return Show({"say": say, "verdict": "", "grid": "", "tables": "", "agreement": ""})
+        empty = dict.fromkeys(("verdict", "grid", "tables", "agreement"), "")
+        return Show({"say": say, **empty, **pair.NOTHING})
     for side in sides:
         side.found.recall()
+        if pair.there(sides):
+            for _ in side.found.draw((0,), [settings["pair"]]):
+                yield None
     draws = [side.found.draw((0,)) for side in sides]
     for side, work in zip(sides, draws, strict=True):
         for _ in work:  # which of them are the same map decides how many cards there are
@@ -106,6 +112,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
             "tables": board.tables(sides),
             "agreement": board.agreement(sides),
             "boxed": box.tell(sides[0]),
+            **pair.places(sides, settings),
         },
         data,
         done=progress.done,
@@ -113,6 +120,10 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     )
     for number, work in enumerate(draws):
         yield from _drawn(sides, number, work, settings, progress)
+    if pair.there(sides):
+        yield from pair.measured(sides, settings, progress)
+        for number, side in enumerate(sides):
+            yield Show(data=_one(side, number, settings["pair"], settings), done=progress.done)
     yield from _measured(sides, settings, progress)
     for cost in range(1, len(COSTS)):
         for number, side in enumerate(sides):
@@ -243,39 +254,6 @@ def _doubts(sides: Sequence[Side]) -> str:
         for each in side.found.finished()[:1]:
             said |= {n.sentence: None for n in side.found.notes(each.method) if n.of_pass}
     return escape(" ".join(said))
-
-
-class Progress:
-    """How much of the work of all sides is done, and how long the rest takes."""
-
-    def __init__(self, sides: Sequence[Side], measures: bool) -> None:
-        each = MEASURED + REPEATED if measures else 0
-        self.total = 2 * DRAWS * each * len(sides)  # random orders of two grains
-        for side in sides:
-            found = side.found
-            methods = [METHODS[name] for name in found.methods if name not in found.absent]
-            doubles = sum(map(len, found.twins().values()))
-            self.total += sum(STEPS[method.cost] for method in methods)
-            self.total += each * (len(methods) - doubles)
-        self._maps: dict[tuple[int, str], float] = {}
-        self._steps, self._pace = 0, Pace()
-
-    @property
-    def done(self) -> float:
-        drawn = sum(STEPS[METHODS[name].cost] * v for (_, name), v in self._maps.items())
-        return min((drawn + self._steps) / max(self.total, 1), 0.99)
-
-    def drawn(self, number: int, name: str, share: float) -> None:
-        self._maps[number, name] = share
-
-    def has(self, number: int, name: str) -> bool:
-        return self._maps.get((number, name)) == 1
-
-    def step(self) -> None:
-        self._steps += 1
-
-    def words(self, doing: str) -> str:
-        return f"{doing}: {self._pace.words(self.done)}"
 
 
 def _fetched(found: Comparison, progress: Progress, measures: bool) -> Iterator[str]:

@@ -112,6 +112,7 @@ tab.show = (data, places, channel) => {
   if (channel === '' && places.boxed === '' && typed()) tab.act('box', { box: box() }); // drawn since it was asked
   if (data.new) values = {};
   if ('offers' in places) showBeside();
+  if ('pair' in places) find('.pair').hidden = !places.pair;
   for (const [key, numbers] of Object.entries(data.values || {})) values[key] = { ...values[key], ...numbers };
   if (data.slots) fill(data.slots);
   if (data.new || data.values) sort();

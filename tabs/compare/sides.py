@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from explainers import METHODS, ExplainError, Network, Photo, Question
+from explainers import METHODS, ExplainError, Network, Photo, Question, TargetError
 from explainers.api import question
 from explainers.methods.patches import SHARE
 from explainers.scores.comparison import Comparison
 from explainers.scores.faithfulness import checked_box
+from explainers.scores.pair import counterpart
 
 from ..parts import html
 from ..parts.tab import Settings
@@ -28,20 +29,32 @@ THERE = {
 @dataclass
 class Side:
     """One photo, network and class, with what was found. state: what the page must ask for to
-    have it as its own question, where it is not that already."""
+    have it as its own question, where it is not that already. pairs: is it the first side's
+    question put to another network, so that their maps have a difference?"""
 
     photo: Photo
     found: Comparison
     title: str
     state: dict[str, Any]
+    pairs: bool = False
 
     @property
     def network(self) -> Network:
         return self.found.question.network
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A second question, and the state that asks it; pairs as in `Side`, word on what it lacks."""
+
+    question: Question
+    state: dict[str, Any]
+    pairs: bool = False
+    word: str = ""
+
+
 def chosen(asked: Asked, settings: Settings) -> tuple[list[Side], str]:
-    """The sides, with no map yet, and a word on why there is no second one.
+    """The sides, with no map yet, and a word on what the second one lacks, or why there is none.
 
     Raises Wait while the network beside is on its way.
     """
@@ -51,48 +64,63 @@ def chosen(asked: Asked, settings: Settings) -> tuple[list[Side], str]:
     if not which:
         return [first], ""
     try:
-        second, state = _beside(asked, first.found.question, what, which)
+        second = _beside(asked, first.found.question, what, which)
     except Wait:
         raise
     except ExplainError as error:
         return [first], str(error)
     if second is None:
         return [first], "That is what is compared already: choose something else to put beside it."
+    if second.pairs:  # the map of the pair is always among them
+        methods = dict.fromkeys([*settings["methods"], settings["pair"]])
+        settings = {**settings, "methods": list(methods)}
+        first = _side(asked.seen, first.found.question, settings, {})
     photo = example(which) if what == "photo" else asked.seen
-    sides = [first, _side(photo, second, settings, state)]
+    sides = [first, _side(photo, second.question, settings, second.state)]
+    sides[1].pairs = second.pairs
     if what == "network":
         for side in sides:
             side.title = f"{side.network.title} · {side.title}"
     if what == "photo":
         sides[1].title = f"{examples()[which]['title']} · {sides[1].title}"
-    return sides, ""
+    return sides, second.word
 
 
-def _beside(
-    asked: Asked, first: Question, what: str, which: str
-) -> tuple[Question | None, dict[str, Any]]:
-    """The second question and the state that asks it; None where it is the first one."""
+def _beside(asked: Asked, first: Question, what: str, which: str) -> Beside | None:
+    """The second question; None where it is the first one."""
     network, target = asked.network, first.targets[0]
     if what == "class":
         other = network.resolve(int(which) if which.isdecimal() else which)
         against = None if asked.against == other else asked.against
         made = dataclasses.replace(first, targets=(other,), against=against)
-        return None if other == target else made, {"targets": [other], "against": against}
+        state = {"targets": [other], "against": against}
+        return None if other == target else Beside(made, state)
     if what == "network":
         twin = ready(asked.zoo, which)
-        if twin.key == network.key:
-            return None, {}
-        name = network.labels[target]
-        same = name if name in twin.labels else None  # else its own first guess
-        layer = first.layer if first.layer in twin.layers else None
-        made = question(twin, asked.seen, same, layer=layer, framing=asked.framing)
-        return made, {"network": twin.key, "targets": list(made.targets), "against": None}
+        return None if twin.key == network.key else _in(twin, asked, first)
     if what == "photo":
         seen = example(which)
         made = dataclasses.replace(first, view=network.prepare(seen, asked.framing))
         known = seen.digest == asked.seen.digest
-        return None if known else made, {"photo": {"example": which}}
+        return None if known else Beside(made, {"photo": {"example": which}})
     raise ExplainError("That can’t be put beside it: choose something from the list.")
+
+
+def _in(twin: Network, asked: Asked, first: Question) -> Beside:
+    """The question in another network: the classes of the same names, or else its own first guess,
+    which can stand beside and makes no difference map."""
+    wanted = [first.targets[0]] + ([] if first.against is None else [first.against])
+    word, same = "", None
+    try:
+        same, *against = [counterpart(asked.network, twin, each) for each in wanted]
+    except TargetError as error:
+        word = f"{error} Its own first guess stands beside, and no difference can be taken."
+        against = []
+    layer = first.layer if first.layer in twin.layers else None
+    other = against[0] if against else None
+    made = question(twin, asked.seen, same, layer=layer, against=other, framing=asked.framing)
+    state = {"network": twin.key, "targets": list(made.targets), "against": other}
+    return Beside(made, state, pairs=not word, word=word)
 
 
 def _side(seen: Photo, asked: Question, settings: Settings, state: dict[str, Any]) -> Side:

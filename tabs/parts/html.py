@@ -43,10 +43,11 @@ def left(seconds: float, done: float) -> str:
     return "nearly there" if rest < 1.5 else f"about {rest:.0f} s left"
 
 
-def legend(colourmap: str, signed: bool) -> str:
-    """What the colours of the maps mean."""
+def legend(colourmap: str, signed: bool, ends: tuple[str, str] | None = None) -> str:
+    """What the colours of the maps mean; ends: what the lowest and the highest mean."""
     ramp = ", ".join(render.stops(colourmap, signed))
-    low, high = ("speaks against it", "speaks for it") if signed else ("nothing", "strongest")
+    usual = ("speaks against it", "speaks for it") if signed else ("nothing", "strongest")
+    low, high = map(escape, ends or usual)
     return (
         f'<span class="legend"><span>{low}</span><span class="ramp" role="img" aria-label="Colours '
         f'from {low} to {high}" style="background:linear-gradient(to right,{ramp})"></span>'
