@@ -153,6 +153,17 @@ def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monke
     assert steps > 20
 
 
+def test_progress_counts_what_was_not_known_before(server: Server) -> None:
+    """Else the time left is that of work which nobody does."""
+    for methods in ("gradcam", "gradcam,layercam,gradcam++"):
+        asked = server.subject.asked({**asking(methods), "targets": [13]})
+        settings, _ = fields.read(TAB.settings, asking(methods)["settings"], asked.network)
+        shares = [show.done for show in TAB.draw(asked, settings) if show is not None]
+        assert shares == sorted(shares)
+        assert shares[0] < 0.1
+        assert shares[-1] > 0.9
+
+
 @pytest.mark.parametrize(
     ("beside", "title"),
     [

@@ -17,6 +17,7 @@ from .strength import from_lowest, signed
 
 CELLS = 28  # of the shorter side, over which magnitudes of single pixels are averaged
 PALE = 0.5  # of the photo's contrast under the change
+DENSE = 0.4  # power by which the change is more opaque than a map
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,20 @@ class Pair:
 
     def drawn(self, colourmap: str = DEFAULT, opacity: float = 0.75) -> list[np.ndarray]:
         """Before, after and the change over the picture, each (h, w, 3)."""
-        pale = 255 - (255 - self.picture.mean(2, keepdims=True).repeat(3, 2)) * PALE
-        shown = [(self.before, self.both, self.picture), (self.after, self.both, self.picture)]
-        shown.append(
-            (self.change, True, pale)
-        )  # two colours that meet in white need a quiet ground
         full = max(self.top, 1e-12)
-        return [
-            blend(ground, graded((values / full).clip(-1, 1), colourmap, both), opacity)
-            for values, both, ground in shown
-        ]
+        before, after, change = (
+            graded((values / full).clip(-1, 1), colourmap, both)
+            for values, both in (
+                (self.before, self.both),
+                (self.after, self.both),
+                (self.change, True),
+            )
+        )
+        # two colours that meet in white need a quiet ground, and hide it sooner
+        pale = 255 - (255 - self.picture.mean(2, keepdims=True).repeat(3, 2)) * PALE
+        change[..., 3] = 255 * (change[..., 3] / 255) ** DENSE
+        maps = [blend(self.picture, each, opacity) for each in (before, after)]
+        return [*maps, blend(pale, change, 1.0)]
 
 
 def pair(
