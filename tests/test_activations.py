@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from explainers import units as acts
 from explainers.units.glance import decode, glance
 from explainers.units.mosaic import mosaic, strengths
 from explainers.units.receptive import fields
-from explainers.units.strongest import Strongest, peaks
+from explainers.units.reference import references
+from explainers.units.shipped import shipped
+from explainers.units.strongest import Strongest, Survey, peaks
 from tests import nets
 from tests.test_cam import RED_GREEN_BLUE, Paper
 
@@ -262,24 +265,57 @@ def test_the_examples_on_which_a_unit_fires_most(resnet18):
         assert maps[best.photo][channel][best.cell] == pytest.approx(best.peak, rel=1e-4)
 
 
-def test_examples_that_all_reach_the_bound_are_ranked_by_how_much_of_them_does():
-    """ReLU6 makes six of whatever is above: then a photo full of it comes before a speck."""
+def test_photos_are_ranked_by_what_a_unit_was_before_its_bound():
+    """ReLU6 makes six of whatever is above: of two bright blobs the brighter one comes first."""
     network = nets.wrap(Ceiling(), classes=2, size=32, mean=(0,) * 3, std=(1,) * 3)
     photos = []
-    for side in (8, 24, 4, 16):
+    for light in (200, 255, 60, 230):
         pixels = np.zeros((32, 32, 3), np.uint8)
-        pixels[12 : 12 + side, 4 : 4 + side] = 255
+        pixels[12:20, 4:12] = light
         photos.append(read(pixels))
     found = peaks(network, photos)[network.last]
-    assert (found.values[:, 0] == 6).all()
-    best = found.best(0, 3)
-    assert [each.photo for each in best] == [1, 3, 0]
-    assert [each.peak for each in best] == [6, 6, 6]
-    assert best[0].mean > best[1].mean > best[2].mean
-    row, column = best[1].cell  # amid the blob, and not at its first corner
-    assert (row, column) != (6, 2)
-    assert 12 <= 2 * row < 28
-    assert 4 <= 2 * column < 20
+    best = found.best(0, 4)
+    assert [each.photo for each in best] == [1, 3, 0, 2]
+    assert best[0].peak == pytest.approx(27, rel=1e-3)  # nine white places of three colours
+    assert found.bound == found.top(0) == 6  # which is all that the network itself is told
+    row, column = best[0].cell  # amid the blob, and not at its first corner
+    assert 12 < 2 * row < 20
+    assert 4 < 2 * column < 12
+
+
+def test_units_that_answer_alike_are_neighbours():
+    network = nets.wrap(Ceiling(), classes=2, size=32, mean=(0,) * 3, std=(1,) * 3)
+    with torch.no_grad():
+        network.module.conv.weight[1] *= 2
+    photos = [read(np.full((32, 32, 3), light, np.uint8)) for light in (10, 200, 90)]
+    found = peaks(network, photos)[network.last]
+    (other,) = found.neighbours(0)
+    assert other.channel == 1
+    assert other.correlation == pytest.approx(1, abs=1e-4)
+
+
+def test_a_slow_network_is_content_with_a_part_of_the_photos(resnet18, photo):
+    survey = Survey([photo] * 400, budget=0)
+    while not survey.over:
+        survey.step(resnet18)
+        assert 0 < survey.done <= 1
+    assert survey.asked == 48
+    assert len(survey.answers().seen) == 48
+
+
+def test_what_lies_ready_is_what_the_network_answers(lite0):
+    """Half precision is all that it loses, and other weights are not taken for these."""
+    found = shipped(lite0)
+    assert len(found.seen) == len(references()) >= 200
+    for name in ("bn2", "blocks.4.2.se"):
+        best = found.layers[name].best(7, 1)[0]
+        now = peaks(lite0, [references()[best.photo]])[name].best(7, 1)[0]
+        assert now.peak == pytest.approx(best.peak, rel=2e-3)
+        assert now.cell == best.cell
+    assert shipped(lite0, Path("/nowhere")) is None
+    other = nets.seeded("tf_efficientnet_lite0", classes=1000, size=224)
+    other.key = lite0.key
+    assert shipped(other) is None
 
 
 def test_peaks_are_found_once_and_step_by_step(resnet18, photo):

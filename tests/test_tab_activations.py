@@ -34,11 +34,11 @@ CAT = {"photo": {"example": "cat.jpg"}, "visit": "me", "knows": True}
 
 @pytest.fixture(autouse=True)
 def few_examples(monkeypatch: pytest.MonkeyPatch, photo: Photo) -> None:
-    """Two example photos are quicker than all."""
+    """Two reference photos are quicker than all."""
     noise = read(np.random.default_rng(3).integers(0, 255, (60, 80, 3), np.uint8))
-    two = [("a cat", photo), ("noise", noise)]
-    monkeypatch.setattr(activations, "_photos", lambda: two)
-    monkeypatch.setattr(activations, "STRONGEST", Strongest(lambda: [each for _, each in two]))
+    two = [SimpleNamespace(title="a cat", photo=photo), SimpleNamespace(title="noise", photo=noise)]
+    monkeypatch.setattr(activations, "references", lambda: two)
+    monkeypatch.setattr(activations, "STRONGEST", Strongest(lambda: [photo, noise]))
 
 
 def desk(network: Any) -> Server:

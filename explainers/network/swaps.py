@@ -73,6 +73,42 @@ def clamps(rule: type[Clamp]) -> Swaps:
     return {F.relu6: relu6, F.hardtanh: hardtanh, F.hardtanh_: hardtanh_}
 
 
+class Unbounded(TorchFunctionMode):
+    """Notes while a pass runs what each ReLU6 or hardtanh was before its upper bound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: dict[int, tuple[Tensor, Tensor, float]] = {}
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        bound = _upper(func, args, kwargs or {})
+        if bound is None:
+            return func(*args, **(kwargs or {}))
+        x = args[0] if args else kwargs["input"]
+        raw = x.detach().clone()  # which the call may overwrite
+        y = func(*args, **(kwargs or {}))
+        self._before[y.data_ptr()] = (y, raw, bound)
+        return y
+
+    def of(self, activation: Tensor) -> tuple[Tensor, float]:
+        """(what the activation was before its bound, rectified as ever; the bound), or itself and
+        infinity where it has none."""
+        found = self._before.get(activation.data_ptr())
+        if found is None or found[0].shape != activation.shape:
+            return activation, torch.inf
+        y, raw, bound = found
+        return torch.where(y < bound, y, raw), bound
+
+
+def _upper(function: Any, args: Sequence[Any], named: Mapping[str, Any]) -> float | None:
+    """Where a call of a bounded rectifier ends; None if it is none."""
+    if function is F.relu6:
+        return 6.0
+    if function not in (F.hardtanh, F.hardtanh_):
+        return None
+    return float(args[2] if len(args) > 2 else named.get("max_val", 1.0))
+
+
 def relus(rule: type[Clamp]) -> Swaps:
     """ReLU in every way that it is written, as `rule` has it."""
 

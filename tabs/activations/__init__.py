@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from explainers import Network, Photo, Question
+from explainers import Network, Question
 from explainers import units as acts
 from explainers.units.mosaic import mosaic
-from explainers.units.strongest import Strongest
+from explainers.units.reference import references
+from explainers.units.shipped import shipped
+from explainers.units.strongest import Strongest, Survey
 from explainers.units.video import LONGEST, Look
 
 from ..parts import html, tiles
 from ..parts.fields import Choice, Number, Text
+from ..parts.pace import Pace
 from ..parts.tab import Settings, Show, Tab
-from ..subject import Asked, example, examples
+from ..subject import Asked
 from . import clip, finder, pins, unit
 from .live import Live
 
@@ -33,12 +35,7 @@ EMPTY = (
 )
 
 
-@cache
-def _photos() -> list[tuple[str, Photo]]:
-    return [(about["alt"], example(name)) for name, about in examples().items()]
-
-
-STRONGEST = Strongest(lambda: [seen for _, seen in _photos()])
+STRONGEST = Strongest(references, shipped)
 
 
 def _layers(network: Network) -> list[tuple[str, str]]:
@@ -180,13 +177,14 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
         }
     )
     yield Show({"classes": unit.classes(question, channel)})
+    photos, pace = references(), Pace()
     if STRONGEST.known(network) is None:
-        yield Show({"examples": unit.looking(len(_photos()))})
-    for known in STRONGEST.find(network):
-        if known is None:
-            yield None
+        yield Show({"examples": unit.looking(len(photos))})
+    for found in STRONGEST.asking(network):
+        if isinstance(found, Survey):
+            yield Show(done=found.done, words=f"Reference photos: {pace.words(found.done)}")
             continue
-        best = unit.best_examples(network, layer, channel, known[layer], _photos())
+        best = unit.best_examples(network, layer, channel, found.layers[layer], photos)
         yield Show({"examples": best})
     return None
 

@@ -11,14 +11,16 @@ from explainers import Network, Photo, Question, photo, render
 from explainers.network import Frame
 from explainers.units import Feeds, Unit, activation, feeds, layer_of, peak
 from explainers.units.receptive import field, on_photo
-from explainers.units.strongest import Peaks
+from explainers.units.reference import Reference
+from explainers.units.strongest import Best, Peaks
 
 from ..parts import html
 from ..parts.figures import bars, figure, outline
 
 LARGE, SMALL = 640, 320  # pixels on the longer side
 NEARLY_ALL = 0.8  # a receptive field that covers more of the photo than this says little
-SHOWN = 4  # examples
+SHOWN = 4  # reference photos
+OF_ALL = "Of the reference photos, those on which it fires most"
 FIELD = html.term(
     "receptive field",
     "All pixels that can have an influence on one place of this layer; what lies outside, it "
@@ -114,38 +116,43 @@ def classes(question: Question, channel: int) -> str:
 
 
 def looking(count: int) -> str:
-    """The place of the examples while they are looked at for the first time."""
+    """The place of the reference photos while the network is asked about them."""
     ghosts = '<figure class="ghost"></figure>' * min(count, SHOWN)
     return (
-        "<h3>Example photos on which it fires most</h3><p>Looking at the examples, for the first "
-        f'time with this network …</p><div class="unit-examples">{ghosts}</div>'
+        f"<h3>{OF_ALL}</h3><p>This network is being asked about all {count} of them, for the first "
+        f'time …</p><div class="unit-examples">{ghosts}</div>'
     )
 
 
 def best_examples(
-    network: Network, layer: str, channel: int, found: Peaks, photos: Sequence[tuple[str, Photo]]
+    network: Network, layer: str, channel: int, found: Peaks, photos: Sequence[Reference]
 ) -> str:
-    """The example photos on which the channel fires most, and where."""
-    items = []
-    for best in found.best(channel, SHOWN):
-        alt, seen = photos[best.photo]
-        view = network.prepare(seen)
-        height, width = view.tensor.shape[2:]
-        box = field(network, layer, height, width).box(*best.cell)
-        left, top, right, bottom = view.frame
-        x = left + (best.cell[1] + 0.5) / best.size[1] * (right - left)
-        y = top + (best.cell[0] + 0.5) / best.size[0] * (bottom - top)
-        url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
-        items.append(
-            f'<figure><div class="shown-picture"><img alt="{escape(alt)}" src="{url}">'
-            f"{_field(on_photo(box, (width, height), view.frame))}"
-            f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span></div>'
-            f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
-        )
+    """The reference photos on which the channel fires most, and where."""
+    items = [
+        example(network, layer, best, photos[best.photo]) for best in found.best(channel, SHOWN)
+    ]
+    bound = f" Ranked by what it was before its bound of {found.bound:g}." * (found.bound < 1e9)
     return (
-        "<h3>Example photos on which it fires most</h3><p>By its maximum, and where that is the "
-        f"same by its mean; the dot is the place, an outline its {FIELD}.</p>"
-        f'<div class="unit-examples">{"".join(items)}</div>'
+        f"<h3>{OF_ALL}</h3><p>By its maximum; the dot is the place, an outline its {FIELD}.{bound}"
+        f'</p><div class="unit-examples">{"".join(items)}</div>'
+    )
+
+
+def example(network: Network, layer: str, best: Best, reference: Reference) -> str:
+    seen = reference.photo
+    view = network.prepare(seen)
+    height, width = view.tensor.shape[2:]
+    box = field(network, layer, height, width).box(*best.cell)
+    left, top, right, bottom = view.frame
+    x = left + (best.cell[1] + 0.5) / best.size[1] * (right - left)
+    y = top + (best.cell[0] + 0.5) / best.size[0] * (bottom - top)
+    url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
+    alt = escape(reference.title)
+    return (
+        f'<figure title="{alt}"><div class="shown-picture"><img alt="{alt}" src="{url}">'
+        f"{_field(on_photo(box, (width, height), view.frame))}"
+        f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span></div>'
+        f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
     )
 
 
