@@ -5,16 +5,9 @@ Settings are environment variables, listed in `explainers/settings.py` and in th
 
 from __future__ import annotations
 
-import os
+import sys
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
-
-from tabs.allocator import Trim, few_arenas
-
-few_arenas()  # before torch and numpy start their threads
-
-from tabs.page import launch  # noqa: E402
+from tabs.command import main
 
 if __name__ == "__main__":
-    Trim().keep()
-    launch()
+    sys.exit(main())

@@ -1,8 +1,9 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
 Writes one ZIP for each photo (the page, pictures, raw maps and scores of
-`explainers.render.report`) and summary.json, which also has the notes that say when not to trust a
-map; they are printed, too. Run it again after an interruption: what is there
+`explainers.render.report`) and summary.json, which also has the notes: on how a photo was read, and
+on when not to trust a map; they are printed, too. --network takes your own: a folder, a file of
+weights, a Hub id, or code as file.py:make. Run it again after an interruption: what is there
 already, made from the same photo with the same settings, is not made again. A photo that can't
 be read is named at the end and stops nothing.
 
@@ -31,7 +32,7 @@ from .registry import METHODS
 from .render import report
 from .scores.comparison import Comparison, applicable
 from .scores.faithfulness import BASELINES, STEPS, counts
-from .zoo import load
+from .zoo.brought import named
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
 LISTED = 20  # photos whose notes are printed
@@ -47,17 +48,17 @@ class Job:
     out: Path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
-    chosen = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "python -m explainers") -> int:
+    """Run the command; returns the exit code. program: what the help calls it."""
+    chosen = _parser(program).parse_args(arguments)
     try:
         methods = [find(method).key for method in chosen.methods or applicable()]
         counts(10**6, chosen.steps)
-        network = load(chosen.model)
+        network = _network(chosen)
         for target in (chosen.target, chosen.against):
             if target is not None:
                 network.resolve(target)
-        jobs = _jobs(chosen.photos, chosen.out, _settings(chosen, methods))
+        jobs = _jobs(chosen.photos, chosen.out, _settings(chosen, methods, network))
         chosen.out.mkdir(parents=True, exist_ok=True)
     except ExplainError as error:
         print(error, file=sys.stderr)
@@ -77,13 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     head, _, rest = __doc__.partition("\n\n")
-    options = argparse.ArgumentParser("python -m explainers", description=head, epilog=rest)
+    options = argparse.ArgumentParser(program, description=head, epilog=rest)
     options.add_argument("photos", nargs="+", type=Path, help="files or folders")
     options.add_argument("--methods", nargs="+", metavar="METHOD", help=f"of {', '.join(METHODS)}")
     options.add_argument("--out", type=Path, required=True, help="folder for the reports")
-    options.add_argument("--model", default="lite0", help="key of a network, or its Hub id")
+    options.add_argument(
+        "--network", "--model", default="lite0", help="key of a network, or one of your own"
+    )
+    options.add_argument("--arch", help="timm's architecture of a file of weights")
+    options.add_argument("--labels", type=Path, help="file with a class name on each line")
     options.add_argument("--target", type=_target, help="class name or index; default: first guess")
     options.add_argument(
         "--against", type=_target, help="a second class: why the target and not it"
@@ -101,11 +106,23 @@ def _target(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def _settings(chosen: argparse.Namespace, methods: list[str]) -> str:
-    """Reports made with equal settings are the same."""
-    left_out = ("photos", "out", "methods")
+def _network(chosen: argparse.Namespace) -> Network:
+    told: dict[str, Any] = {"arch": chosen.arch} if chosen.arch else {}
+    if chosen.labels:
+        try:
+            told["labels"] = chosen.labels.read_text("utf-8").split("\n")
+        except (OSError, ValueError) as error:
+            raise OptionError("The file of labels can't be read: choose another one.") from error
+        told["labels"] = [label.strip() for label in told["labels"] if label.strip()]
+    return named(chosen.network, **told)
+
+
+def _settings(chosen: argparse.Namespace, methods: list[str], network: Network) -> str:
+    """Reports made with equal settings, by equal weights, are the same."""
+    left_out = ("photos", "out", "methods", "network", "arch", "labels")
     rest = {name: value for name, value in vars(chosen).items() if name not in left_out}
-    return json.dumps([methods, rest], sort_keys=True)
+    about = [network.title, network.labels, network.digest()]
+    return json.dumps([methods, rest, about], sort_keys=True)
 
 
 def _jobs(sources: Sequence[Path], out: Path, settings: str) -> list[Job]:
@@ -140,7 +157,7 @@ def _run(jobs: list[Job], network: Network, methods: list[str], chosen: Any) -> 
             made += 1
             result |= _attempt(job, network, methods, chosen)
         if result["state"] != "failed":
-            result["notes"] = _notes(job.out)
+            result |= _notes(job.out)
         results.append(result)
     _bar(len(jobs), len(jobs), "", None)
     return results
@@ -159,20 +176,23 @@ def _attempt(job: Job, network: Network, methods: list[str], chosen: Any) -> dic
     return {"state": "failed", "report": None, "message": message}
 
 
-def _notes(path: Path) -> dict[str, list[dict]]:
-    """Method -> when not to trust its map, as a finished report says."""
+def _notes(path: Path) -> dict[str, Any]:
+    """What a finished report says of its photo, as sentences, and of its maps: method -> notes."""
     try:
         with zipfile.ZipFile(path) as archive:
-            told = json.loads(archive.read("scores.json"))["methods"]
-        return {key: each["notes"] for key, each in told.items() if each.get("notes")}
+            told = json.loads(archive.read("scores.json"))
+        maps = {key: each["notes"] for key, each in told["methods"].items() if each.get("notes")}
+        return {"photo_notes": told.get("photo", []), "notes": maps}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return {}  # a report that another version made, or that was damaged since
+        return {"photo_notes": [], "notes": {}}  # of another version, or damaged since
 
 
 def _doubts(results: list[dict]) -> None:
-    """Say once what is true of all maps of a photo, and by method what is true of one."""
-    doubtful = [each for each in results if each.get("notes")]
+    """Say once what is true of a photo or of all its maps, and by method what is true of one."""
+    doubtful = [each for each in results if each.get("notes") or each.get("photo_notes")]
     for each in doubtful[:LISTED]:
+        for sentence in each["photo_notes"]:
+            print(f"  {each['photo']}: {sentence}", file=sys.stderr)
         said: dict[str, list[str]] = {}
         for method, notes in each["notes"].items():
             for note in notes:

@@ -18,6 +18,8 @@ YES, NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 class Settings:
     """Each field, the environment variable that sets it, and what it means.
 
+    networks: SEEING_WHY_NETWORKS, comma-separated: networks of the operator, which stand first;
+        each a folder, a file of weights, a Hub id, or code as file.py:make.
     startup: SEEING_WHY_STARTUP, comma-separated keys of the networks fetched after the start;
         empty for none.
     hub_ids: SEEING_WHY_HUB_IDS, "on" or "off": may a visitor type the Hub id of another network?
@@ -36,6 +38,7 @@ class Settings:
     hub_timeout: SEEING_WHY_HUB_TIMEOUT, seconds the Hub has to answer a first question.
     """
 
+    networks: tuple[str, ...] = ()
     startup: tuple[str, ...] = ("resnet50", "resnet18")
     hub_ids: bool = False
     model_mb: int = 1600
@@ -60,10 +63,10 @@ class Settings:
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raises OptionError that names the variable with a bad value."""
     given, default = environ.get, Settings()
-    startup = given("SEEING_WHY_STARTUP", ",".join(default.startup))
     home = given("HF_HOME")
     return Settings(
-        startup=tuple(key.strip() for key in startup.split(",") if key.strip()),
+        networks=_listed(given("SEEING_WHY_NETWORKS", "")),
+        startup=_listed(given("SEEING_WHY_STARTUP", ",".join(default.startup))),
         hub_ids=_switch(environ, "SEEING_WHY_HUB_IDS", default.hub_ids),
         model_mb=_whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
         cache_mb=_whole(environ, "SEEING_WHY_CACHE_MB", default.cache_mb),
@@ -76,6 +79,10 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         cache_dir=given("HF_HUB_CACHE") or (os.path.join(home, "hub") if home else None),
         hub_timeout=_whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:

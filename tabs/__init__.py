@@ -1,1 +1,8 @@
-"""The page: widgets and wiring, no maths."""
+"""The page: widgets and wiring; what it shows is computed in `explainers`."""
+
+import os
+
+from .allocator import few_arenas
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+few_arenas()  # before torch and numpy start their threads

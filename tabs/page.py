@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import gradio as gr
 
 from explainers import cores
 from explainers.settings import from_environment
-from explainers.zoo import Zoo
+from explainers.zoo import Zoo, bring
+from explainers.zoo.brought import Brought
 
 from . import (
     activations,
@@ -26,6 +28,7 @@ from . import (
     rail,
     tour,
 )
+from .allocator import Trim
 from .parts import tab as parts
 from .parts.work import Jobs
 from .subject import Subject, examples
@@ -106,13 +109,19 @@ def css() -> str:
     return "\n".join(path.read_text("utf-8") for path in sheets) + asks
 
 
-def launch(**options: object) -> None:
-    """Start: the page is up with the bundled network; the others follow in the background."""
+def launch(networks: Iterable[Brought] = (), **options: Any) -> None:
+    """Start the page: it is up with its first network; the others follow in the background.
+
+    networks: your own, which stand first: `Network`s as `wrap` and `load` make them, modules, or
+    what `load` takes. What the settings name comes behind them. options: Gradio's, for `launch`.
+    Raises ModelError or OptionError with one sentence where a network can't be had.
+    """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = from_environment()
     cores.share(settings)
-    zoo = Zoo(settings)
+    zoo = Zoo(settings, own=bring([*networks, *settings.networks]))
     zoo.get()
+    Trim().keep()
     zoo.start()
     build(zoo).launch(
         theme=THEME,

@@ -183,7 +183,7 @@ def test_a_map_that_should_not_be_trusted_says_so_in_the_report_and_on_the_comma
         built.fc.weight[4] = 0
         built.fc.bias[4] = -30
     deaf = nets.wrap(built, classes=20)
-    monkeypatch.setattr(command, "load", lambda _key: deaf)
+    monkeypatch.setattr(command, "named", lambda _key: deaf)
     (tmp_path / "cat.jpg").write_bytes(jpeg())
     given = [str(tmp_path / "cat.jpg"), "--out", str(tmp_path / "out"), "--target", "4"]
     given += ["--methods", "gradcam", "guided", "--no-scores"]

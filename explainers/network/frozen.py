@@ -362,6 +362,14 @@ class Network(Owner):
         """How often a weight was written to, as by an optimiser: older answers are others' then."""
         return sum(weight._version for weight in self.module.parameters())
 
+    def digest(self) -> str:
+        """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""
+        found = hashlib.sha256()
+        for name, value in self.module.state_dict().items():
+            found.update(name.encode())
+            found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
+
     @property
     def bytes(self) -> int:
         """Memory of the parameters and buffers."""

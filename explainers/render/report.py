@@ -77,12 +77,14 @@ def versions() -> dict[str, str]:
     }
 
 
-def scores(comparison: Comparison) -> dict[str, Any]:
-    """All numbers with the settings they were computed with, JSON-ready."""
+def scores(comparison: Comparison, photo: Photo | None = None) -> dict[str, Any]:
+    """All numbers with the settings they were computed with, JSON-ready; and how the photo was
+    read, where that is worth a word."""
     names, matrix = comparison.agreement()
     return {
         "settings": comparison.settings(),
         "versions": versions(),
+        "photo": list(photo.notes) if photo else [],
         "methods": {
             name: {
                 "title": METHODS[name].title,
@@ -116,7 +118,7 @@ def build(photo: Photo, comparison: Comparison, *, colourmap: str = DEFAULT) -> 
         each.method: overlay(photo, each, comparison.row, longest=SIDE, colourmap=colourmap)
         for each in comparison.finished()
     }
-    numbers = scores(comparison)
+    numbers = scores(comparison, photo)
     files: dict[str, bytes] = {
         "report.html": _page(picture, shown, comparison, numbers).encode(),
         "scores.json": json.dumps(numbers, indent=1, default=float).encode(),
@@ -155,7 +157,8 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
         for n, why in comparison.absent.items()
     )
     of_pass = {note.sentence: None for n in shown for note in comparison.notes(n) if note.of_pass}
-    doubts = "".join(f"<p class=doubt>{escape(sentence)}</p>" for sentence in of_pass)
+    said = (*numbers["photo"], *of_pass)
+    doubts = "".join(f"<p class=doubt>{escape(sentence)}</p>" for sentence in said)
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in MEANING.values())
     about = {key: numbers[key] for key in ("settings", "versions")}
     about["options"] = {key: each["options"] for key, each in numbers["methods"].items()}

@@ -112,13 +112,14 @@ class Zoo:
                     f"SEEING_WHY_STARTUP names “{key[:40]}”: choose from {', '.join(self._slots)}."
                 )
 
-    def get(self, key: str = BUNDLED) -> Network:
-        """The network, loaded now if it has to be: however many ask at a time, it is loaded once.
+    def get(self, key: str | None = None) -> Network:
+        """The network (by default `first`), loaded now if it has to be: however many ask at a time,
+        it is loaded once.
 
         Raises ModelError if it can't be had; after a failure, at once for a few seconds.
         """
         with self._lock:
-            slot = self._find(key)
+            slot = self._find(self.first if key is None else key)
             slot.used = next(self._ticks)
             if slot.network is not None:
                 return slot.network

@@ -14,6 +14,7 @@ from explainers.mil import AttentionMIL, attend, load_amil
 from explainers.mil.patches import MAX_OVERLAP, cut
 from explainers.mil.scores import patch_scores
 from explainers.recent import Recent
+from explainers.zoo import BUNDLED
 
 from ..parts import html
 from ..parts.fields import Choice, Number
@@ -110,7 +111,7 @@ def wish(asked: Asked, settings: Settings) -> Wish:
     own = source == "photo" and seen is not None
     return Wish(  # tissue is read by the bundled network's features, whichever is chosen
         seen=_canvas(settings["tissue"]) if source == "tissue" or seen is None else seen,
-        network=asked.network if own else asked.zoo.get(),
+        network=asked.network if own else asked.zoo.get(BUNDLED),
         question=asked.question() if own else None,
         patch=settings["large"] if own else settings["small"],
         overlap=settings["overlap"],

@@ -1,0 +1,64 @@
+"""The command: the page, reports of photos, or a list of networks.
+
+seeing-why [--network NETWORK …]     opens the page
+seeing-why explain PHOTOS …          writes a report for each photo
+seeing-why networks                  lists the networks on offer
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+NETWORK = (
+    "one of your own, to stand first: a folder, a file of weights, a Hub id, or your code as "
+    "file.py:make; may be given several times"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code. What it needs is imported only then."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["explain"]:
+        from explainers.__main__ import main as reports
+
+        return reports(given[1:], "seeing-why explain")
+    if given[:1] == ["networks"]:
+        return networks(given[1:])
+    return page(given)
+
+
+def page(arguments: Sequence[str]) -> int:
+    """Start the page, and stay until it ends."""
+    head, _, rest = __doc__.partition("\n\n")
+    options = argparse.ArgumentParser(
+        "seeing-why", description=head, epilog=rest, formatter_class=argparse.RawTextHelpFormatter
+    )
+    options.add_argument("--network", action="append", default=[], help=NETWORK)
+    chosen = options.parse_args(arguments)
+
+    from explainers import ExplainError
+
+    from .page import launch
+
+    try:
+        launch(chosen.network)
+    except ExplainError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def networks(arguments: Sequence[str]) -> int:
+    """Print the networks on offer: key, name, classes, and where the weights come from."""
+    options = argparse.ArgumentParser("seeing-why networks", description=networks.__doc__)
+    options.parse_args(arguments)
+
+    from explainers.settings import from_environment
+    from explainers.zoo.catalogue import offered
+
+    for entry in offered(from_environment()):
+        where = "here" if entry.here else f"from the Hub, {entry.megabytes} MB"
+        print(f"{entry.key:12} {entry.title:20} {entry.task:40} {where}")
+    return 0
