@@ -303,7 +303,7 @@ def test_growing_keeps_the_picture():
 def test_maco_keeps_the_magnitudes_of_natural_pictures():
     canvas = CANVASES["maco"](32, torch.Generator().manual_seed(0), torch.device("cpu"))
     planes = torch.fft.irfft2(
-        torch.polar(canvas._magnitude.expand(3, -1, -1), canvas.parameters[0].detach()),
+        torch.polar(canvas._magnitude.expand(3, -1, -1), canvas.parameters[0].detach()[0]),
         s=(32, 32),
         norm="ortho",
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..network import Network
 from ..network.folding import folded
 from . import masks, shaking
-from .goals import Classes, Goal
+from .goals import Classes, Goal, Units
 from .images import CANVASES, Canvas
 from .knobs import Knobs
 from .priors import BatchNormPrior, total_variation
@@ -25,8 +25,8 @@ GREY_PULL = 2.0  # outside of the mask, times the distance from grey
 
 
 class Drawing:
-    """Draws one goal. Nothing of the network is changed, and nothing is held between steps but
-    the picture, the optimiser's moments and a saliency map.
+    """Draws one goal, or many units at once, a picture each. Nothing of the network is changed,
+    and nothing is held between steps but the pictures, the optimiser's moments and a saliency map.
 
     mask: (S, S) in 0..1 once a saliency-driven drawing has found its object, else None.
     """
@@ -35,7 +35,10 @@ class Drawing:
         self.network, self.goal, self.knobs, self.driven = network, goal, knobs, driven
         self.generator = torch.Generator().manual_seed(knobs.seed)
         self.sizes = knobs.sizes(network)
-        self.canvas: Canvas = CANVASES[knobs.canvas](self.sizes[0], self.generator, network.device)
+        count = len(goal.channels) if isinstance(goal, Units) else 1
+        self.canvas: Canvas = CANVASES[knobs.canvas](
+            self.sizes[0], self.generator, network.device, count
+        )
         self.taken = 0
         self.mask: np.ndarray | None = None
         self._saliency: np.ndarray | None = None
@@ -48,7 +51,7 @@ class Drawing:
 
     @torch.no_grad()
     def picture(self) -> Tensor:
-        """(1, 3, S, S) in 0..1."""
+        """(N, 3, S, S) in 0..1."""
         return self.canvas.picture().clamp(0, 1)
 
     def size(self) -> int:
@@ -79,7 +82,7 @@ class Drawing:
         return min(1.0, (self.taken + 1) / 8) * (0.08 + 0.92 * (1 + math.cos(math.pi * done)) / 2)
 
     def _gradient(self, pixels: Tensor) -> Tensor:
-        """Which way down the loss is for each pixel, (1, 3, S, S)."""
+        """Which way down the loss is for each pixel, (N, 3, S, S)."""
         knobs, network = self.knobs, self.network
         size = pixels.shape[-1]
         shake = shaking.draw(knobs.ranges(), knobs.crops, size, self.generator)
@@ -89,12 +92,12 @@ class Drawing:
         gradient = torch.autograd.grad(shaken, pixels, inputs)[0]
         if self.driven:
             gradient = self._inside(pixels, gradient)
-        rough = total_variation(pixels).sum() * (knobs.tv * pixels.numel())
+        rough = total_variation(pixels).sum() * (knobs.tv * pixels[0].numel())
         home = (pixels.detach() - 0.5) * knobs.grey
         return gradient + torch.autograd.grad(rough, pixels)[0] + home
 
     def _uphill(self, x: Tensor) -> Tensor:
-        """The gradient of the loss at the shaken copies, of mean size one."""
+        """The gradient of the loss at the shaken copies, of mean size one for each picture."""
         knobs, inputs = self.knobs, x.detach().requires_grad_()
         if isinstance(self.goal, Classes) and not knobs.statistics:
             module = folded(self.network.module, self.network.size)
@@ -107,7 +110,9 @@ class Drawing:
             if (apart := prior.value()) is not None:
                 loss = loss + knobs.statistics * apart
         gradient = torch.autograd.grad(loss, inputs)[0]
-        return gradient / gradient.abs().mean().clamp(min=1e-12) / len(x)
+        strength = gradient.unflatten(0, (knobs.crops, -1)).abs().mean((0, 2, 3, 4))
+        strength = strength.clamp(min=1e-12).repeat(knobs.crops)[:, None, None, None]
+        return gradient / strength / knobs.crops
 
     def _inside(self, pixels: Tensor, gradient: Tensor) -> Tensor:
         """Saliency-driven: the logit where the object is; elsewhere a pull to grey."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,10 @@ from torch.overrides import TorchFunctionMode
 from ..errors import OptionError
 from ..network import Enough, Network, Recording
 from ..network.dense import DenseConv
+from ..network.swaps import Clamp, Swapped, clamps, relus
 from ..units import check, layer_of
+
+LEAK = 0.1  # of what is negative, so that a silent unit can be woken
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,8 @@ class Unit:
 
     def reach(self, network: Network, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
         """(N,) what is driven up, and the pass, which stops there; see `Network.record`."""
-        if self.layer in network.maps or self.layer in network.flat:
-            recording = network.record(x, until=self.layer, **options)
-            values = recording.activations[self.layer]
-        else:
-            with _Catch(network.module.get_submodule(self.layer)) as catch:
-                recording = network.record(x, **options)
-            values = catch.output
-        values = (
-            values[:, self.channel] if values.ndim == 4 else values[:, self.channel, None, None]
-        )
-        if self.part == "channel":
-            return values.mean((1, 2)), recording
-        return values[:, values.shape[1] // 2, values.shape[2] // 2], recording
+        values, recording = _values(network, self.layer, x, **options)
+        return _part(values[:, self.channel], self.part), recording
 
     def title(self, network: Network) -> str:
         if self.layer in network.maps or self.layer in network.flat:
@@ -77,6 +70,73 @@ class Unit:
             where, kind = self.layer, "Filter"
         kind = kind if self.part == "channel" else f"Neuron of {kind.lower()}"
         return f"{kind} {self.channel} · {where}"
+
+
+@dataclass(frozen=True)
+class Units:
+    """Many channels of a layer, a picture each: what an atlas is drawn of."""
+
+    layer: str
+    channels: tuple[int, ...]
+    part: Literal["channel", "neuron"] = "channel"
+    targets: tuple[int, ...] = ()
+
+    def reach(self, network: Network, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
+        """(N,) what is driven up: picture i by channel i, copy by copy; see `Unit`."""
+        values, recording = _values(network, self.layer, x, **options)
+        copies = len(x) // len(self.channels)
+        channels = torch.tensor(self.channels * copies, device=values.device)
+        return _part(values[torch.arange(len(x), device=x.device), channels], self.part), recording
+
+
+def _values(network: Network, layer: str, x: Tensor, **options: bool) -> tuple[Tensor, Recording]:
+    """What a layer hands out, (N, C, h, w), and the pass, which stops there.
+
+    With gradients, the rectifier at a layer's end leaks, and has no upper bound: behind it, a
+    unit that is silent, or at the bound of a ReLU6, could not be driven.
+    """
+    if layer in network.maps or layer in network.flat:
+        with _Before() if options.get("gradients", True) else nullcontext() as before:
+            recording = network.record(x, until=layer, **options)
+        values = recording.activations[layer]
+        values = values if before is None else before.of(values)
+    else:
+        with _Catch(network.module.get_submodule(layer)) as catch:
+            recording = network.record(x, **options)
+        values = catch.output
+    return (values if values.ndim == 4 else values[..., None, None]), recording
+
+
+def _part(values: Tensor, part: str) -> Tensor:
+    """(N,) of (N, h, w): the mean over all places, or the place in the middle."""
+    if part == "channel":
+        return values.mean((1, 2))
+    return values[:, values.shape[1] // 2, values.shape[2] // 2]
+
+
+class _Before(Swapped):
+    """Knows what was rectified last; no module is touched."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        rules = relus(Clamp) | clamps(Clamp)
+        self.swaps = {each: self._noted(each, rule) for each, rule in rules.items()}
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def _noted(self, function: Any, rule: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(input: Tensor, *args: Any, **named: Any) -> Tensor:
+            found = rule(input.clone(), *args, **named)
+            self.last = input, found
+            return found
+
+        return call
+
+    def of(self, values: Tensor) -> Tensor:
+        """What was rectified to these values, with a leak below zero; the values themselves
+        where that was not the last step."""
+        if self.last is not None and self.last[1].data_ptr() == values.data_ptr():
+            return F.leaky_relu(self.last[0], LEAK)
+        return values
 
 
 class _Catch(TorchFunctionMode):
@@ -94,7 +154,7 @@ class _Catch(TorchFunctionMode):
         return found
 
 
-Goal = Classes | Unit
+Goal = Classes | Unit | Units
 
 
 def of_class(network: Network, target: int | str) -> Classes:

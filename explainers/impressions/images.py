@@ -1,6 +1,6 @@
 """Pictures as something to optimise: pixels, Fourier coefficients, phases alone.
 
-Each holds the parameters of one square picture (1, 3, S, S) with values in 0..1.
+Each holds the parameters of N square pictures (N, 3, S, S) with values in 0..1, which start alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONTRAST = 1.2  # of a picture whose magnitudes are given, before the sigmoid
 
 
 class Canvas(Protocol):
-    """parameters: leaf tensors. picture(): (1, 3, S, S) in 0..1 with a graph to them."""
+    """parameters: leaf tensors. picture(): (N, 3, S, S) in 0..1 with a graph to them."""
 
     size: int
     parameters: list[Tensor]
@@ -39,9 +39,11 @@ class Canvas(Protocol):
 class Pixels:
     """The pixels themselves: every frequency moves equally fast, so fine noise comes first."""
 
-    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+    def __init__(
+        self, size: int, generator: Generator, device: torch.device, count: int = 1
+    ) -> None:
         noise = torch.randn(1, 3, size, size, generator=generator)
-        self._hold((0.5 + 0.02 * noise).to(device))
+        self._hold((0.5 + 0.02 * noise).to(device).repeat(count, 1, 1, 1))
 
     def _hold(self, values: Tensor) -> None:
         self.size = values.shape[-1]
@@ -65,19 +67,21 @@ class Fourier:
     """Coefficients of a real Fourier transform, each scaled by about 1 / frequency as in natural
     pictures, of three decorrelated colours (Olah et al. 2017)."""
 
-    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+    def __init__(
+        self, size: int, generator: Generator, device: torch.device, count: int = 1
+    ) -> None:
         noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator)
-        self._hold((_SPREAD * noise).to(device))
+        self._hold((_SPREAD * noise).to(device).repeat(count, 1, 1, 1, 1))
 
     def _hold(self, values: Tensor) -> None:
-        self.size = values.shape[1]
+        self.size = values.shape[2]
         self.parameters = [values.requires_grad_()]
         self._scale = falloff(self.size, _SLOPE).to(values.device)[..., None]
 
     def picture(self) -> Tensor:
         spectrum = torch.view_as_complex(self.parameters[0] * self._scale)
         planes = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") * _GAIN
-        return torch.sigmoid(coloured(planes))[None]
+        return torch.sigmoid(coloured(planes))
 
     def settle(self) -> None:
         """Every value is allowed."""
@@ -85,7 +89,8 @@ class Fourier:
     def grown(self, size: int) -> Fourier:
         larger = object.__new__(Fourier)
         before = self.parameters[0].detach()
-        larger._hold(widened(before, torch.zeros(3, size, size // 2 + 1, 2, device=before.device)))
+        large = torch.zeros(len(before), 3, size, size // 2 + 1, 2, device=before.device)
+        larger._hold(widened(before, large))
         return larger
 
 
@@ -95,12 +100,14 @@ class Phases:
     The paper takes the magnitudes from the mean spectrum of ImageNet; ours are 1 / frequency.
     """
 
-    def __init__(self, size: int, generator: Generator, device: torch.device) -> None:
+    def __init__(
+        self, size: int, generator: Generator, device: torch.device, count: int = 1
+    ) -> None:
         self._generator = generator
-        self._hold(_phases(size, generator).to(device))
+        self._hold(_phases(size, generator).to(device).repeat(count, 1, 1, 1))
 
     def _hold(self, values: Tensor) -> None:
-        self.size = values.shape[1]
+        self.size = values.shape[2]
         self.parameters = [values.requires_grad_()]
         magnitude = falloff(self.size)
         magnitude[0, 0] = 0
@@ -109,8 +116,8 @@ class Phases:
     def picture(self) -> Tensor:
         spectrum = torch.polar(self._magnitude.expand_as(self.parameters[0]), self.parameters[0])
         planes = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho")
-        planes = planes / planes.std() * _CONTRAST
-        return torch.sigmoid(coloured(planes))[None]
+        planes = planes / planes.std((1, 2, 3), keepdim=True) * _CONTRAST
+        return torch.sigmoid(coloured(planes))
 
     def settle(self) -> None:
         """Every value is allowed."""
@@ -119,7 +126,8 @@ class Phases:
         larger = object.__new__(Phases)
         larger._generator = self._generator
         before = self.parameters[0].detach()
-        larger._hold(widened(before, _phases(size, self._generator).to(before.device)))
+        large = _phases(size, self._generator).to(before.device).repeat(len(before), 1, 1, 1)
+        larger._hold(widened(before, large))
         return larger
 
 
@@ -138,16 +146,16 @@ def falloff(size: int, slope: float = 1.0) -> Tensor:
 
 
 def coloured(planes: Tensor) -> Tensor:
-    """Decorrelated planes (3, H, W) as red, green and blue, of about the same strength."""
+    """Decorrelated planes (N, 3, H, W) as red, green and blue, of about the same strength."""
     mix = _COLOURS / _COLOURS.norm(dim=0).max() * torch.tensor([1.0, _CHROMA, _CHROMA])
-    return torch.einsum("rc,chw->rhw", mix.to(planes), planes)
+    return torch.einsum("rc,nchw->nrhw", mix.to(planes), planes)
 
 
 def widened(small: Tensor, large: Tensor) -> Tensor:
-    """Coefficients (3, S, S // 2 + 1, ...) of a small picture put among those of a larger one."""
-    half = small.shape[1] // 2  # the small picture's highest frequency has no sign: left out
-    large[:, :half, :half] = small[:, :half, :half]
-    large[:, 1 - half :, :half] = small[:, 1 - half :, :half]
+    """Coefficients (N, 3, S, S // 2 + 1, ...) of small pictures put among those of larger ones."""
+    half = small.shape[2] // 2  # the small picture's highest frequency has no sign: left out
+    large[:, :, :half, :half] = small[:, :, :half, :half]
+    large[:, :, 1 - half :, :half] = small[:, :, 1 - half :, :half]
     return large
 
 

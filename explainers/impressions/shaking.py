@@ -59,23 +59,28 @@ def draw(ranges: Ranges, copies: int, size: int, generator: Generator) -> Shake:
 
 def apply(picture: Tensor, shake: Shake, size: int) -> Tensor:
     """Copies (n, 3, size, size) of the picture (1, 3, S, S): turned and zoomed round its centre,
-    then moved, in one resampling; then recoloured round mid-grey, then noisy.
+    then moved, in one resampling; then recoloured round mid-grey, then noisy. Of N pictures
+    (N, 3, S, S): (n * N, ...), copy by copy, all shaken alike.
 
     What comes in from outside is the picture mirrored at its border.
     """
-    copies = len(shake.turn)
-    device = picture.device
-    grid = F.affine_grid(matrices(shake).to(device), [copies, 3, size, size], align_corners=False)
+    copies, device, count = len(shake.turn), picture.device, len(picture)
+
+    def each(values: Tensor) -> Tensor:
+        """Of each copy -> of each copy of each picture."""
+        return values.to(device).repeat_interleave(count, 0) if count > 1 else values.to(device)
+
+    shape = [copies * count, 3, size, size]
     moved = F.grid_sample(
-        picture.expand(copies, -1, -1, -1),
-        grid,
+        picture.expand(copies, -1, -1, -1) if count == 1 else picture.repeat(copies, 1, 1, 1),
+        F.affine_grid(each(matrices(shake)), shape, align_corners=False),
         mode="bilinear",
         padding_mode="reflection",
         align_corners=False,
     )
     offset = shake.offset + 0.5 * (1 - shake.gain)
-    shaken = moved * shake.gain.to(device) + offset.to(device)
-    return shaken if shake.noise is None else shaken + shake.noise.to(device)
+    shaken = moved * each(shake.gain) + each(offset)
+    return shaken if shake.noise is None else shaken + each(shake.noise)
 
 
 def matrices(shake: Shake) -> Tensor:
