@@ -35,9 +35,9 @@ from explainers.zoo.assembly import assemble, read
 from explainers.zoo.catalogue import CATALOGUE, recipe
 from training.progress import progress
 
-SIDE = 96  # pixels of a tile
-LEAST, MOST = 32, 144  # pixels of the canvas
-STEPS = 300
+SIDE = 64  # pixels of a tile
+LEAST, MOST = 32, 96  # pixels of the canvas
+STEPS = 100
 
 
 def knobs(network: Network, layer: str, steps: int = 0) -> Knobs:
@@ -50,6 +50,7 @@ def knobs(network: Network, layer: str, steps: int = 0) -> Knobs:
         steps=steps or STEPS,
         size=size,
         start=max(size * 2 // 3, LEAST),
+        rate=0.1,
         tv=0.15 * share,
         grey=0.1 / share,
         jitter=min(16 / share, 64),

@@ -1,6 +1,7 @@
 """Class impressions: what a network remembers of a class, drawn without any photo."""
 
 from . import pace
+from .accent import Stayed, similarity, stayed
 from .impression import (
     MOST_PICTURES,
     PRESETS,
@@ -25,12 +26,15 @@ __all__ = [
     "Check",
     "Impression",
     "Point",
+    "Stayed",
     "animation",
     "as_input",
     "check",
     "concentration",
     "draw",
     "pace",
+    "similarity",
+    "stayed",
     "to_pixels",
     "variation",
     "with_mask",

@@ -18,6 +18,7 @@ _SPREAD = 0.01  # of the first coefficients: the picture starts as faint noise o
 _GAIN = 0.25  # keeps the sigmoid away from its flat ends
 _CHROMA = 1.7  # how much faster colours may move than light: by itself the mix looks greyish
 _SLOPE = 0.88  # of the fall with frequency; at 1, light and dark patches run away
+_DARKEST = 0.01  # of a photo to draw on: a sigmoid reaches neither black nor white
 _CONTRAST = 1.2  # of a picture whose magnitudes are given, before the sigmoid
 
 
@@ -77,14 +78,31 @@ class Fourier:
         self.size = values.shape[2]
         self.parameters = [values.requires_grad_()]
         self._scale = falloff(self.size, _SLOPE).to(values.device)[..., None]
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def of(cls, picture: Tensor, coarse: float) -> Fourier:
+        """A picture (1, 3, S, S) in 0..1 to draw on; what it is made of below so many cycles a
+        side never changes."""
+        planes = decoloured(torch.logit(picture, _DARKEST)) / _GAIN
+        spectrum = torch.view_as_real(torch.fft.rfft2(planes, norm="ortho"))
+        made, size = object.__new__(cls), picture.shape[-1]
+        slope = falloff(size, _SLOPE).to(picture)[..., None]
+        made._hold((spectrum / slope).contiguous())
+        low = falloff(size).to(picture)[..., None] > size / coarse
+        made._kept = low, made.parameters[0].detach().clone()
+        return made
 
     def picture(self) -> Tensor:
         spectrum = torch.view_as_complex(self.parameters[0] * self._scale)
         planes = torch.fft.irfft2(spectrum, s=(self.size, self.size), norm="ortho") * _GAIN
         return torch.sigmoid(coloured(planes))
 
+    @torch.no_grad()
     def settle(self) -> None:
-        """Every value is allowed."""
+        if self._kept is not None:
+            low, first = self._kept
+            self.parameters[0].copy_(torch.where(low, first, self.parameters[0]))
 
     def grown(self, size: int) -> Fourier:
         larger = object.__new__(Fourier)
@@ -147,8 +165,16 @@ def falloff(size: int, slope: float = 1.0) -> Tensor:
 
 def coloured(planes: Tensor) -> Tensor:
     """Decorrelated planes (N, 3, H, W) as red, green and blue, of about the same strength."""
-    mix = _COLOURS / _COLOURS.norm(dim=0).max() * torch.tensor([1.0, _CHROMA, _CHROMA])
-    return torch.einsum("rc,nchw->nrhw", mix.to(planes), planes)
+    return torch.einsum("rc,nchw->nrhw", _mix().to(planes), planes)
+
+
+def decoloured(rgb: Tensor) -> Tensor:
+    """The other way round."""
+    return torch.einsum("rc,nchw->nrhw", _mix().inverse().to(rgb), rgb)
+
+
+def _mix() -> Tensor:
+    return _COLOURS / _COLOURS.norm(dim=0).max() * torch.tensor([1.0, _CHROMA, _CHROMA])
 
 
 def widened(small: Tensor, large: Tensor) -> Tensor:

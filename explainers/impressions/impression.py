@@ -29,6 +29,7 @@ from torch import Generator, Tensor
 from .. import render
 from ..errors import OptionError
 from ..network import Network
+from ..photo import Photo
 from . import masks, pace, shaking
 from .drawing import Drawing
 from .goals import Classes, Goal
@@ -66,6 +67,7 @@ class Impression:
     drawing has found its object, else None. points: the way there, oldest first. done: share of
     the steps, 0 to 1. seconds: of work so far on all that are drawn side by side, without the
     pauses of whoever looks on; left: still to come, judging by this machine, never growing.
+    photo: (3, S, S), what it was drawn on; None for noise.
     """
 
     goal: Goal
@@ -78,6 +80,7 @@ class Impression:
     done: float
     seconds: float
     left: float = 0.0
+    photo: Tensor | None = field(default=None, repr=False)
 
     @property
     def taken(self) -> int:
@@ -121,8 +124,10 @@ def draw(
     knobs: Knobs,
     *,
     driven: Sequence[bool] = (False,),
+    photo: Photo | None = None,
 ) -> Iterator[tuple[Impression, ...]]:
-    """Draw the goals side by side, each plain, saliency-driven or both, from the same noise.
+    """Draw the goals side by side, each plain, saliency-driven or both, from the same noise or on
+    the middle square of a photo.
 
     Yields all of them a few times a second, and once more when they are done. A picture depends
     on its own goal, knobs and seed alone, not on what is drawn beside it. Raises OptionError for
@@ -132,7 +137,9 @@ def draw(
     if not 1 <= len(pairs) <= MOST_PICTURES:
         raise OptionError(f"Between one and {MOST_PICTURES} pictures are drawn at a time.")
     knobs.check_work(network, len(pairs))
-    drawings = [Drawing(network, goal, knobs, driven=each) for goal, each in pairs]
+    if photo is not None:
+        knobs = knobs.on_photo()
+    drawings = [Drawing(network, goal, knobs, driven=each, photo=photo) for goal, each in pairs]
     trails = [[_look(drawing, network)] for drawing in drawings]
     course = pace.course(network, [goal for goal, _ in pairs], knobs)
     clock = pace.Clock(course)
@@ -172,6 +179,7 @@ def _state(
             done,
             clock.spent,
             0.0 if done == 1 else clock.left,
+            None if drawing.home is None else drawing.home[0].cpu(),
         )
         for drawing, trail in zip(drawings, trails, strict=True)
     )

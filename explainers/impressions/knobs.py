@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import OptionError
 from ..network import Network
@@ -28,6 +28,7 @@ LIMITS: Mapping[str, tuple[float, float, bool, str]] = {
     "crops": (1, 8, True, "number of copies a step"),
     "statistics": (0, 100, False, "weight of the BatchNorm statistics"),
     "every": (1, 64, True, "share of the BatchNorm layers"),
+    "far": (0.05, 1, False, "way from the photo"),
     "seed": (0, 2**31 - 1, True, "seed"),
 }
 
@@ -42,7 +43,8 @@ class Knobs:
     Simonyan et al. 2014), without which light and dark run away. jitter: pixels of 224. rotation:
     degrees. scale: 0.25 is 1/1.25 to 1.25 times. colour: RGB jitter. noise: deviation, pixels being
     0..1. crops: shaken copies a step. statistics: weight of BatchNorm's statistics; every: a step
-    looks at one of so many layers, in turn. canvas: a key of CANVASES.
+    looks at one of so many layers, in turn. far: how far from a photo that is drawn on. canvas: a
+    key of CANVASES.
     """
 
     steps: int = 200
@@ -59,6 +61,7 @@ class Knobs:
     crops: int = 1
     statistics: float = 0.0
     every: int = 1
+    far: float = 0.5
     canvas: str = "fourier"
     seed: int = 0
 
@@ -81,6 +84,10 @@ class Knobs:
         """Sides in pixels, one after the other, for equal shares of the steps."""
         size = min(self.size or network.size, int(LIMITS["size"][1]))
         return (self.start, size) if self.start < size else (size,)
+
+    def on_photo(self) -> Knobs:
+        """The same for a drawing on a photo, which is whole from the start."""
+        return replace(self, start=int(LIMITS["start"][1]), canvas="fourier")
 
     def side(self, sizes: tuple[int, ...], taken: int) -> int:
         """Pixels of the side after so many steps, `sizes` being the ones to go through."""

@@ -65,9 +65,13 @@ def _say(network: Network) -> str:
     )
 
 
+def _wanted(asked: Asked, settings: Settings) -> Wanted:
+    return wanted(asked.network, settings, asked.seen if settings["from"] else None)
+
+
 def estimate(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:
     """How long drawings take here: of these settings, and with each preset."""
-    network, want = asked.network, wanted(asked.network, settings)
+    network, want = asked.network, _wanted(asked, settings)
     for goal in dict.fromkeys(want.goals):
         for _ in pace.measure(network, goal, want.knobs):
             yield None
@@ -82,7 +86,7 @@ def estimate(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iter
 
 def begin(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:
     """Draw, from noise to the end; at once if it was drawn before."""
-    network, want = asked.network, wanted(asked.network, settings)
+    network, want = asked.network, _wanted(asked, settings)
     token = _tokens.get((network.key, want))
     known = _drawn.get(token) if token else None
     if token and known:
@@ -92,7 +96,8 @@ def begin(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterato
     for goal in dict.fromkeys(want.goals):
         for _ in pace.measure(network, goal, want.knobs):
             yield Show(done=0.0, words="Measuring how long it takes here …")
-    for drawn in impressions.draw(network, want.goals, want.knobs, driven=want.driven):
+    ways = {"driven": want.driven, "photo": want.photo}
+    for drawn in impressions.draw(network, want.goals, want.knobs, **ways):
         first = _drawn.get(token) is None
         _drawn.keep(token, drawn, of=network)
         shown = _growing(drawn)
@@ -115,6 +120,8 @@ def _growing(drawn: Drawn) -> Show:
 
 
 def _growing_words(drawn: Drawn) -> str:
+    if drawn[0].photo is not None:
+        return f"Each step makes what is {_names(drawn)} in your photo stronger."
     return f"Each step makes the picture more of {_names(drawn)}. <em>Watch it grow.</em>"
 
 
@@ -130,19 +137,28 @@ def _ended(asked: Asked, drawn: Drawn) -> Iterator[Show | None]:
     panels = []
     for each in drawn:
         yield None
-        found = impressions.check(asked.network, each, second)
-        panels.append(sheet.panel(each, found, asked.network))
+        panels.append(sheet.panel(each, sheet.Found.of(asked.network, each, second)))
     first = drawn[0]
+    data = {"panels": panels, "finished": first.done == 1}
     verb = "Drawn" if first.done == 1 else "Stopped after"
     words = f"{verb} {first.taken} steps, seed {first.knobs.seed}, in {span(first.seconds)}."
     if first.done == 1:
         words += " The same seed and settings give the same picture."
     title, names = escape(asked.network.title), _names(drawn)
+    if first.photo is not None:
+        return Show({"say": _photo_words(title, names), "foot": words}, data)
     what = f"What {title} remembers of {names}."
     if isinstance(first.goal, Unit):
         what = f"What makes {names} of {title} fire."
     say = f"{what} <em>Try: another one, or another seed under “Adjust”.</em>"
-    return Show({"say": say, "foot": words}, {"panels": panels, "finished": first.done == 1})
+    return Show({"say": say, "foot": words}, data)
+
+
+def _photo_words(title: str, names: str) -> str:
+    return (
+        f"What {title} takes for {names} in your photo, made stronger; its coarse shapes are kept. "
+        "<em>Try: slide “How far”, and draw again.</em>"
+    )
 
 
 def look(asked: Asked, _settings: Settings, data: Mapping[str, Any]) -> Iterator[Show | None]:

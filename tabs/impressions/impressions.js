@@ -9,6 +9,7 @@ const classes = () => tab.value('class').split(',').filter(Boolean);
 const shape = () => { // what the choice of “Draw” needs, and nothing else
   const what = tab.value('what');
   for (const each of all('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes(what);
+  find('[data-start]').hidden = tab.value('from') !== 'photo';
   const list = find('[data-chosen]');
   list.textContent = '';
   for (const name of classes()) {
@@ -51,7 +52,8 @@ seeing.search(find('.find input'), find('.find .found'), async (index, label) =>
 });
 
 // ---- drawing ----
-const asked = () => JSON.stringify([seeing.state.network, { ...seeing.state.settings?.impressions, go: '' }]);
+const asked = () => JSON.stringify([seeing.state.network, tab.value('from') && seeing.state.photo,
+  { ...seeing.state.settings?.impressions, go: '' }]);
 const edited = () => {
   if (tab.value('go')) tab.set('go', ''); // what is shown is no longer what is asked
   shape();
@@ -106,7 +108,7 @@ tab.over = (channel) => { // stopped, or at its end
   if (drawing) tab.act('look', { drawing });
 };
 tab.form = () => { shape(); preset(); };
-tab.here = (name) => { if (name === 'what') shape(); if (name === 'preset') preset(); };
+tab.here = (name) => { if (name === 'what' || name === 'from') shape(); if (name === 'preset') preset(); };
 seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
 
 element.addEventListener('input', (event) => { // before the address is told: nobody pressed Draw

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from explainers import ExplainError, Network, filters
+from explainers import ExplainError, Network, Photo, filters
 from explainers.impressions import PRESETS
 from explainers.impressions.goals import Goal, drawable, fused, of_class, of_unit
 from explainers.impressions.images import CANVASES
@@ -20,7 +20,7 @@ from ..parts.tab import Settings
 SUGGESTED = ("goldfish", "flamingo", "lion", "monarch", "school bus", "teapot", "pizza", "volcano")
 DRIVEN = {"plain": (False,), "driven": (True,), "both": (False, True)}
 CANVAS = {"fourier": "Fourier waves", "pixels": "Pixels", "maco": "Fourier phases only (MACO)"}
-SETTABLE = [name for name in LIMITS if name != "seed"]
+SETTABLE = [name for name in LIMITS if name not in ("seed", "far")]
 WHOLE = {name for name, (*_, whole, _words) in LIMITS.items() if whole}
 HELP = {
     "steps": "After each step the picture is a little more like it.",
@@ -77,6 +77,10 @@ FRONT = (
     Choice(key="part", label="Which part",
            choices=(("all of the channel", "channel"), ("one neuron in the middle", "neuron")),
            default="channel", here=True),
+    Choice(key="from", label="Start from", choices=(("noise", ""), ("my photo", "photo")),
+           default="", here=True),
+    Number(key="far", label="How far (%)", default=50, low=5, high=100, step=5, slides=True,
+           here=True),
     Choice(key="go", label="Begin by itself", choices=(("no", ""), ("yes", "1")), default="",
            here=True),
 )  # fmt: skip
@@ -112,11 +116,13 @@ def presets() -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A drawing that is asked for. driven: of each goal, saliency-driven or not, or both."""
+    """A drawing that is asked for. driven: of each goal, saliency-driven or not, or both. photo:
+    what it starts from; None for noise."""
 
     goals: tuple[Goal, ...]
     knobs: Knobs
     driven: tuple[bool, ...]
+    photo: Photo | None = None
 
     @property
     def panels(self) -> list[Goal]:
@@ -124,13 +130,15 @@ class Wanted:
         return [goal for goal in self.goals for _ in self.driven]
 
 
-def wanted(network: Network, settings: Settings) -> Wanted:
-    """What these settings ask for; raises ExplainError."""
+def wanted(network: Network, settings: Settings, photo: Photo | None = None) -> Wanted:
+    """What these settings ask for, from noise or on a photo; raises ExplainError."""
     start = PRESETS[settings["preset"]]
     given = {name: settings[name] for name in SETTABLE}
     values = {n: getattr(start, n) if each is None else each for n, each in given.items()}
     knobs = Knobs(canvas=settings["canvas"], seed=settings["seed"], **values)
-    return Wanted(_goals(network, settings), knobs, DRIVEN[settings["how"]])
+    if photo is not None:
+        knobs = replace(knobs.on_photo(), far=settings["far"] / 100)
+    return Wanted(_goals(network, settings), knobs, DRIVEN[settings["how"]], photo)
 
 
 def _goals(network: Network, settings: Settings) -> tuple[Goal, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from explainers import Network, impressions, photo, render
-from explainers.impressions import Check, Impression
+from explainers.impressions import Check, Impression, Stayed
 from explainers.impressions.goals import Classes
 
 from ..parts import html
@@ -31,6 +32,11 @@ SHAKEN = html.term(
     f"Shaken {impressions.TRIES} ways",
     "The mean chance over copies that are moved, turned, zoomed and recoloured: a pattern that "
     "fools the network by single pixels does not survive that.",
+)
+STRUCTURE = html.term(
+    "Coarse structure kept",
+    "The structural similarity (SSIM) of both pictures, in greys and 56 by 56 pixels: 1 if nothing "
+    "coarse has changed.",
 )
 SECOND = "Another network, which took no part in the drawing: what it recognises is no mere trick."
 
@@ -98,6 +104,9 @@ def _cell(drawn: Impression, index: int) -> str:
     how = "saliency-driven" if drawn.driven else "plain"
     now = panel(drawn)
     pictures = _picture(now["picture"], f"Impression of {drawn.title}, {how}")
+    if drawn.photo is not None:
+        before = _picture(_url(impressions.to_pixels(drawn.photo)), "Your photo, its middle square")
+        pictures, how = before + pictures, f"{how}, from your photo"
     if drawn.driven:
         alt = "The same, dim outside of the mask: where the object is"
         pictures += _picture(now["mask"], alt)
@@ -113,12 +122,28 @@ def _picture(url: str, alt: str) -> str:
     return f'<img alt="{escape(alt)}" decoding="sync" src="{url}">'
 
 
-def panel(drawn: Impression, found: Check | None = None, network: Network | None = None) -> dict:
-    """What of a drawing changes as it grows, and, once `network` is given, what was found at its
-    end; `found` is None for a unit."""
+@dataclass(frozen=True)
+class Found:
+    """What a drawing was found to be at its end. check: None for a unit. stayed: None for what
+    started from noise."""
+
+    network: Network
+    check: Check | None
+    stayed: Stayed | None
+
+    @classmethod
+    def of(cls, network: Network, drawn: Impression, second: Network | None) -> Found:
+        check = impressions.check(network, drawn, second) if drawn.photo is None else None
+        return cls(network, check, impressions.stayed(drawn, second))
+
+
+def panel(drawn: Impression, found: Found | None = None) -> dict:
+    """What of a drawing changes as it grows, and what was found at its end."""
     more = ""
-    if network is not None:
-        more = (_checked(drawn, found, network) if found else "") + _strip(drawn) + TAKE
+    if found is not None:
+        more = _checked(drawn, found.check, found.network) if found.check else ""
+        more += _stayed(found.stayed) if found.stayed else ""
+        more += _strip(drawn) + TAKE
     mask = _url(impressions.with_mask(drawn)) if drawn.driven else ""
     now = _now(drawn) + _curves(drawn)
     return {"picture": _url(drawn.pixels), "mask": mask, "now": now, "more": more}
@@ -151,6 +176,17 @@ def _checked(drawn: Impression, found: Check, network: Network) -> str:
         rows += _row(f"{html.term(found.second, SECOND)} says", says)
     else:
         rows += _row(html.term("A second network", SECOND), "none is loaded yet")
+    return f'<dl class="imp-check">{rows}</dl>'
+
+
+def _stayed(found: Stayed) -> str:
+    """Is it still the photo? Its coarse structure, and another network's first guess."""
+    rows = _row(STRUCTURE, f"{found.structure:.2f}")
+    if found.second:
+        same = found.before == found.after
+        words = f"still {escape(found.before)}" if same else escape(found.after)
+        words += "" if same else f", before: {escape(found.before)}"
+        rows += _row(f"{html.term(found.second, SECOND)} says", words)
     return f'<dl class="imp-check">{rows}</dl>'
 
 
