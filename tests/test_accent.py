@@ -1,10 +1,9 @@
-"""Drawn on a photo: the unit answers more, the coarse shapes stay, and the way is as far as said."""
+"""Drawn on a photo: the unit answers more, the coarse shapes stay, and far is farther than near."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,11 +18,7 @@ KNOBS = Knobs(steps=12, size=64, far=0.5)
 
 @pytest.fixture(scope="module")
 def scene():
-    """Shapes on a slope, wider than high."""
-    rows, columns = np.mgrid[:90, :140]
-    pixels = np.stack([rows * 2, columns, 255 - rows - columns // 2], 2).clip(0, 255)
-    pixels[20:60, 50:80] = (230, 40, 60)
-    return photo.read(pixels.astype(np.uint8))
+    return photo.read("assets/examples/bridge.jpg")
 
 
 def last(network, scene, knobs=KNOBS):

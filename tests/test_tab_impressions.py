@@ -224,3 +224,17 @@ def test_a_curve_that_goes_below_zero_is_shown_as_it_is() -> None:
     assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
     assert heights[0] > heights[2]
     assert ">-4.0<" in drawn
+
+
+def test_on_a_photo_it_says_what_stayed_and_without_one_what_to_do(desk: Desk, resnet18) -> None:
+    unit = {"what": "unit", "layer": "layer2", "channel": "3", "from": "photo", **SMALL}
+    assert refused(desk.act("draw", **unit)) == "Drop a photo or choose an example first."
+    desk = Desk(TAB, resnet18, photo={"example": "bridge.jpg"})
+    shown = desk.whole(desk.act("draw", **unit, far="30"))
+    sheet_html, (panel,) = shown["places"]["sheet"], shown["data"]["panels"]
+    assert sheet_html.count("<img") == 2  # the photo, and what became of it
+    assert "from your photo" in sheet_html
+    assert 0.9 < float(re.search(r"Coarse structure.*?<dd>([\d.]+)", panel["more"], re.S)[1]) <= 1
+    other = Desk(TAB, resnet18, photo={"example": "cat.jpg"})
+    again = other.whole(other.act("draw", **unit, far="30"))
+    assert again["data"]["panels"][0]["picture"] != panel["picture"]
