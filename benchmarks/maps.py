@@ -1,6 +1,6 @@
 """How much do our maps cost, in forward passes and beside other libraries?
 
-    python benchmarks/maps.py [--model lite0|resnet18|resnet50|vgg16|densenet121]
+    python benchmarks/maps.py [--model lite0|resnet18|resnet50|vgg16-coco|densenet121]
                               [--repeats 30] [--photo FILE] [--threads N] [--clock wall|cpu]
 
 Every side gets the same photo, weights and threads. Each round runs every side once, in a new

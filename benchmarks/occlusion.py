@@ -1,6 +1,6 @@
 """How fast is exact muting, beside captum's `Occlusion` and a plain batched loop?
 
-    python benchmarks/occlusion.py [--model vgg16|resnet50|resnet18|lite0] [--repeats 3]
+    python benchmarks/occlusion.py [--model vgg16-coco|resnet50|resnet18|lite0] [--repeats 3]
                                    [--window 32] [--stride 16] [--size 224] [--threads N]
                                    [--clock wall|cpu]
 
@@ -12,7 +12,7 @@ on windows side by side goes on. The plain loop runs batches of 16 in channels_l
 bound is what multiply-adds alone allow: those of full passes over those of the exact rectangles, in
 direct convolutions (Winograd's algorithm, which we use where it pays, needs fewer). Peak memory is
 how far the resident size of a fresh process grows while only our side runs. Weights are random and
-seeded, but for lite0, whose bundled ones are used where they can be had. Ends with a line of JSON.
+seeded where a network's own are not here without the Hub. Ends with a line of JSON.
 `--clock cpu --threads 1` counts processor time: steadier where other programs run too.
 """
 
@@ -36,28 +36,24 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from explainers import load  # noqa: E402
 from explainers.muting import mute, windows  # noqa: E402
 from explainers.muting.incremental import Incremental  # noqa: E402
 from explainers.network import Network  # noqa: E402
 from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
 
-ARCHS = {entry.key: entry.arch for entry in CATALOGUE if entry.head == "softmax"}
+ENTRIES = {entry.key: entry for entry in CATALOGUE if entry.head == "softmax" or entry.here}
 EVALS = (1, 8, 16, 32)
 TARGET = 3
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def build(key: str) -> Network:
-    """The network, with bundled weights for lite0 if they are there, else seeded random ones."""
-    if key == "lite0":
-        try:
-            from explainers.zoo import load
-
-            return load(key)
-        except Exception as error:
-            print(f"lite0: no bundled weights ({type(error).__name__}), random ones instead")
+    """The network with its own weights if they are here, else with seeded random ones."""
+    if ENTRIES[key].here:
+        return load(key)
     torch.manual_seed(0)
-    module = timm.create_model(ARCHS[key]).eval()
+    module = timm.create_model(ENTRIES[key].arch).eval()
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -229,7 +225,7 @@ def _status(field: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=ARCHS, action="append")
+    parser.add_argument("--model", choices=ENTRIES, action="append")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--window", type=int, default=32)
     parser.add_argument("--stride", type=int, default=16)
@@ -239,7 +235,7 @@ def main() -> None:
     parser.add_argument("--memory-only", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    keys = args.model or list(ARCHS)
+    keys = args.model or list(ENTRIES)
     if args.memory_only:
         return _memory_only(keys[0], args)
     print(f"torch {torch.__version__}, {args.threads} threads, {args.size} px")

@@ -112,8 +112,10 @@ def test_teachers_whose_peaks_lie_apart_still_agree() -> None:
     asked = np.full((2, 80, 4, 6), -5.0, np.float32)
     asked[0, 7, 1, 1], asked[1, 7, 1, 2] = 3.0, 2.0  # one thing, a place apart
     asked[:, 9, 3, 5] = 1.0  # both at one place
-    weights = np.array([1.0, 0.5, 0.25])
-    found = teachers.agreed(asked, weights)
+    weights = torch.tensor([1.0, 0.5, 0.25])
+    several = torch.from_numpy(asked)[:, None].expand(-1, 3, -1, -1, -1)
+    found = teachers.agreed(torch.from_numpy(asked), weights)
+    assert torch.equal(teachers.agreed(several, weights)[2], found)  # a batch of photos
     assert found[7].max() == pytest.approx(3 + 0.5 * 2 + 0.25)
     assert found[9].max() == pytest.approx(1 + 0.5 + 0.25)
     assert found[7].argmax() == 1 * 6 + 1

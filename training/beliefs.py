@@ -12,11 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from training import coco
 
 FLOOR, ABSENT, PRESENT = -2.0, -1.0, 5.0  # logits: the lowest that matters; what annotation says
 MIDDLE = 0.6  # of a box's sides: there its class is; the rim around it stays the teachers'
+
+
+def apart(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Squared differences; none where both are as low as matters."""
+    return torch.where(wanted > FLOOR, logits, logits.clamp(min=FLOOR)).sub(wanted).square()
 
 
 def annotated(logits: np.ndarray, item: coco.Item) -> np.ndarray:
@@ -54,3 +61,9 @@ def read(items: Sequence[coco.Item], kept: Path) -> list[np.ndarray]:
             annotated(saved[item.name].astype(np.float32), item).astype(np.float16)
             for item in items
         ]
+
+
+def worth(kept: Path) -> Tensor:
+    """What each teacher's word is worth and, last, a bias: (teachers + 1,)."""
+    with np.load(kept) as saved:
+        return torch.from_numpy(saved["worth"]).float()

@@ -42,7 +42,7 @@ from explainers import load
 from explainers.zoo.multilabel import SpatialLite
 from explainers.zoo.nano import Nano
 from training import beliefs, coco, nano, probe, runs, views
-from training.beliefs import FLOOR
+from training.beliefs import FLOOR, apart
 from training.folding import TRUNK, joined, narrowed, new_network, plain_state
 from training.probe import MEAN, STD
 from training.teachers import Teachers, ask_all
@@ -75,11 +75,6 @@ def features(trunk: nn.Module, x: Tensor, frozen: int) -> Tensor:
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16):
         x = trunk.blocks[:frozen](trunk.bn1(trunk.conv_stem(x))).float()
     return trunk.bn2(trunk.conv_head(trunk.blocks[frozen:](x)))
-
-
-def apart(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Squared differences; none where both are as low as matters."""
-    return torch.where(wanted > FLOOR, logits, logits.clamp(min=FLOOR)).sub(wanted).square()
 
 
 def loss(

@@ -41,7 +41,9 @@ def fitted(pixels: np.ndarray) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def regression(features: Tensor, wanted: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+def regression(
+    features: Tensor, wanted: Tensor, prior: Tensor, ridge: float = RIDGE
+) -> tuple[Tensor, Tensor]:
     """Weights (classes, C) and biases for features (n, C) and logits (n, classes).
 
     prior (classes, C): a direction for each class, zeros for none; how far to go along it is fitted
@@ -55,7 +57,7 @@ def regression(features: Tensor, wanted: Tensor, prior: Tensor) -> tuple[Tensor,
     along = x @ start
     gain = (rest * along).sum(0) / along.square().sum(0).clamp(min=1e-9)
     start = start * gain.clamp(min=0)
-    square = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1])
+    square = x.T @ x + ridge * len(x) * torch.eye(x.shape[1])
     weights = start + torch.linalg.solve(square, x.T @ (rest - x @ start))
     weights = (weights / spread[:, None]).T
     return weights, level - weights @ middle

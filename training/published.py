@@ -6,9 +6,13 @@ import hashlib
 from pathlib import Path
 
 
+def digested(raw: bytes, sha256: str, name: str) -> bytes:
+    """The same bytes. Raises ValueError for others than the known ones."""
+    if hashlib.sha256(raw).hexdigest() != sha256:
+        raise ValueError(f"This is not the known {name}: its SHA-256 differs.")
+    return raw
+
+
 def known(path: Path, sha256: str) -> bytes:
     """What is in a file. Raises ValueError for another file than the known one."""
-    raw = path.read_bytes()
-    if hashlib.sha256(raw).hexdigest() != sha256:
-        raise ValueError(f"This is not the known {path.name}: its SHA-256 differs.")
-    return raw
+    return digested(path.read_bytes(), sha256, path.name)

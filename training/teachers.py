@@ -53,6 +53,25 @@ class Teachers:
         self.yolo = yolo_tiny.convert(yolo).to(memory_format=torch.channels_last)
         self.nano = Graph(detectors / "nanodet.json", LEVELS)
         self.centre = Graph(detectors / "centernet.json", (HEAT,))
+        self.worth, self.device = torch.zeros(4), "cpu"
+
+    def to(self, device: str | torch.device) -> Teachers:
+        """All of them moved there."""
+        for teacher in (self.yolo, self.nano, self.centre):
+            teacher.to(device)
+        self.device = device
+        return self
+
+    @torch.no_grad()
+    def said(self, x: Tensor) -> Tensor:
+        """(teachers, N, 80, H / 16, W / 16): logits for pixels (N, H, W, 3) in 0..255 whose sides
+        are multiples of 32."""
+        found = [_yolo(self.yolo, x), _nano(self.nano, x), _centre(self.centre, x)]
+        return torch.stack(found).clamp(min=LOWEST)
+
+    def together(self, x: Tensor) -> Tensor:
+        """(N, 80, H / 16, W / 16): what they agree on, when `worth` says what each is worth."""
+        return agreed(self.said(x), self.worth.to(x.device))
 
     @torch.no_grad()
     def ask(self, pixels: np.ndarray) -> np.ndarray:
@@ -62,9 +81,8 @@ class Teachers:
         tall, wide = (max(round(side * grow / 32), 1) * 32 for side in pixels.shape[:2])
         resized = torch.from_numpy(cv2.resize(pixels, (wide, tall)).astype(np.float32))
         x = torch.stack([resized, resized.flip(1)])
-        found = [_yolo(self.yolo, x), _nano(self.nano, x), _centre(self.centre, x)]
-        both = [(each[0] + each[1].flip(-1)) / 2 for each in found]
-        return torch.stack(both).clamp(min=LOWEST).numpy()
+        said = self.said(x.to(self.device)).cpu()
+        return ((said[:, 0] + said[:, 1].flip(-1)) / 2).numpy()
 
 
 def _yolo(network: YoloTiny, x: Tensor) -> Tensor:
@@ -75,7 +93,8 @@ def _yolo(network: YoloTiny, x: Tensor) -> Tensor:
 
 
 def _nano(graph: Graph, x: Tensor) -> Tensor:
-    pixels = ((x - NANO_MEAN) / NANO_STD).flip(-1).permute(0, 3, 1, 2)
+    pixels = (x - NANO_MEAN.to(x.device)) / NANO_STD.to(x.device)
+    pixels = pixels.flip(-1).permute(0, 3, 1, 2)
     fine, middle, coarse = (level[:, :CLASSES] for level in graph(pixels))
     coarse = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
     return torch.maximum(torch.maximum(F.max_pool2d(fine, 2), middle), coarse)
@@ -105,13 +124,13 @@ def weigh(asked: np.ndarray, present: np.ndarray) -> np.ndarray:
     return weights.detach().numpy()
 
 
-def agreed(asked: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One map of logits (80, h, w) from all teachers' (teachers, 80, h, w). Detectors put the peak
-    of one thing at places a little apart, so each class is raised to what the highest logits of
-    all teachers come to together."""
-    maps = np.tensordot(weights[:-1], asked.astype(np.float32), 1) + weights[-1]
-    together = weights[:-1] @ asked.max((2, 3)) + weights[-1]
-    return maps + (together - maps.max((1, 2)))[:, None, None]
+def agreed(asked: Tensor, weights: Tensor) -> Tensor:
+    """One map of logits (…, 80, h, w) from all teachers' (teachers, …, 80, h, w). Detectors put the
+    peak of one thing at places a little apart, so each class is raised to what the highest logits
+    of all teachers come to together."""
+    maps = torch.tensordot(weights[:-1], asked, 1) + weights[-1]
+    together = torch.tensordot(weights[:-1], asked.amax((-2, -1)), 1) + weights[-1]
+    return maps + (together - maps.amax((-2, -1)))[..., None, None]
 
 
 def ask_all(items: Sequence[coco.Item], teachers: Teachers, lowest: float, kept: Path) -> None:
@@ -124,8 +143,9 @@ def ask_all(items: Sequence[coco.Item], teachers: Teachers, lowest: float, kept:
     best = np.stack([asked[number].max((2, 3)) for number in full])
     weights = weigh(best, np.stack([items[number].labels for number in full]))
     print("their weights and the bias:", weights.round(3))
+    worth = torch.from_numpy(weights).float()
     found = {
-        item.name: np.maximum(agreed(said, weights), lowest).astype(np.float16)
+        item.name: agreed(torch.from_numpy(said).float(), worth).clamp(lowest).half().numpy()
         for item, said in zip(items, asked, strict=True)
     }
-    np.savez(kept, **found)
+    np.savez_compressed(kept, worth=weights, **found)

@@ -45,6 +45,11 @@ class Graph:
     def _sources(self, name: str) -> list[str]:
         return [each for each in self.nodes[name].get("input", []) if not each.startswith("^")]
 
+    def to(self, device: str | torch.device) -> Graph:
+        """Its constants moved there."""
+        self.constants = {name: value.to(device) for name, value in self.constants.items()}
+        return self
+
     @torch.no_grad()
     def __call__(self, x: Tensor) -> list[Tensor]:
         """x in the layout that the graph expects, of any size; the values of the outputs."""
@@ -158,7 +163,7 @@ def _resized(x: Tensor, size: Sequence[int], centred: bool) -> Tensor:
         x = F.interpolate(x.permute(0, 3, 1, 2), list(size), mode="bilinear", align_corners=False)
         return x.permute(0, 2, 3, 1)
     for axis, (old, new) in enumerate(zip(x.shape[1:3], size, strict=True), start=1):
-        place = torch.arange(new) * (old / new)
+        place = torch.arange(new, device=x.device) * (old / new)
         low = place.long()
         share = (place - low).reshape([-1 if n == axis else 1 for n in range(4)])
         high = (low + 1).clamp(max=old - 1)

@@ -1,6 +1,6 @@
 """For each class the probability from which on the page calls it present.
 
-    python -m training.thresholds --data DIR --run RUN [--every N]
+    python -m training.thresholds --data DIR --run RUN [--network coco80] [--every N]
 
 RUN holds `teacher.npz`, which `training.coco80` left. Over the train2017 photos, the threshold that
 agrees best (F1) with what is annotated or, where nobody annotated, with the teachers. Photos with
@@ -8,7 +8,7 @@ all classes annotated are left out: the network knows them by heart, and what it
 is not sure of elsewhere; with the teachers it agrees no better on photos that it was trained on.
 One shift of all biases puts the threshold of all classes together at 50 per cent, where a visitor
 looks for it, and one of their own those of classes that are in all of these photos: people. Writes
-into weights/coco80-lite2: the bias, and `thresholds` in config.json.
+into the network's folder of weights/: the bias, and `thresholds` in config.json.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from explainers import load
-from explainers.zoo.catalogue import WEIGHTS
+from explainers.zoo.catalogue import CATALOGUE, WEIGHTS
 from explainers.zoo.coco_labels import COCO_LABELS
 from training import beliefs, coco
 
@@ -78,13 +78,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--network", default="coco80", help="its key in the catalogue")
     parser.add_argument("--every", type=int, default=1, help="of so many photos, one")
     args = parser.parse_args()
-    network = load("coco80")
+    network = load(args.network)
+    source = next(entry.source for entry in CATALOGUE if entry.key == args.network)
     items = coco.load(args.data, "train2017", full=False)[:: args.every]
     believed = beliefs.read(items, args.run / "teacher.npz")
     present = np.stack([each.max((1, 2)) > SURE for each in believed])
-    path = WEIGHTS / "coco80-lite2" / "config.json"
+    path = WEIGHTS / source.folder / "config.json"
     found = coco.chances(network, items)
     shift = shifts(found, present)
     found = 1 / (1 + np.exp(-logit(found) - shift))

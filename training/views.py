@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from training import runs
 from training.beliefs import FLOOR
@@ -45,7 +45,9 @@ class Views(IterableDataset):
         self.odds /= self.odds.sum()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        rng = np.random.default_rng([self.recipe.seed, self.start])
+        worker = get_worker_info()
+        others = [worker.id] if worker and worker.id else []  # each process makes views of its own
+        rng = np.random.default_rng([self.recipe.seed, self.start, *others])
         while True:
             rows = [self._one(rng) for _ in range(self.recipe.batch)]
             pixels, wanted = (torch.from_numpy(np.stack(c)) for c in zip(*rows, strict=True))

@@ -281,7 +281,7 @@ def _cam_weights(
     classes, channels = logits.shape[1], final.shape[1]
     heads = [part for part in module.modules() if isinstance(part, SpatialHead)]
     if heads:
-        weight = heads[-1].cells.weight.detach().flatten(1)
+        weight = heads[-1].cam_weights
         fits = weight.shape[1] == channels and same(heads[-1](final), logits)
         return weight if fits else None
     pooled = (final.mean((2, 3)), final.amax((2, 3)))

