@@ -18,7 +18,7 @@ from explainers.zoo import Zoo
 from ..parts.pace import span, spoken
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
-from . import sheet
+from . import atlas, sheet
 from .settings import FIELDS, FRONT, Wanted, presets, suggested, targets_of, wanted, written
 
 HERE = Path(__file__).parent
@@ -214,7 +214,14 @@ TAB = Tab(
     markup=MARKUP,
     fields=FIELDS,
     front=FRONT,
-    acts={"draw": begin, "estimate": estimate, "look": look, "take": take, "film": film},
+    acts={
+        "draw": begin,
+        "estimate": estimate,
+        "look": look,
+        "take": take,
+        "film": film,
+        "atlas": atlas.show,
+    },
     script=SCRIPT,
     needs=("network",),
     lone=True,

@@ -86,6 +86,7 @@ const grow = (panels) => panels.forEach((panel, index) => {
 });
 tab.show = (data, places, channel) => {
   if (data.ready) { ready = seeing.state.network; begun = null; shape(); preset(); wall(true); want(); }
+  if (data.ready) look();
   if (data.takes) {
     takes = data.takes;
     find('[data-takes]').textContent = takes.words;
@@ -107,8 +108,16 @@ tab.over = (channel) => { // stopped, or at its end
   const drawing = find('.imp-row')?.dataset.drawing;
   if (drawing) tab.act('look', { drawing });
 };
+// ---- the atlas ----
+const look = () => {
+  const some = find('[name="atlas"]').options.length > 0;
+  find('[data-atlas]').hidden = !some;
+  if (some) tab.act('atlas');
+};
+seeing.search(find('[data-atlas] .find input'), find('#found-needed'), (index) => { tab.set('needed', String(index)); tab.act('atlas'); });
+find('[data-zoom]').addEventListener('input', (event) => { tab.place('atlas').style.setProperty('--tile', `${event.target.value}px`); });
 tab.form = () => { shape(); preset(); };
-tab.here = (name) => { if (name === 'what' || name === 'from') shape(); if (name === 'preset') preset(); };
+tab.here = (name) => { if (name === 'what' || name === 'from') shape(); if (name === 'preset') preset(); if (name === 'atlas') tab.act('atlas'); };
 seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
 
 element.addEventListener('input', (event) => { // before the address is told: nobody pressed Draw
@@ -116,7 +125,11 @@ element.addEventListener('input', (event) => { // before the address is told: no
 }, true);
 element.addEventListener('change', (event) => { if (event.target.closest('[data-first]')) edited(); });
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('button');
+  const button = event.target.closest('button'), unit = event.target.closest('a[data-unit]');
+  if (unit && document.getElementById('cards-tab') && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    seeing.set({ tab: 'cards', settings: { ...seeing.state.settings, cards: { ...unit.dataset } } }, 'push');
+  }
   if (!button) return;
   const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
   if (button.matches('[data-draw]')) {
@@ -129,7 +142,8 @@ element.addEventListener('click', (event) => {
   else if (button.matches('[data-several]')) {
     several = !(several || classes().length > 1);
     if (!several) put(classes().slice(0, 1)); else shape();
-  } else if (button.matches('[data-back]')) wall(true);
+  } else if (button.matches('[data-all]')) { tab.set('needed', ''); tab.act('atlas'); }
+  else if (button.matches('[data-back]')) wall(true);
   else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
   else if (button.matches('[data-film]')) {
     const on = button.getAttribute('aria-pressed') !== 'true', picture = figure(panel).querySelector('img');

@@ -16,6 +16,7 @@ from explainers.impressions.knobs import LIMITS, Knobs
 from .. import subject
 from ..parts.fields import Choice, Choices, Number, Text
 from ..parts.tab import Settings
+from . import atlas
 
 SUGGESTED = ("goldfish", "flamingo", "lion", "monarch", "school bus", "teapot", "pizza", "volcano")
 DRIVEN = {"plain": (False,), "driven": (True,), "both": (False, True)}
@@ -81,6 +82,8 @@ FRONT = (
            default="", here=True),
     Number(key="far", label="How far (%)", default=50, low=5, high=100, step=5, slides=True,
            here=True),
+    Choice(key="atlas", label="Layer", choices=atlas.layers, default=atlas.first, here=True),
+    Text(key="needed", label="Units that this class needs", here=True),
     Choice(key="go", label="Begin by itself", choices=(("no", ""), ("yes", "1")), default="",
            here=True),
 )  # fmt: skip

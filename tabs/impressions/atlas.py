@@ -1,0 +1,107 @@
+"""The atlas on the page: a layer's units on one sheet, each a link to its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+from explainers import Network, render
+from explainers.api import question
+from explainers.units import atlas, layer_of
+from explainers.units.atlas import Sheet
+from explainers.units.reference import references
+from explainers.units.strongest import Answers
+
+from .. import subject
+from ..activations import STRONGEST
+from ..parts import html
+from ..parts.fields import Choices
+from ..parts.tab import Settings, Show
+from ..subject import Asked
+
+MOST = 12  # units that a class needs
+PHOTOS = 6  # reference photos that are most of the class
+
+
+def layers(network: Network) -> Choices:
+    """Those with a sheet."""
+    return [
+        (f"{layer_of(network, each.layer).title.split(' · ')[0]}, {each.units} units", each.layer)
+        for each in atlas.of_network(network.key)
+        if each.layer in network.maps
+    ]
+
+
+def first(network: Network) -> str:
+    """The deepest of them: there things have begun to show."""
+    found = layers(network)
+    return found[-1][1] if found else ""
+
+
+def show(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:
+    """The layer's sheet; of a class, the units that it needs."""
+    network = asked.network
+    chosen = [each for each in atlas.of_network(network.key) if each.layer == settings["atlas"]]
+    if not chosen:
+        return Show({"atlas": ""})
+    (sheet,), named = (
+        chosen,
+        subject.classes(network, [settings["needed"]] * bool(settings["needed"])),
+    )
+    if not named:
+        return Show({"atlas": _whole(sheet, "")})
+    yield Show({"atlas": _whole(sheet, "")}, done=0.05, words="Looking at the reference photos …")
+    found: Any = None
+    for found in STRONGEST.asking(network):
+        if not isinstance(found, Answers):
+            yield Show(done=0.9 * found.done, words="Looking at the reference photos …")
+    best = found.logits[:, named[0]].topk(min(PHOTOS, len(found.seen))).indices.tolist()
+    questions = []
+    for each in best:
+        photo = references()[found.seen[each]].photo
+        questions.append(question(network, photo, list(named), layer=sheet.layer))
+        yield None
+    units = atlas.needed(questions)[:MOST]
+    return Show({"atlas": _whole(sheet, network.labels[named[0]], units)})
+
+
+def _whole(sheet: Sheet, name: str, needed: list[int] | None = None) -> str:
+    units = needed or []
+    tiles = "".join(_link(sheet, unit, unit in units) for unit in range(sheet.units))
+    url = html.data_url(sheet.file.read_bytes(), "webp")
+    words = (
+        "Each tile is what one unit answers to most, drawn from noise. "
+        "Click one for its card: on which photos it fires, what it reads and what it feeds."
+    )
+    strip = ""
+    if units:
+        words = (
+            f"The {len(units)} units that <b>{escape(name)}</b> needs most here, by what they add "
+            f"to its logit on the {PHOTOS} reference photos that are most like it. "
+            '<button type="button" class="plain" data-all>Show all</button>'
+        )
+        strip = "".join(f"<li>{_tile(sheet, unit)}</li>" for unit in units)
+        strip = f'<ul class="imp-needed">{strip}</ul>'
+    return (
+        f'<p class="note">{words}</p>{strip}<div class="imp-sheet" tabindex="0" role="group" '
+        f'aria-label="Units of {escape(sheet.layer)}">'
+        f'<div class="imp-tiles{" some" if units else ""}" '
+        f'style="--across:{sheet.columns};--down:{sheet.rows};background-image:url({url})">'
+        f"{tiles}</div></div>"
+    )
+
+
+def _link(sheet: Sheet, unit: int, needed: bool, inside: str = "") -> str:
+    where = {"network": sheet.network, "layer": sheet.layer, "unit": unit}
+    kind = ' class="needed"' if needed else ""
+    return (
+        f'<a href="?{escape(urlencode(where))}" data-layer="{escape(sheet.layer)}" '
+        f'data-unit="{unit}" title="Unit {unit}" aria-label="Unit {unit}"{kind}>{inside}</a>'
+    )
+
+
+def _tile(sheet: Sheet, unit: int) -> str:
+    url = html.data_url(render.jpeg(atlas.pixels(sheet.network, sheet.layer, unit), 90), "jpeg")
+    return _link(sheet, unit, False, f'<img alt="" src="{url}"><span>{unit}</span>')
