@@ -36,8 +36,10 @@ sys.path.insert(0, str(ROOT))
 from explainers import Network, impressions, load  # noqa: E402
 from explainers.impressions import PRESETS, Impression  # noqa: E402
 from explainers.impressions.drawing import Drawing  # noqa: E402
-from explainers.impressions.goals import of_class  # noqa: E402
+from explainers.impressions.goals import Goal, of_class, of_unit  # noqa: E402
 from explainers.impressions.knobs import Knobs  # noqa: E402
+from explainers.units import default_layer  # noqa: E402
+from explainers.units.reference import references  # noqa: E402
 
 # Chosen before any was drawn: things that most people can name from a picture, half of them alive.
 CLASSES = (
@@ -196,6 +198,35 @@ def beside_lucent(
     return means(rows), kept, ratio(times, "lucent", "ours")
 
 
+def on_photos(network: Network, second: Network, knobs: Knobs, count: int = 20) -> dict[str, float]:
+    """Drawn on reference photos at the page's defaults, classes and units in turn: does what is
+    driven rise, does the coarse structure stay (SSIM), does the second network's first guess?"""
+    layer, rows = default_layer(network), []
+    known = references()
+    for case in range(count):
+        goal: Goal = of_class(network, CLASSES[case % len(CLASSES)])
+        if case % 2:
+            goal = of_unit(network, layer, case * 37 % network.maps[layer].channels)
+        photo = known[case * len(known) // count].photo
+        *_, (drawn,) = impressions.draw(network, [goal], knobs, photo=photo)
+        found, way = impressions.stayed(drawn, second), drawn.points
+        row = (way[0].score, way[-1].score, found.structure, float(found.before == found.after))
+        rows.append(row)
+        print(
+            f"  {drawn.title:34s} {row[0]:6.2f} to {row[1]:6.2f}, structure {row[2]:.3f}, "
+            f"{found.before} | {found.after}",
+            file=sys.stderr,
+            flush=True,
+        )
+    return {
+        "cases": len(rows),
+        "rises": mean(float(after > before) for before, after, *_ in rows),
+        "structure": round(mean(row[2] for row in rows), 3),
+        "least_structure": round(min(row[2] for row in rows), 3),
+        "second_keeps": mean(row[3] for row in rows),
+    }
+
+
 def table(found: dict[str, dict[str, dict[str, float]]]) -> None:
     print("| drawing | " + " | ".join(name.replace("_", " ") for name in FIGURES) + " |")
     print("|-|" + "-:|" * len(FIGURES))
@@ -215,10 +246,14 @@ def main() -> None:
     options.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     options.add_argument("--canvas", nargs="*", default=[], help="Good with other pictures, too")
     options.add_argument("--sheets", type=Path)
+    options.add_argument("--photos", action="store_true", help="only what is drawn on photos")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     clock = time.process_time if chosen.clock == "cpu" else time.perf_counter
     network, second, names = load("lite0"), load("lite2"), CLASSES[: chosen.classes]
+    if chosen.photos:
+        print(json.dumps({"photos": on_photos(network, second, PRESETS["quick"])}))
+        return
     found: dict[str, dict[str, dict[str, float]]] = {}
 
     def add(preset: str, variant: str, knobs: Knobs) -> None:

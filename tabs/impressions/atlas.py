@@ -28,10 +28,15 @@ PHOTOS = 6  # reference photos that are most of the class
 def layers(network: Network) -> Choices:
     """Those with a sheet."""
     return [
-        (f"{layer_of(network, each.layer).title.split(' · ')[0]}, {each.units} units", each.layer)
+        (f"{_short(network, each.layer)}, {each.units} units", each.layer)
         for each in atlas.of_network(network.key)
         if each.layer in network.maps
     ]
+
+
+def _short(network: Network, layer: str) -> str:
+    title = layer_of(network, layer).title.split(" · ")[0]
+    return title if layer in title else f"{title} ({layer})"
 
 
 def first(network: Network) -> str:

@@ -74,7 +74,7 @@ const wall = (shown) => {
 };
 const figure = (index) => find(`.imp[data-panel="${index}"]`);
 const grow = (panels) => panels.forEach((panel, index) => {
-  const [picture, mask] = figure(index)?.querySelectorAll('.imp-pictures img') || [];
+  const [picture, mask] = ['picture', 'mask'].map((part) => figure(index)?.querySelector(`[data-grows=${part}]`));
   if (!picture) return;
   picture.src = picture.dataset.still = panel.picture;
   if (mask) mask.src = panel.mask;
@@ -97,7 +97,7 @@ tab.show = (data, places, channel) => {
   if (data.finished && !takes) tab.act('estimate');
   if (channel === 'draw') growing = data.panels ? !data.finished : growing;
   if (data.film) {
-    const picture = figure(data.film.panel)?.querySelector('img');
+    const picture = figure(data.film.panel)?.querySelector('[data-grows=picture]');
     if (picture) picture.src = data.film.url;
   }
 };
@@ -115,7 +115,7 @@ const look = () => {
   if (some) tab.act('atlas');
 };
 seeing.search(find('[data-atlas] .find input'), find('#found-needed'), (index) => { tab.set('needed', String(index)); tab.act('atlas'); });
-find('[data-zoom]').addEventListener('input', (event) => { tab.place('atlas').style.setProperty('--tile', `${event.target.value}px`); });
+find('[data-zoom]').addEventListener('input', (event) => { tab.place('atlas').style.setProperty('--zoom', event.target.value); });
 tab.form = () => { shape(); preset(); };
 tab.here = (name) => { if (name === 'what' || name === 'from') shape(); if (name === 'preset') preset(); if (name === 'atlas') tab.act('atlas'); };
 seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
@@ -146,7 +146,7 @@ element.addEventListener('click', (event) => {
   else if (button.matches('[data-back]')) wall(true);
   else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
   else if (button.matches('[data-film]')) {
-    const on = button.getAttribute('aria-pressed') !== 'true', picture = figure(panel).querySelector('img');
+    const on = button.getAttribute('aria-pressed') !== 'true', picture = figure(panel).querySelector('[data-grows=picture]');
     button.setAttribute('aria-pressed', on);
     button.textContent = on ? 'Stand still' : 'Watch it grow';
     if (on) tab.act('film', { drawing, panel }); else picture.src = picture.dataset.still;

@@ -103,13 +103,13 @@ def _columns(drawn: Sequence[Impression]) -> str:
 def _cell(drawn: Impression, index: int) -> str:
     how = "saliency-driven" if drawn.driven else "plain"
     now = panel(drawn)
-    pictures = _picture(now["picture"], f"Impression of {drawn.title}, {how}")
+    pictures = _picture(now["picture"], f"Impression of {drawn.title}, {how}", "picture")
     if drawn.photo is not None:
         before = _picture(_url(impressions.to_pixels(drawn.photo)), "Your photo, its middle square")
         pictures, how = before + pictures, f"{how}, from your photo"
     if drawn.driven:
         alt = "The same, dim outside of the mask: where the object is"
-        pictures += _picture(now["mask"], alt)
+        pictures += _picture(now["mask"], alt, "mask")
     return (
         f'<figure class="imp" data-panel="{index}"><div class="imp-pictures">{pictures}</div>'
         f'<div class="imp-about"><figcaption><b>{escape(drawn.title)}</b> '
@@ -118,8 +118,10 @@ def _cell(drawn: Impression, index: int) -> str:
     )
 
 
-def _picture(url: str, alt: str) -> str:
-    return f'<img alt="{escape(alt)}" decoding="sync" src="{url}">'
+def _picture(url: str, alt: str, grows: str = "") -> str:
+    """grows: which part of what `panel` gives replaces it."""
+    grows = f' data-grows="{grows}"' if grows else ""
+    return f'<img alt="{escape(alt)}" decoding="sync" src="{url}"{grows}>'
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def _url(pixels: Any) -> str:
 def _now(drawn: Impression) -> str:
     point = drawn.points[-1]
     if point.probability is None:
-        return f"<p>{ACTIVATION} {point.score:.2f}</p>"
+        before = f", of the photo {drawn.points[0].score:.2f}" if drawn.photo is not None else ""
+        return f"<p>{ACTIVATION} {point.score:.2f}{before}</p>"
     return f"<p>{LOGIT} {point.score:.1f}, probability {html.percent(point.probability)}</p>"
 
 
