@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import nn
 
-from .errors import OptionError
+from .errors import OptionError, PhotoError, TargetError
 from .explanation import Explanation, Question
 from .network import Framing, Network, View
-from .own import wrap
-from .photo import Photo, read
+from .own import Own, wrap
+from .photos import several, view_of
 from .recent import Recent
 from .registry import METHODS, Method
+from .targets import Aim, Bound, logit, no
 from .together import together
 
 MOST_TARGETS = 7  # as many as there are colours to tell apart
 
-Source = Photo | View | str | Path | bytes | Image.Image | np.ndarray
-Target = int | str
+Target = int | str | Aim | Callable[[Any], Any]
+Layer = str | nn.Module
 
 _recent: Recent[tuple[Any, ...], Explanation] = Recent()
 
@@ -37,50 +36,113 @@ def find(key: str) -> Method:
 
 def question(
     network: Network | nn.Module,
-    photo: Source,
+    photo: Any,
     targets: Sequence[Target] | Target | None = None,
     *,
-    layer: str | None = None,
+    layer: Layer | None = None,
     against: Target | None = None,
-    framing: Framing = "whole",
+    framing: Framing | None = None,
 ) -> Question:
-    """Check what is asked. targets: class indices or names, or None for the network's first guess.
+    """Check what is asked. targets: classes by index or name, or functions of the output
+    (`explainers.targets`), or None for the network's first guess.
 
     photo: all that `read` takes, or a view that `network` made. Raises TargetError, OptionError or
     PhotoError with a sentence that says what to change.
     """
     if not isinstance(network, Network):
         network = wrap(network)
-    view = _view(network, photo, framing)
-    layer = network.last if layer is None else layer
-    if not isinstance(layer, str) or layer not in network.layers:
-        raise OptionError(f"{network.title} has no such layer: choose {', '.join(network.layers)}.")
-    if targets is None:
+    view, _ = view_of(network, photo, framing)
+    layer = network.last if layer is None else _layer(network, layer)
+    wanted = None if targets is None else _listed(targets)
+    asked = [_aim(network, each) for each in (wanted or [])]
+    rival = None if against is None else _aim(network, against)
+    if any(_is_function(each) for each in (*asked, rival)):
+        return _of_functions(network, view, asked, layer, rival)
+    if network.unread:
+        raise TargetError(network.unread)
+    if wanted is None:
         chosen = (int(network.recorded(view, network.last).logits.argmax()),)
     else:
-        chosen = tuple(dict.fromkeys(network.resolve(target) for target in _listed(targets)))
-    if not 1 <= len(chosen) <= MOST_TARGETS:
-        raise OptionError(f"Choose between one and {MOST_TARGETS} classes to explain.")
-    other = None if against is None else network.resolve(against)
+        chosen = tuple(dict.fromkeys(network.resolve(target) for target in asked))
+    _check_count(chosen)
+    other = None if rival is None else network.resolve(rival)
     if other in chosen:
         raise OptionError("A class can't be contrasted with itself: choose another second class.")
     return Question(network, view, chosen, layer, other)
 
 
+def _is_function(target: Any) -> bool:
+    return isinstance(target, Aim) or callable(target)
+
+
+def _aim(network: Network, target: Any) -> Any:
+    """The target, or what “not …” means of a class with a sigmoid of its own."""
+    if isinstance(target, str) and network.head == "sigmoid" and target not in network.labels:
+        word, _, name = target.strip().partition(" ")
+        if word.casefold() == "not" and name:
+            return no(name)
+    return target
+
+
+def _of_functions(
+    network: Network, view: View, asked: list[Any], layer: str, rival: Any
+) -> Question:
+    """The question with functions of the output in the place of all classes."""
+    if not asked:
+        if network.unread:
+            raise TargetError(network.unread)
+        asked = [int(network.recorded(view, network.last).logits.argmax())]
+    _check_count(asked)
+    aims = [each if _is_function(each) else logit(each)
+            for each in (*asked, *([] if rival is None else [rival]))]  # fmt: skip
+    read = [each.bound(network, view) if isinstance(each, Aim) else each for each in aims]
+    logits = all(isinstance(each, Bound) and each.classes for each in read)
+    head = "sigmoid" if logits and network.head == "sigmoid" else "none"
+    made = network.scored(aims, read, head)
+    other = None if rival is None else len(asked)
+    return Question(made, made.taken(view), tuple(range(len(asked))), layer, other)
+
+
+def _check_count(chosen: Sequence[Any]) -> None:
+    if not 1 <= len(chosen) <= MOST_TARGETS:
+        raise OptionError(f"Choose between one and {MOST_TARGETS} classes to explain.")
+
+
 def _listed(targets: Any) -> list[Any]:
     """One target or several, as a list."""
+    if isinstance(targets, str | bytes) or _is_function(targets):
+        return [targets]
     try:
-        return [targets] if isinstance(targets, str | bytes) else list(targets)
+        return list(targets)
     except TypeError:
         return [targets]
 
 
-def _view(network: Network, photo: Source, framing: Framing) -> View:
-    if not isinstance(photo, View):
-        return network.prepare(photo if isinstance(photo, Photo) else read(photo), framing)
-    if not network.made(photo):
-        raise OptionError("This view was made for another network: make one with this one.")
-    return photo
+def _layer(network: Network, layer: Any) -> str:
+    """The name of a module that hands over a map."""
+    if isinstance(layer, nn.Module):
+        layer = network.name_of(layer) if isinstance(network, Own) else None
+    if not isinstance(layer, str) or layer not in network.places:
+        raise OptionError(
+            f"{network.title} has no such layer: choose {', '.join(network.layers)}, or another "
+            "module that hands over a map (network.places lists them)."
+        )
+    return layer
+
+
+def _layers(network: Network, layer: Any) -> list[str] | None:
+    """The names that a list or pattern stands for; None for what is one layer, or none."""
+    if isinstance(layer, str):
+        if layer in network.places or not set(layer) & set("*?["):
+            return None
+        found = fnmatch.filter(network.places, layer)
+        return found or [_layer(network, layer)]
+    if not isinstance(layer, list | tuple):
+        return None
+    found = [name for each in layer for name in _layers(network, each) or [_layer(network, each)]]
+    if not found:
+        raise OptionError("No layer is named: leave it out, or give one or several.")
+    return list(dict.fromkeys(found))
 
 
 def ask(question: Question, method: str, **options: Any) -> Iterator[Explanation]:
@@ -121,42 +183,76 @@ def _key(question: Question, method: Method, options: Mapping[str, Any]) -> tupl
 
 def explain(
     network: Network | nn.Module,
-    photo: Source,
+    photo: Any,
     target: Sequence[Target] | Target | None = None,
     method: str = "gradcam",
     *,
-    layer: str | None = None,
+    layer: Layer | Sequence[Layer] | None = None,
     against: Target | None = None,
-    framing: Framing = "whole",
+    framing: Framing | None = None,
+    prepared: bool = False,
     **options: Any,
-) -> Explanation:
-    """Why does `network`, seeing `photo`, score `target` so?
+) -> Any:
+    """Why does `network`, seeing `photo`, score `target` so? Returns an `Explanation`.
 
-    photo: a path, bytes, a PIL image, an array, a `Photo`, or a `View` of the network's own.
-    target: a class name or index, or several of them; None explains the network's first guess.
-    method: a key of `METHODS`. layer: a key of `network.layers` (default: the last convolution).
-    against: a second class, for "why A and not B". options go to the method. The answer's `notes`
+    photo: a path, bytes, a PIL image, an array or tensor, a `Photo`, or a `View` of the network's
+    own. prepared: the tensor is an input that was normalised for the network already. target: a
+    class name or index, a function of the output (`explainers.targets`), or several of them; None
+    explains the network's first guess; "not malignant" speaks against a sigmoid's class. method: a
+    key of `METHODS`. layer: a key of `network.layers` or of `network.places` (default: the last
+    convolution), or a module of one's own. against: a second class, for "why A and not B". framing:
+    "whole" or "crop" (default: `network.framing`). options go to the method. The answer's `notes`
     say when not to trust it. In a notebook it shows itself as a picture.
+
+    Several layers, by a list or a pattern such as "layer4.*", give a list of explanations, and so
+    do several photos: a list, a batch (N, C, H, W), a folder, a `Dataset` or a `DataLoader`
+    (`explain_each` hands them over one by one).
     """
-    photo = photo if isinstance(photo, Photo | View) else read(photo)
-    asked = question(network, photo, target, layer=layer, against=against, framing=framing)
+    network = network if isinstance(network, Network) else wrap(network)
+    about = {"against": against, "framing": framing, "prepared": prepared, **options}
+    photos = several(photo)
+    if photos is not None:
+        found = [explain(network, each, target, method, layer=layer, **about) for each in photos]
+        if not found:
+            raise PhotoError("There is no photo here: give one, or several.")
+        return found
+    names = _layers(network, layer)
+    if names is not None:
+        return [explain(network, photo, target, method, layer=name, **about) for name in names]
+    view, shown = view_of(network, photo, framing, prepared=prepared)
+    asked = question(network, view, target, layer=layer, against=against)
     *_, last = ask(asked, method, **options)
-    return dataclasses.replace(last, photo=photo) if isinstance(photo, Photo) else last
+    return last if shown is None else dataclasses.replace(last, photo=shown)
 
 
-def again(explanation: Explanation, network: Network, photo: Source) -> Explanation:
+def explain_each(
+    network: Network | nn.Module, photos: Any, *about: Any, **more: Any
+) -> Iterator[Any]:
+    """`explain` for one photo after the other, for more of them than memory holds maps of."""
+    network = network if isinstance(network, Network) else wrap(network)
+    found = several(photos)
+    for photo in [photos] if found is None else found:
+        yield explain(network, photo, *about, **more)
+
+
+def again(explanation: Explanation, network: Network, photo: Any) -> Explanation:
     """The same question once more, from what an explanation says of itself.
 
     On the network and photo (or view) that it was made of, the same map; on another network, the
     map that the same method, options, classes, layer and framing give there.
     """
+    count = len(explanation.targets)
+    targets = explanation.functions[:count] or explanation.targets
+    against: Any = explanation.against
+    if explanation.functions and against is not None:
+        against = explanation.functions[against]
     return explain(
         network,
         photo,
-        explanation.targets,
+        targets,
         explanation.method,
         layer=explanation.layer,
-        against=explanation.against,
+        against=against,
         framing=explanation.framing or "whole",
         **explanation.options,
     )

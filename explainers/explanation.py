@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from .network import Frame, Framing, Network, View
+from .network import Frame, Framing, Head, Network, View
 
 if TYPE_CHECKING:
     from .photo import Photo
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Note:
     """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
-    or NaN. number: what was measured, in the unit that the sentence names. row: of which target.
+    or NaN; of a network of one's own also float32, hooks, head, or place. number: what was
+    measured, in the unit that the sentence names. row: of which target.
     """
 
     key: str
@@ -33,14 +34,14 @@ class Note:
     @property
     def of_pass(self) -> bool:
         """Does it hold for every map of that class in that photo, whatever the method?"""
-        return self.key in ("saturated", "not seen")
+        return self.key in ("saturated", "not seen", "float32", "hooks", "head", "place")
 
 
 @dataclass(frozen=True)
 class Explanation:
     """Raw, signed maps of one method, one per target.
 
-    values: float32 on the CPU, (K, h, w) at the layer's own resolution or (K, 3, H, W) at the
+    values: float32 on the CPU, (K, h, w) at the layer's own resolution or (K, C, H, W) at the
     input's; no ReLU, no scaling, no colour. targets: K class indices; against: the class whose
     logit was subtracted, if any. logits, probabilities: (classes,). frame: the part of the photo
     that the map covers, as fractions, and framing how it was cut (None: a ready-made input). zero:
@@ -69,10 +70,12 @@ class Explanation:
     framing: Framing | None = None
     network: str = ""
     title: str = ""
+    functions: tuple[Any, ...] = ()
+    head: Head = "softmax"
 
     @property
     def per_pixel(self) -> bool:
-        """True for (K, 3, H, W): a value for each colour of each input pixel."""
+        """True for (K, C, H, W): a value for each channel of each input pixel."""
         return self.values.ndim == 4
 
     def peak(self, row: int = 0) -> tuple[float, float]:
@@ -132,6 +135,8 @@ class Question:
             labels=self.network.labels,
             framing=self.view.framing,
             network=self.network.key,
+            functions=self.network.functions,
+            head=self.network.head,
             **more,
         )
 

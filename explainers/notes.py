@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .explanation import Explanation, Note
+from .explanation import Explanation, Note, Question
 from .network import Network
 
 CELLS = 14  # of a map's shorter side: finer maps are averaged to as many first
@@ -60,10 +60,17 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     """All notes of a map, target by target; costs no pass."""
     notes: list[Note] = []
     for row, target in enumerate(explanation.targets):
-        chance = float(explanation.probabilities[target])
-        notes += of_pass(chance, seen_from(network, target), row)
+        if network.head != "none":
+            chance = float(explanation.probabilities[target])
+            notes += of_pass(chance, seen_from(network, target), row)
         notes += of_map(measure(explanation, row), kind(explanation), row)
     return tuple(notes)
+
+
+def of_question(question: Question) -> tuple[Note, ...]:
+    """What holds for every map of that network and view."""
+    remarks = {**question.network.remarks, **question.view.remarks}
+    return tuple(Note(key, 0.0, sentence) for key, sentence in remarks.items())
 
 
 def seen_from(network: Network, target: int) -> float:
@@ -124,6 +131,9 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
     if not math.isfinite(total):
         return Measures(1 - float(np.isfinite(values).mean()))
     top, low = float(values.max()), float(values.min())
+    if not explanation.zero and low < 0:  # scores that are no probabilities: from the lowest on
+        values, top, low = values - low, top - low, 0.0
+        sizes, total = values, float(values.sum(dtype=np.float64))
     spread = max(top, -low) if explanation.zero else top - low  # without a zero, differences count
     if spread <= _rounding(explanation):
         return Measures(0.0, blank=True, strongest=top)

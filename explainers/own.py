@@ -1,29 +1,34 @@
-"""A network of one's own: any classifier of photos that is a `nn.Module`, explained as it is.
+"""A network of one's own: any module that sees pictures, explained as it is.
 
-network = wrap(module, labels=["benign", "malignant"], mean=(0.5,) * 3, std=(0.25,) * 3)
+network = wrap(module, labels=["benign", "malignant"], mean=(0.5,) * 3, std=(0.25,) * 3, size=224)
 explain(network, "photo.png", "malignant")
 """
 
 from __future__ import annotations
 
-import copy as copying
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from .errors import ModelError
 from .imagenet import imagenet_labels
-from .network import Network
-from .network.door import first_answer
+from .network import Head, Network
+from .network.borrowed import bare, check_kind, copied, evaluating, without_end
+from .network.door import check_alone, tried
+from .network.frozen import noise
+from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
+from .network.transform import Transform
+from .network.views import Size
 from .recent import forget
 
 Numbers = float | Sequence[float]
 
-HOW = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
+HOW = ("interpolation", "crop_pct", "crop_mode")  # a photo is brought to a network's size
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
 
@@ -49,17 +54,23 @@ class Own(Network):
         self.__dict__ = wrap(self._source, **self._said).__dict__
         return self
 
+    def name_of(self, part: nn.Module) -> str:
+        """The name of a part of the module, or of the copy; "" if it is part of neither."""
+        return _name_of(part, self._source) or _name_of(part, self.module)
+
 
 def wrap(
     module: nn.Module,
     labels: Sequence[str] | None = None,
     *,
+    transform: Callable[[Image.Image], Tensor] | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
-    size: int | None = None,
-    channels: Literal[1, 3] | None = None,
-    head: Literal["auto", "softmax", "sigmoid"] = "auto",
-    output: Callable[[Any], Tensor] | None = None,
+    size: int | Size | None = None,
+    channels: int | None = None,
+    head: Literal["auto", "softmax", "sigmoid", "none"] = "auto",
+    output: Callable[[Any], Any] | None = None,
+    layer: str | nn.Module | None = None,
     layers: Mapping[str, str] | None = None,
     title: str = "",
     interpolation: str | None = None,
@@ -68,91 +79,141 @@ def wrap(
     thresholds: Sequence[float] | None = None,
     copy: bool = True,
 ) -> Own:
-    """A `Network` of a module that hands over logits (N, classes) for inputs (N, C, H, W).
+    """A `Network` of a module that answers pictures (N, C, H, W) with logits.
 
-    labels: a name for each output ("class 0", … by default). mean, std: per channel of pixels in
-    0..1, and size: pixels of the side it was trained with; of timm's models they are known.
-    channels: 1 for a network of greys (default: as many as there are means). head: "sigmoid" for
-    one logit or several labels at once; "auto" takes it for one logit alone. output: picks the
-    logits out of what the module hands over, as `lambda out: out["logits"]`. layers: name of a
-    module -> title, for the layers to choose from. DataParallel and torch.compile's wrappers are
-    taken off, and half and double weights are computed in float32.
+    labels: a name for each output ("class 0", … by default); two names for one logit are what it
+    speaks against and for.
 
-    By default a copy is explained, so that training goes on untouched; `Network.refresh` takes over
-    new weights. With copy=False the module itself is taken: put into eval mode, frozen, its memory
-    reordered and hooked. Raises ModelError with one sentence for what can't be explained.
+    How photos are prepared, which is known of timm's models alone: transform, a function from a
+    PIL image to a tensor (C, H, W), such as torchvision's, with which every photo is prepared;
+    or mean and std, a number for each channel of pixels in 0..1, and size, pixels of the side it
+    was trained with or (height, width). channels: 1 for a network of greys, 3, or n for one of
+    arrays (default: as many as there are means).
+
+    Of the answer: logits (N, classes), also squeezed, or (N, classes, h, w) as of a segmentation,
+    whose classes are explained by their mean over the places. head: "softmax" for one label,
+    "sigmoid" for one logit or several labels at once, "none" for outputs that are no classes (a
+    regression, an embedding, boxes: whatever it is, functions explain it); "auto" finds what it
+    ends in, takes a sigmoid for one logit and else a softmax. output: picks the logits out of what
+    the module hands over, as `lambda out: out["logits"]`.
+
+    layer: the name of the module whose map is explained by default, a pattern (of which the last
+    one counts) or the module itself (default: the last convolution). layers: name of a module ->
+    title, for the layers to choose from.
+
+    By default a copy is explained, so that training goes on untouched; `refresh` takes over new
+    weights. On the copy, DataParallel and torch.compile's wrappers, hooks and a final softmax or
+    sigmoid are taken off, and half and double weights are computed in float32. With copy=False the
+    module itself is taken: put into eval mode, frozen, its memory reordered and hooked. Raises
+    ModelError with one sentence for what can't be explained.
     """
-    said = {
-        "labels": labels, "mean": mean, "std": std, "size": size, "channels": channels,
-        "head": head, "output": output, "layers": layers, "title": title, "copy": copy,
-        "interpolation": interpolation, "crop_pct": crop_pct, "crop_mode": crop_mode,
-        "thresholds": thresholds,
-    }  # fmt: skip
-    if not isinstance(module, nn.Module):
-        raise ModelError("What is wrapped is a torch.nn.Module: build it first.")
-    inner = _bare(module)
+    said = {name: value for name, value in locals().items() if name != "module"}
+    inner = bare(module) if isinstance(module, nn.Module) else module
     title = title or type(inner).__name__
-    known = _known(inner)
-    mean = known.get("mean") if mean is None else mean
-    std = known.get("std") if std is None else std
-    size = known.get("size") if size is None else size
-    if mean is None or std is None or size is None:
-        raise ModelError(
-            f"How photos are prepared for {title} is not known: wrap it with wrap(module, mean=…, "
-            "std=…, size=…), as it was trained."
-        )
-    means, deviations = _listed(mean), _listed(std)
-    channels = len(means) if channels is None else channels
-    if channels not in (1, 3):
-        raise ModelError(f"{title} takes {channels} channels, and photos have 1 or 3.")
-    own = _copied(inner, title) if copy else inner
+    check_kind(inner, title)
+    way = _way(inner, title, transform, mean, std, size, channels)
+    own, remarks = copied(inner, title) if copy else (inner, {})
     handles = []
-    if channels == 1:
-        means, deviations = means[:1] * 3, deviations[:1] * 3
-        handles.append(own.register_forward_pre_hook(_grey))
-    means, deviations = (each * 3 if len(each) == 1 else each for each in (means, deviations))
-    if output is not None:
-        handles.append(own.register_forward_hook(_picked(output, title)))
     try:
-        outputs = _outputs(own, size, title)
+        if way.channels == 1:
+            handles.append(own.register_forward_pre_hook(_grey))
+        if output is not None:
+            handles.append(own.register_forward_hook(picked(output, title)))
+        probe = noise(way.seen, way.shape).to(next(own.parameters()).device)
+        found = _answer(own, probe, title, labels, head, copy)
+        if found.read is not None:
+            handles.append(own.register_forward_hook(of_batch(found.read)))
         network = Own(
             own,
             key=slug(title),
             title=title,
-            labels=_labels(labels, outputs, known),
-            mean=means,
-            std=deviations,
-            size=size,
-            head=("sigmoid" if outputs == 1 else "softmax") if head == "auto" else head,
+            labels=found.labels,
+            mean=way.mean,
+            std=way.std,
+            size=way.shape if way.shape[0] != way.shape[1] else way.shape[0],
+            head=found.head,
             layers=layers,
+            last=_name_of(layer, inner) if isinstance(layer, nn.Module) else layer,
             thresholds=thresholds,
-            interpolation=interpolation or known.get("interpolation", "bicubic"),
-            crop_pct=crop_pct or known.get("crop_pct", 0.875),
-            crop_mode=crop_mode or known.get("crop_mode", "center"),
-            device=next(own.parameters()).device,
+            interpolation=interpolation or way.interpolation,
+            crop_pct=crop_pct or way.crop_pct,
+            crop_mode=crop_mode or way.crop_mode,
+            device=probe.device,
         )
+        if not found.unread:
+            check_alone(own, probe, network.memory, title)
     except BaseException:
         for handle in handles:
             handle.remove()
         raise
     network._source, network._said, network._handles = inner, said, handles
+    network.remarks, network.read, network.unread = (
+        remarks | found.remarks,
+        found.read,
+        found.unread,
+    )
+    network.takes, network.transform = way.channels, way.transform
+    network.framing = "whole" if way.transform is None else "crop"
     return network
 
 
-def slug(title: str) -> str:
-    """A title as a network's key, which stands in addresses."""
-    return re.sub(r"[^\w.+=-]+", "-", title)
+@dataclass(frozen=True)
+class Way:
+    """How photos are prepared. channels: what the module takes; seen: what views have, three
+    colours for a network of greys."""
+
+    mean: list[float]
+    std: list[float]
+    shape: Size
+    channels: int
+    transform: Transform | None = None
+    interpolation: str = "bicubic"
+    crop_pct: float = 0.875
+    crop_mode: CropMode = "center"
+
+    @property
+    def seen(self) -> int:
+        return 3 if self.channels == 1 else self.channels
 
 
-def _bare(module: nn.Module) -> nn.Module:
-    """Without the wrappers of torch.compile, DataParallel and DistributedDataParallel."""
-    while True:
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            module = module.module
-        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):
-            module = module._orig_mod
-        else:
-            return module
+def _way(
+    module: nn.Module,
+    title: str,
+    transform: Callable[[Image.Image], Tensor] | None,
+    mean: Numbers | None,
+    std: Numbers | None,
+    size: int | Size | None,
+    channels: int | None,
+) -> Way:
+    if transform is not None:
+        if mean is not None or std is not None or size is not None:
+            raise ModelError(
+                f"The transform of {title} says mean, std and size already: give either it or them."
+            )
+        tried = Transform(transform, title, grey=channels == 1)
+        wide = 3 if tried.channels == 1 else 1
+        return Way(tried.mean * wide, tried.std * wide, tried.shape, tried.channels, tried)
+    known = _known(module)
+    mean = known.get("mean") if mean is None else mean
+    std = known.get("std") if std is None else std
+    size = known.get("size") if size is None else size
+    if mean is None or std is None or size is None:
+        raise ModelError(
+            f"How photos are prepared for {title} is not known: wrap it with wrap(module, "
+            "transform=…), or with mean=…, std=… and size=…, as it was trained."
+        )
+    means, deviations = _listed(mean), _listed(std)
+    several = max(len(means), len(deviations))
+    channels = channels or (several if several > 1 else _first_channels(module))
+    if not {len(means), len(deviations)} <= {1, channels}:
+        raise ModelError(
+            f"{title} takes {channels} channel{'s' * (channels != 1)}, with {len(means)} means and "
+            f"{len(deviations)} deviations: give one each."
+        )
+    seen = 3 if channels == 1 else channels
+    means, deviations = (each * (seen // len(each)) for each in (means, deviations))
+    how = {name: known[name] for name in HOW if name in known}
+    return Way(means, deviations, _shape(size, title), channels, **how)
 
 
 def _known(module: nn.Module) -> dict[str, Any]:
@@ -160,7 +221,7 @@ def _known(module: nn.Module) -> dict[str, Any]:
     cfg = getattr(module, "pretrained_cfg", None)
     if not isinstance(cfg, Mapping) or not cfg.get("input_size"):
         return {}
-    told = {name: cfg[name] for name in HOW if name in cfg}
+    told = {name: cfg[name] for name in ("mean", "std", *HOW) if name in cfg}
     told["imagenet"] = cfg.get("num_classes") == 1000
     return told | {"size": cfg["input_size"][-1]}
 
@@ -169,47 +230,79 @@ def _listed(value: Numbers) -> list[float]:
     return [float(value)] if isinstance(value, int | float) else [float(each) for each in value]
 
 
-@torch.inference_mode(False)
-@torch.no_grad()
-def _copied(module: nn.Module, title: str) -> nn.Module:
-    """A copy in float32 whose parts call back to nobody."""
-    try:
-        made = copying.deepcopy(module)
-    except Exception as error:
-        raise ModelError(
-            f"{title} can't be copied: give copy=False, and a module that is yours to freeze."
-        ) from error
-    for part in made.modules():
-        part._forward_hooks.clear()
-        part._backward_hooks.clear()
-        part._backward_pre_hooks.clear()
-        for key, hook in list(part._forward_pre_hooks.items()):
-            if not (type(hook).__module__ or "").startswith("torch"):  # weight_norm's stay
-                del part._forward_pre_hooks[key]
-    return made.float()
+def _shape(size: int | Size, title: str) -> Size:
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(each, int) and each > 0 for each in sides):
+        raise ModelError(f"The size of {title} is a number of pixels, or (height, width).")
+    return sides
 
 
-def _outputs(module: nn.Module, size: int, title: str) -> int:
-    """How many logits it hands over for one photo; leaves the module's mode as it is."""
-    parameters = list(module.parameters())
-    if not parameters:
-        raise ModelError(f"{title} has no weights, so there is nothing to explain.")
-    training = {part: part.training for part in module.modules()}
-    probe = torch.zeros(1, 3, size, size, device=parameters[0].device)
-    try:
-        answer, _ = first_answer(module.eval(), probe, title)
-    finally:
-        for part, mode in training.items():
-            part.training = mode
-    return answer.shape[1]
+def _first_channels(module: nn.Module) -> int:
+    """How many channels the first convolution takes."""
+    return next((each.in_channels for each in module.modules() if isinstance(each, nn.Conv2d)), 1)
 
 
-def _labels(given: Sequence[str] | None, outputs: int, known: Mapping[str, Any]) -> Sequence[str]:
-    if given is not None:
-        return given
-    if known.get("imagenet") and outputs == 1000:
-        return imagenet_labels()
-    return [f"class {index}" for index in range(outputs)]
+@dataclass(frozen=True)
+class Answer:
+    """What a module answers with, and how it is read. read: what makes logits of it, if anything
+    has to; unread: why nothing can."""
+
+    labels: Sequence[str]
+    head: Head
+    read: Callable[[Any], Tensor] | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    unread: str = ""
+
+
+def _answer(
+    module: nn.Module,
+    probe: Tensor,
+    title: str,
+    labels: Sequence[str] | None,
+    head: str,
+    copy: bool,
+) -> Answer:
+    """Try the module on a photo; raises ModelError where it answers with no logits."""
+    if head not in ("auto", "softmax", "sigmoid", "none"):
+        raise ModelError(f"The head of {title} is auto, softmax, sigmoid or none.")
+    with evaluating(module):
+        end = without_end(module, probe) if copy and head != "none" else ""
+        found, _ = tried(module, probe, title)
+        remarks = {} if not end else {
+            "head": f"{title} ends in a {end}, which was taken off its copy: what is explained is "
+            "the logit before it."
+        }  # fmt: skip
+        read, unread = None, ""
+        if isinstance(found, Tensor) and found.ndim in (0, 1, 4):
+            read = squeezed
+        elif head == "none" and not (isinstance(found, Tensor) and found.ndim == 2):
+            read, kind = gist, type(found).__name__
+            unread = (
+                f"{title} answers with a {kind}, which is no list of scores: give a function as "
+                "the target."
+            )
+        if read is not None:
+            found = read(found[None] if isinstance(found, Tensor) and found.ndim == 1 else found)
+    outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else 0
+    if outputs == 1 and labels is not None and len(labels) == 2 and head != "none":
+        read, outputs = both_ways, 2
+        head = "sigmoid"
+    if head == "auto":
+        head = end or ("sigmoid" if outputs == 1 else "softmax")
+    if labels is None or unread:
+        known = _known(module).get("imagenet") and outputs == 1000
+        name = "output" if head == "none" else "class"
+        labels = imagenet_labels() if known else [f"{name} {index}" for index in range(outputs)]
+    return Answer(labels, head, read, remarks, unread)
+
+
+def slug(title: str) -> str:
+    """A title as a network's key, which stands in addresses."""
+    return re.sub(r"[^\w.+=-]+", "-", title)
+
+
+def _name_of(part: nn.Module, module: nn.Module) -> str:
+    return next((name for name, each in module.named_modules() if each is part), "")
 
 
 def _grey(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -217,16 +310,3 @@ def _grey(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     x, *rest = inputs
     weights = x.new_tensor(LUMINANCE).reshape(1, 3, 1, 1)
     return ((x * weights).sum(1, keepdim=True), *rest)
-
-
-def _picked(output: Callable[[Any], Tensor], title: str):
-    def hook(_module: nn.Module, _inputs: object, found: Any) -> Tensor:
-        try:
-            return output(found)
-        except Exception as error:
-            raise ModelError(
-                f"The output function of {title} fails on a {type(found).__name__}: give one that "
-                "picks the logits out of it."
-            ) from error
-
-    return hook

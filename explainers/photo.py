@@ -76,14 +76,16 @@ class Photo:
 
     `pixels` is (H, W, 3) uint8 and read-only, `digest` the SHA-256 of its shape and values, and
     `original_size` the upright (width, height) before it was scaled. `notes`: sentences on what
-    was decided in reading it, such as greys that were stretched. Equal pixels make equal photos,
-    so a photo can be the key of a cache.
+    was decided in reading it, such as greys that were stretched. `bands` is (H, W, C) float32 for a
+    picture of other than three channels (`explainers.bands`), of which `pixels` is a glimpse. Equal
+    pixels make equal photos, so a photo can be the key of a cache.
     """
 
     pixels: np.ndarray = field(repr=False, compare=False)
     digest: str
     original_size: tuple[int, int] = field(compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    bands: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def width(self) -> int:

@@ -110,7 +110,8 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
                 told = chosen | dict(found.options)
                 found = replace(found, title=method.title, options=told)
                 if found.done >= 1:
-                    found = replace(found, notes=notes.of(found, question.network))
+                    said = notes.of(found, question.network), notes.of_question(question)
+                    found = replace(found, notes=(*said[0], *said[1]))
                 yield found
 
         method = METHODS[key] = Method(key=key, run=checked, **facts)

@@ -59,6 +59,11 @@ def _no_cam(question: Question) -> str | None:
     network = question.network
     if network.cam_weights is not None:
         return None
+    if network.functions:
+        return (
+            "CAM reads the weights of a class off the last layer, and a function has none there; "
+            "Grad-CAM asks the gradient instead."
+        )
     return (
         f"CAM needs a network that ends in a global average and one linear layer, and "
         f"{network.title} does not; Grad-CAM asks the gradient instead and needs neither."

@@ -55,7 +55,7 @@ def patches(
     parts = [torch.from_numpy(part).permute(2, 0, 1)[None] for part in grid.patches]
     logits, found = network.recorded(question.view, network.last).logits, []
     for first in range(0, len(parts), BATCH):
-        some = [F.interpolate(p, (network.size,) * 2, mode="bilinear", antialias=True)
+        some = [F.interpolate(p, network.shape, mode="bilinear", antialias=True)
                 for p in parts[first : first + BATCH]]  # fmt: skip
         chances = network.probabilities(network.logits(torch.cat(some)).float()).cpu()
         values = chances[:, list(question.targets)]

@@ -40,7 +40,8 @@ def _blur(x: Tensor, sigma: float) -> Tensor:
     reach = int(3 * sigma)
     at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="replicate"), kernel, groups=3)
+    channels = x.shape[1]
+    kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
+    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="replicate"), kernel, groups=channels)
     kernel = kernel.transpose(2, 3)
-    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="replicate"), kernel, groups=3)
+    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="replicate"), kernel, groups=channels)

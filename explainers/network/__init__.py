@@ -1,14 +1,17 @@
 """A frozen network that many visitors share, and recorded passes through it."""
 
 from .discovery import Layer
-from .frozen import Frame, Framing, Network, View, at_once
+from .frozen import Network, at_once
 from .recipe import Head, Recipe
 from .recording import Enough, Recording
+from .scored import Function
+from .views import Frame, Framing, View
 
 __all__ = [
     "Enough",
     "Frame",
     "Framing",
+    "Function",
     "Head",
     "Layer",
     "Network",

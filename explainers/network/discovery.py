@@ -6,6 +6,7 @@ global average followed by a linear layer, and which activation functions are in
 
 from __future__ import annotations
 
+import fnmatch
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -54,6 +55,7 @@ class Discovery:
 
     layers: dict[str, Layer]
     maps: dict[str, Layer]
+    places: dict[str, Layer]
     flat: dict[str, Layer]
     last: str
     cam_weights: Tensor | None
@@ -109,11 +111,14 @@ class _Calls:
             hook.remove()
 
 
-def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None) -> Discovery:
-    """Pass `probe` (1, 3, H, W) through `module` and note what it is made of.
+def discover(
+    module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None, last: str | None = None
+) -> Discovery:
+    """Pass `probe` (1, C, H, W) through `module` and note what it is made of.
 
-    titles: layer name -> title, input to output; None finds the stages by itself. Raises
-    ModelError when there is no convolutional feature map to explain.
+    titles: layer name -> title, input to output; None finds the stages by itself, as it does
+    `last`, the layer that is explained by default. Raises ModelError when there is no convolutional
+    feature map to explain.
     """
     overwritten = Overwritten()
     with (
@@ -129,11 +134,16 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
     _check_tokens(calls.outputs, list(maps.values())[-1])
     stages = _stages(module, maps)
-    last = getattr(module, "last_map", None) or _last(maps, stages)
+    chosen = last is not None
+    last = last or getattr(module, "last_map", None) or _last(maps, stages)
+    if last not in maps:
+        last = next(reversed(fnmatch.filter(maps, last)), last)
+    if last not in maps:
+        raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
     maps = {name: _channels_first(value.detach(), orders[name]) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
-    named[last] += ", the last convolution"
+    named[last] += ", the default" if chosen else ", the last convolution"
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
     inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
@@ -141,12 +151,13 @@ def discover(module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None)
     return Discovery(
         layers=layers,
         maps={n: both[n] for n in maps if n in both},
+        places={n: both.get(n) or _layer(n, maps[n], probe, n) for n in maps},
         flat=flat,
         last=last,
         cam_weights=_cam_weights(module, maps[last], logits, seen.products),
         nonlinearities=frozenset(seen.names),
         overwrites=bool(overwritten),
-        channels_last=frozenset(n for n in both if orders[n] == "channels last"),
+        channels_last=frozenset(n for n in maps if orders[n] == "channels last"),
     )
 
 
@@ -187,6 +198,11 @@ def _shapes_for_a_larger(
     with torch.no_grad(), _Calls(module) as calls, suppress(Exception):  # made for one size
         module(probe.new_zeros(1, probe.shape[1], height + TALLER, width + WIDER))
     return {name: tuple(output.shape) for name, _, output in calls.outputs}
+
+
+def _some(names: Mapping[str, Tensor], count: int = 6) -> str:
+    """The last few of these names."""
+    return ", ".join(list(names)[-count:])
 
 
 def _channels_first(value: Tensor, found: Order) -> Tensor:

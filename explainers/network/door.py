@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ def check_said(
     """Raises ModelError where what is said of a network can't be."""
     if isinstance(labels, str):
         raise ModelError(f"The labels of {title} are one text: give a list with a name each.")
-    if len(mean) != 3 or len(std) != 3:
+    if len(mean) != len(std) or len(mean) < 2:
         raise ModelError(
             f"Give {title} three numbers each for mean and std, one for each colour; a network of "
             "greys goes through wrap()."
@@ -91,12 +92,12 @@ def check_weights(module: nn.Module, title: str) -> None:
 
 
 @torch.no_grad()
-def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, str]:
-    """The logits (1, classes) for `probe` (1, 3, H, W), and the function that they are already
-    probabilities by ("" for none). Raises ModelError for any other answer."""
+def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, _Ends]:
+    """What it answers to `probe` (1, C, H, W), and what turned logits into probabilities on the
+    way. Raises ModelError where it fails."""
     try:
         with _Ends() as ends:
-            answer = module(probe.clone())
+            return module(probe.clone()), ends
     except ExplainError:
         raise
     except Exception as error:
@@ -106,13 +107,19 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
             f"{title} fails on an input of {channels} × {height} × {width} ({reason}): give the "
             "size that it was made for."
         ) from error
+
+
+def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, str]:
+    """The logits (1, classes) for `probe` (1, C, H, W), and the function that they are already
+    probabilities by ("" for none). Raises ModelError for any other answer."""
+    answer, ends = tried(module, probe, title)
     if not isinstance(answer, Tensor):
         kind, keys = type(answer).__name__, ""
         if isinstance(answer, dict):
             keys = f" of {', '.join(map(str, list(answer)[:4]))}"
         raise ModelError(
             f"{title} answers with a {kind}{keys} where one tensor of logits is needed: say "
-            "wrap(module, output=…), which picks it out."
+            "wrap(module, output=…), which picks it out, or head=“none” to explain functions of it."
         )
     if answer.ndim != 2 or len(answer) != 1:
         what = " × ".join(map(str, answer.shape)) or "a single number"
@@ -135,7 +142,7 @@ def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], he
         )
     if not answer.isfinite().all():
         raise ModelError(f"{title} answers with NaN or infinite values: take another checkpoint.")
-    if end:
+    if end and head != "none":
         raise ModelError(
             f"{title} ends in a {end} already, and its logits are needed: take that off."
         )
@@ -178,6 +185,24 @@ def settle(
             "does not switch off: take that out."
         )
     return torch.contiguous_format
+
+
+@torch.no_grad()
+def check_alone(module: nn.Module, probe: Tensor, memory: torch.memory_format, title: str) -> None:
+    """Raises ModelError unless a photo is answered as it is alone when another is beside it."""
+    alone = module(probe.contiguous(memory_format=memory).clone())
+    pair = torch.cat([probe, probe.flip(3)]).contiguous(memory_format=memory)
+    try:
+        both = module(pair)
+        fine = len(both) == 2 and same(both[:1], alone)
+    except (RuntimeError, ValueError, IndexError, AssertionError):
+        fine = False
+    if not fine:
+        raise ModelError(
+            f"{title} answers a photo otherwise when another one is beside it, as with a BatchNorm "
+            "that keeps no statistics, or a reshape to one row: let it take photos (N, C, H, W), "
+            "each by itself."
+        )
 
 
 def takes_any_size(module: nn.Module, probe: Tensor) -> bool:

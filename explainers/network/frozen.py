@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import ExplainError, OptionError
 from ..recent import Recent
@@ -26,46 +26,37 @@ from .classes import find_class
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_said, check_weights, settle, takes_any_size
+from .outputs import whole
 from .recipe import CropMode, Head, Recipe
-from .recording import Enough, Recording, serials
+from .recording import Enough, Passing, Recording, passing, serials
+from .scored import Function, Scored, name_of
 from .swaps import copied
+from .transform import Transform
+from .views import ALL, UNPLACED, Framing, Size, View, framed
 
 if TYPE_CHECKING:
     from ..photo import Photo
 
-Framing = Literal["whole", "crop"]
-Frame = tuple[float, float, float, float]
-
-LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
 PIXELS = 2**18  # of the inputs that go through together: four photos; more take longer on CPUs
-GRID = 32  # sides are multiples of the usual total stride, so that map cells tile the photo exactly
+
+
+def noise(channels: int, shape: Size) -> Tensor:
+    """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
+    return torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def at_once(x: Tensor, pixels: int = PIXELS) -> int:
-    """How many inputs of the size of x (N, 3, H, W) to send through together, 1 or more."""
+    """How many inputs of the size of x (N, C, H, W) to send through together, 1 or more."""
     pixels *= 8 if x.is_cuda else 1
     return max(1, pixels // (x.shape[2] * x.shape[3]))
 
 
-@dataclass(frozen=True)
-class View:
-    """A photo as one network sees it.
-
-    tensor: (1, 3, H, W) float32, normalised for the network.
-    frame: (left, top, right, bottom) of what the tensor covers, as fractions of the photo.
-    key: identifies photo, framing and network; equal keys have equal tensors.
-    framing: how the photo was cut, or None for an input that was handed over ready-made.
-    """
-
-    tensor: Tensor
-    frame: Frame
-    key: str
-    framing: Framing | None = None
+def _let_go(hooks: Sequence[RemovableHandle]) -> None:
+    """Leave a module without the taps of a network that is no more."""
+    for hook in hooks:
+        hook.remove()
 
 
-_recording: ContextVar[tuple[int, Recording, frozenset[str]] | None] = ContextVar(
-    "recording", default=None
-)
 _passes: Recent[tuple[str, str], Recording] = Recent()
 
 
@@ -75,16 +66,32 @@ class Network(Owner):
     Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
     where it can (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
 
-    head: "softmax" (one label) or "sigmoid" (many). cam_weights: (classes, C) of the linear layer
-    when the logits are exactly that layer on the pooled activation of `last`, else None: what CAM
-    (Zhou et al. 2016) needs. thresholds: for each class of a sigmoid head, the probability from
-    which on the network counts it as present. maps: `layers` and what is
-    rectified inside stages that end without a rectifier. flat: fully connected layers, which have
-    no geometry. nonlinearities: names of the activation functions met. overwrites: values that
-    a gradient needs are changed in place by what follows. any_size: inputs may be larger than
-    `size`. memory: the format that the module answers right in. Raises ModelError for a module that
-    can't be explained as it is.
+    head: "softmax" (one label), "sigmoid" (many) or "none" (outputs that are no classes, such as a
+    regression's). size: pixels of the side of its inputs, or (height, width), as `shape` has it.
+    mean, std: a number for each channel. last: the layer explained by default (found, unless said).
+    cam_weights: (classes, C) of the linear layer when the logits are exactly that layer on the
+    pooled activation of `last`, else None: what CAM (Zhou et al. 2016) needs. thresholds: for each
+    class of a sigmoid head, the probability from which on the network counts it as present. maps:
+    `layers` and what is rectified inside stages that end without a rectifier. places: every module
+    that hands over a map, by name. flat: fully connected layers, which have no geometry.
+    nonlinearities: names of the activation functions met. overwrites: values that a gradient needs
+    are changed in place by what follows. any_size: inputs may be larger than `size`. memory: the
+    format that the module answers right in. transform: somebody's own way from photo to input,
+    which `framing` is then by default. functions: what stands in the place of classes, if
+    anything. remarks: what every explanation should say, key -> sentence. takes: channels of what
+    it was trained on, 1 where the module itself makes greys of three colours. read: what makes
+    logits of its output where a hook does. unread: why there are none, if so. Raises ModelError for
+    a module that can't be explained as it is.
     """
+
+    transform: Transform | None = None
+    framing: Framing = "whole"
+    functions: tuple[Any, ...] = ()
+    remarks: Mapping[str, str] = MappingProxyType({})
+    takes: int = 3
+    read: Function | None = None
+    unread: str = ""
+    _aspect = ""
 
     def __init__(
         self,
@@ -95,19 +102,20 @@ class Network(Owner):
         labels: Sequence[str],
         mean: Sequence[float],
         std: Sequence[float],
-        size: int = 224,
+        size: int | tuple[int, int] = 224,
         interpolation: str = "bicubic",
         crop_pct: float = 0.875,
         crop_mode: CropMode = "center",
         head: Head = "softmax",
         thresholds: Sequence[float] | None = None,
         layers: Mapping[str, str] | None = None,
+        last: str | None = None,
         licence: str = "",
         device: str | torch.device = "cpu",
     ) -> None:
         check_said(title, labels, mean, std, interpolation, thresholds)
-        probe = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-        probe = probe.to(device)
+        self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
+        probe = noise(len(mean), self.shape).to(device)
         with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
             self.module = module.eval().requires_grad_(False).to(device)
             check_weights(module, title)
@@ -118,8 +126,8 @@ class Network(Owner):
         self.key, self.title, self.licence, self.head = key, title, licence, head
         self.labels = tuple(labels)
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
-        self.size, self.crop_pct, self.interpolation = size, crop_pct, interpolation
-        self.device, self._titles = torch.device(device), layers
+        self.size, self.crop_pct, self.interpolation = min(self.shape), crop_pct, interpolation
+        self.device, self._titles, self._last = torch.device(device), layers, last
         self.recipe = Recipe(
             labels=self.labels,
             size=size,
@@ -132,20 +140,23 @@ class Network(Owner):
             head=head,
             thresholds=self.thresholds,
         )
-        self.mean = torch.tensor(mean, dtype=torch.float32).reshape(3, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).reshape(3, 1, 1)
-        found = discover(self.module, probe, layers)
+        self.mean = torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
+        found = discover(self.module, probe, layers, last)
         self.layers: dict[str, Layer] = found.layers
         self.maps: dict[str, Layer] = found.maps
+        self.places: dict[str, Layer] = found.places
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
-        self._taps = {
-            name: self.module.get_submodule(name)
-            .register_forward_hook(self._tap(name, name in found.channels_last))
-            .id
-            for name in (*self.maps, *self.flat)
+        taps = {
+            name: self.module.get_submodule(name).register_forward_hook(
+                self._tap(name, name in found.channels_last)
+            )
+            for name in (*self.places, *self.flat)
         }
+        self._taps = {name: tap.id for name, tap in taps.items()}
+        weakref.finalize(self, _let_go, tuple(taps.values()))
 
     @classmethod
     def from_recipe(
@@ -156,12 +167,13 @@ class Network(Owner):
         key: str,
         title: str,
         layers: Mapping[str, str] | None = None,
+        last: str | None = None,
         device: str | torch.device = "cpu",
     ) -> Network:
         """The network of a module that was built after `recipe`."""
         facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
         del facts["arch"], facts["args"]  # the module is built
-        return cls(module, key=key, title=title, layers=layers, device=device, **facts)
+        return cls(module, key=key, title=title, layers=layers, last=last, device=device, **facts)
 
     def twin(self) -> Network:
         """A network with the same parameters, all its own: what is done to it is not done to this.
@@ -171,23 +183,50 @@ class Network(Owner):
         module = copy.deepcopy(self.module)
         for name, tap in self._taps.items():
             del module.get_submodule(name)._forward_hooks[tap]
-        return Network.from_recipe(
+        made = Network.from_recipe(
             module,
             self.recipe,
             key=self.key,
             title=self.title,
             layers=self._titles,
+            last=self._last,
             device=self.device,
         )
+        made.transform, made.framing, made.remarks = self.transform, self.framing, self.remarks
+        return made
+
+    def scored(self, functions: Sequence[Any], read: Sequence[Function], head: Head) -> Network:
+        """The same network with functions of its output in the place of its classes.
+
+        It shares the module and its taps. functions: as they were asked for, and `read` as they are
+        computed; head: what makes probabilities of their values, "none" for nothing.
+        """
+        made = Network.__new__(Network)
+        made.__dict__.update(self.__dict__)
+        made.module, made._aspect = Scored(self.module, read), f"/{next(serials)}"
+        made._taps_of = self  # which go with it
+        made.functions, made.labels = tuple(functions), tuple(name_of(each) for each in read)
+        made.head, made.cam_weights, made.unread = head, None, ""
+        made.thresholds = (0.5,) * len(made.labels)
+        made.recipe = replace(
+            self.recipe, labels=made.labels, head=head, thresholds=made.thresholds
+        )
+        return made
+
+    @torch.no_grad()
+    def output(self, x: Tensor) -> Any:
+        """What the module hands over for x (1, C, H, W), before logits are read off it."""
+        with torch.inference_mode(False), whole():
+            return self.module(x.to(self.device, memory_format=self.memory))
 
     def _tap(self, name: str, channels_last: bool):
         serial = self.serial  # not self: a network in a circle would outlive those who used it
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
-            current = _recording.get()
-            if current is None or current[0] != serial or name not in current[2]:
+            current = passing.get()
+            if current is None or current.serial != serial or name not in current.layers:
                 return None
-            recording = current[1]
+            recording = current.recording
             output = output.movedim(3, 1) if channels_last else output
             first = not recording.activations and recording.inputs is None
             kept = output.detach().requires_grad_(torch.is_grad_enabled()) if first else output
@@ -203,11 +242,11 @@ class Network(Owner):
 
     @contextmanager
     def _recorded(self, recording: Recording, layers: Sequence[str]) -> Iterator[None]:
-        token = _recording.set((self.serial, recording, frozenset(layers)))
+        token = passing.set(Passing(self.serial, recording, frozenset(layers)))
         try:
             yield
         finally:
-            _recording.reset(token)
+            passing.reset(token)
 
     def record(
         self,
@@ -219,7 +258,7 @@ class Network(Owner):
         muted: Mapping[str, int] | None = None,
         until: str | None = None,
     ) -> Recording:
-        """Run x (N, 3, H, W) forward and keep the activations of `layers`.
+        """Run x (N, C, H, W) forward and keep the activations of `layers`.
 
         With `inputs`, gradients reach back to x; else to the earliest of `layers` only, which is
         why Grad-CAM costs about one forward pass. Without `gradients` nothing is kept for them.
@@ -230,7 +269,7 @@ class Network(Owner):
         also = (*(muted or ()), *([until] if until else []))
         layers = tuple(dict.fromkeys((*layers, *also)))
         for name in layers:
-            if name not in self.maps and name not in self.flat:
+            if name not in self.places and name not in self.flat:
                 known = ", ".join(self.layers)
                 raise OptionError(f"{self.title} has no layer “{name}”: choose one of {known}.")
         x = x.to(self.device, memory_format=self.memory)
@@ -252,7 +291,7 @@ class Network(Owner):
         try:
             logits = self.module(x.clone())  # which a network may overwrite
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            own = tuple(x.shape[2:]) == (self.size, self.size)
+            own = tuple(x.shape[2:]) == self.shape
             if own or isinstance(error, torch.OutOfMemoryError | ExplainError):
                 raise
             raise OptionError(self.too_different(x)) from error
@@ -264,7 +303,7 @@ class Network(Owner):
         """What to say of an input of a size that the network can't take in."""
         return (
             f"{self.title} can't take in {x.shape[3]} by {x.shape[2]} pixels: use the framing "
-            f"“crop”, which shows it {self.size} by {self.size}."
+            f"“crop”, which shows it {self.shape[1]} by {self.shape[0]}."
         )
 
     def recorded(self, view: View, layer: str) -> Recording:
@@ -277,20 +316,23 @@ class Network(Owner):
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
-        """x (N, 3, H, W) -> logits (N, classes), with nothing kept for gradients."""
+        """x (N, C, H, W) -> logits (N, classes), with nothing kept for gradients."""
         x = x.to(self.device, memory_format=self.memory)
         return torch.cat([self._passed(part) for part in x.split(at_once(x))])
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes, or a sigmoid each for a multi-label network."""
+        """Softmax over the classes, a sigmoid each for a multi-label network, or the same values
+        where they are no logits."""
+        if self.head == "none":
+            return logits
         return logits.softmax(-1) if self.head == "softmax" else logits.sigmoid()
 
     def present(self, logits: Tensor) -> list[int]:
         """The classes in logits (classes,) that a multi-label network sees, surest first.
 
-        Surest: farthest above its own threshold. Always empty for a softmax head.
+        Surest: farthest above its own threshold. Always empty for another head.
         """
-        if self.head == "softmax":
+        if self.head != "sigmoid":
             return []
         chances = self.probabilities(logits.detach().cpu())
         above = chances.logit() - torch.tensor(self.thresholds).logit()
@@ -305,57 +347,53 @@ class Network(Owner):
         """The index of a class given by index or name; raises TargetError with near names."""
         return find_class(target, self.labels, self.title)
 
-    def prepare(self, photo: Photo, framing: Framing = "whole") -> View:
+    def prepare(self, photo: Photo, framing: Framing | None = None) -> View:
         """The photo as this network's input.
 
         "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1),
-        squeezed to a square for a network that takes no other input;
-        "crop" is the network's own evaluation transform: the centre square, of the photo or (crop
-        mode "squash") of the photo squeezed to a square.
+        squeezed to the network's own shape where it takes no other input;
+        "crop" is the network's own evaluation transform: the centre, of the photo or (crop
+        mode "squash") of the photo squeezed to a square. None: `framing`, "whole" unless the
+        network has a transform of its own.
         """
+        framing = self.framing if framing is None else framing
         if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
-        image = Image.fromarray(photo.pixels)
-        box, side = image.size, self.size
-        if framing == "whole":
-            scale = side / min(box)
-            fit = [min(round(s * scale / GRID) * GRID, LONGEST * side) for s in box]
-            width, height = (side if s == min(box) else f for s, f in zip(box, fit, strict=True))
-            if not self.any_size:
-                width = height = side
-            frame = (0.0, 0.0, 1.0, 1.0)
+        if self.transform is not None and (framing == "crop" or not self.transform.plain):
+            framing = "crop"
+            tensor, frame = self.transform(photo)
         else:
-            short = int(side / self.crop_pct)
-            mode = self.recipe.crop_mode
-            if mode == "border":
-                raise OptionError(
-                    f"{self.title} was evaluated with a border round the photo, which belongs to "
-                    "no place on it: use the framing “whole”."
-                )
-            width, height = (
-                short if s == min(box) or mode == "squash" else int(short * s / min(box))
-                for s in box
+            tensor, frame = framed(
+                photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
-            left, top = round((width - side) / 2), round((height - side) / 2)
-            frame = (left / width, top / height, (left + side) / width, (top + side) / height)
-        image = image.resize((width, height), Image.Resampling[self.interpolation.upper()])
-        if framing == "crop":
-            image = image.crop((left, top, left + side, top + side))
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-        tensor = ((pixels - self.mean) / self.std).unsqueeze(0)
-        return View(tensor, frame, f"{self.serial}:{self._age}:{framing}:{photo.digest}", framing)
+        key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
+        if frame is None:
+            return View(tensor, ALL, key, framing, placed=False, remarks=UNPLACED)
+        return View(tensor, frame, key, framing)
 
     def view(self, tensor: Tensor) -> View:
-        """A ready-made input (1, 3, H, W), normalised for this network, as a view of itself."""
-        if tensor.ndim != 4 or tensor.shape[:2] != (1, 3):
-            raise OptionError("A view is made of one input of shape (1, 3, height, width).")
-        digest = hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self.serial}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
-        return View(tensor.detach().float(), (0.0, 0.0, 1.0, 1.0), key)
+        """A ready-made input (1, C, H, W), normalised for this network, as a view of itself."""
+        channels = len(self.mean)
+        if tensor.ndim != 4 or len(tensor) != 1 or tensor.shape[1] not in {channels, self.takes}:
+            raise OptionError(
+                f"A view is made of one input of shape (1, {self.takes}, height, width)."
+            )
+        tensor = tensor.detach().float()
+        tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
+        digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
+        return View(tensor, ALL, f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}")
 
     def made(self, view: View) -> bool:
         """Is this view one of this network's own?"""
-        return view.key.startswith(f"{self.serial}:")
+        return view.key.startswith(f"{self._tag}:")
+
+    def taken(self, view: View) -> View:
+        """The view of another aspect of this network (`scored`) as this one's."""
+        return replace(view, key=f"{self._tag}:{view.key.partition(':')[2]}")
+
+    @property
+    def _tag(self) -> str:
+        return f"{self.serial}{self._aspect}"
 
     @property
     def _age(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Head = Literal["softmax", "sigmoid"]
+Head = Literal["softmax", "sigmoid", "none"]
 CropMode = Literal["center", "squash", "border"]
 
 
@@ -19,7 +19,7 @@ class Recipe:
     """
 
     labels: tuple[str, ...]
-    size: int
+    size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str

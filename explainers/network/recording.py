@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..errors import OptionError
 from ..recent import Recent
 
 serials = itertools.count()  # networks and recordings are told apart by them
@@ -20,7 +23,8 @@ class Recording:
 
     logits: (N, classes). activations: name -> (N, C, h, w). Gradients reach back to the earliest
     recorded layer (or to the input, when `inputs` is not None) and no further. until: the layer
-    after which the pass stopped; there are no logits then.
+    after which the pass stopped; there are no logits then. fixed: the targets that are functions
+    without a gradient.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Recording:
         self.until = until
         self.activations: dict[str, Tensor] = {}
         self.logits: Tensor = torch.empty(0)
+        self.fixed: set[int] = set()
         self.serial = next(serials)
         self._lock = threading.Lock()
 
@@ -43,8 +48,15 @@ class Recording:
         """Gradients of each target's logit (minus the logit of `against`, if given).
 
         With respect to the activation of `layer`, or to the input if it is None; summed over the
-        batch's logits. Returns (K, N, C, h, w).
+        batch's logits. Returns (K, N, C, h, w). Raises OptionError for a target that is a function
+        whose value has none.
         """
+        if self.fixed.intersection([*targets, *([] if against is None else [against])]):
+            raise OptionError(
+                "The value of this target function has no gradient here: hand over a tensor that "
+                "was computed from the output by torch alone, or ask by muting windows or RISE, "
+                "which need the value only."
+            )
         rest = against, layer, self.serial
         with self._lock:
             kept = {target: _gradients.get((target, *rest)) for target in targets}
@@ -72,6 +84,18 @@ class Recording:
         return torch.stack(
             [torch.autograd.grad(self.logits, wrt, row, retain_graph=True)[0] for row in direction]
         )
+
+
+@dataclass(frozen=True)
+class Passing:
+    """A pass under way: which network's, what it leaves behind, and at which layers."""
+
+    serial: int
+    recording: Recording
+    layers: frozenset[str]
+
+
+passing: ContextVar[Passing | None] = ContextVar("passing", default=None)
 
 
 class Enough(Exception):

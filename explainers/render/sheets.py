@@ -59,7 +59,8 @@ def panel(
         name = first.labels[target] if first.labels else str(target)
         if first.against is not None and first.labels:
             name += f", and not {first.labels[first.against]}"
-        about = f"{name}   {float(first.probabilities[target]):.1%}"
+        value = float(first.probabilities[target])
+        about = f"{name}   {f'{value:.4g}' if first.head == 'none' else f'{value:.1%}'}"
         _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, DIM)
     _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
     file = io.BytesIO()

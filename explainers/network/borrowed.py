@@ -1,0 +1,187 @@
+"""Somebody's module, taken as it comes and left as it was: its wrappers off, a copy, its kind."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..errors import ModelError
+
+ENDS = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """Without the wrappers of torch.compile, DataParallel and DistributedDataParallel."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif isinstance(getattr(module, "_orig_mod", None), nn.Module):
+            module = module._orig_mod
+        else:
+            return module
+
+
+def check_kind(module: object, title: str) -> None:
+    """Raises ModelError, which says what is possible, for what is no module that takes a picture
+    alone and can be looked into."""
+    graph = isinstance(module, torch.fx.GraphModule) and not any(
+        node.op == "call_module" for node in module.graph.nodes
+    )
+    if graph or isinstance(module, torch.export.ExportedProgram):
+        raise ModelError(
+            f"{title} is an exported program, whose layers can't be looked into: hand over the "
+            "nn.Module that it was exported from."
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{title} is TorchScript, whose layers can't be looked into: hand over the nn.Module "
+            "that it was made from."
+        )
+    if not isinstance(module, nn.Module):
+        raise ModelError("What is wrapped is a torch.nn.Module: build it first.")
+    kinds = {type(part) for part in module.modules()}
+    if any(issubclass(kind, nn.Conv3d) for kind in kinds) and not any(
+        issubclass(kind, nn.Conv2d) for kind in kinds
+    ):
+        raise ModelError(
+            f"{title} takes volumes (3-D convolutions), and maps are of pictures: wrap a module "
+            "that takes one slice (N, C, H, W) and puts the others round it."
+        )
+    _check_inputs(module, title)
+    _check_weights(module, title)
+
+
+def _check_inputs(module: nn.Module, title: str) -> None:
+    try:
+        takes = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return
+    needed = [
+        each.name
+        for each in takes
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise ModelError(
+            f"{title} takes several inputs ({', '.join(needed)}): wrap a module that takes the "
+            "picture alone and holds the others fixed."
+        )
+
+
+def _check_weights(module: nn.Module, title: str) -> None:
+    parameters = list(module.parameters())
+    if any(is_lazy(each) for each in parameters):
+        raise ModelError(
+            f"{title} has lazy layers that saw no input yet: pass one batch through it first."
+        )
+    if not parameters:
+        raise ModelError(f"{title} has no weights, so there is nothing to explain.")
+    places = {str(each.device) for each in parameters}
+    if len(places) > 1 or "meta" in places:
+        where = " and ".join(sorted(places))
+        raise ModelError(f"The weights of {title} lie on {where}: bring all to one real device.")
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
+    """A copy in float32 whose parts call back to nobody, and what to know of it by key."""
+    try:
+        made = copy.deepcopy(module, dict(_computed(module)))
+    except Exception as error:
+        raise ModelError(
+            f"{title} can't be copied: give copy=False, and a module that is yours to freeze."
+        ) from error
+    for parent in list(made.modules()):
+        for name, child in list(parent.named_children()):
+            if bare(child) is not child:
+                setattr(parent, name, bare(child))
+    remarks = {}
+    if left := sum(_let_go(part) for part in made.modules()):
+        remarks["hooks"] = (
+            f"{left} hook{'s' * (left != 1)} of {title} {'were' if left != 1 else 'was'} left off "
+            "its copy: if they change what it computes, wrap it with copy=False."
+        )
+    values = (*made.parameters(), *made.buffers())
+    kinds = {str(each.dtype).removeprefix("torch.") for each in values if each.is_floating_point()}
+    if kinds - {"float32"}:
+        before = " and ".join(sorted(kinds - {"float32"}))
+        remarks["float32"] = (
+            f"{title} is {before}, and computed in float32 here: its scores may differ a little "
+            "from its own."
+        )
+    return made.float(), remarks
+
+
+def _computed(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
+    """What deepcopy refuses: tensors that were computed from weights, as weight_norm keeps them."""
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                yield id(value), value.detach().clone()
+
+
+def _let_go(part: nn.Module) -> int:
+    """Take off the hooks that are not torch's own; how many they were."""
+    count = 0
+    for hooks in (part._forward_hooks, part._forward_pre_hooks):
+        for key, hook in list(hooks.items()):
+            if not (type(hook).__module__ or "").startswith("torch"):  # weight_norm's stay
+                del hooks[key]
+                count += 1
+    part._backward_hooks.clear()
+    part._backward_pre_hooks.clear()
+    return count
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In eval mode, and afterwards in the modes that its parts were in."""
+    training = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in training.items():
+            part.training = mode
+
+
+def without_end(module: nn.Module, probe: Tensor) -> str:
+    """Take the softmax or sigmoid off that a module ends in, if that is a part of it.
+
+    Only for a copy of one's own, in eval mode. Returns which it was, or nothing.
+    """
+    handed: list[tuple[nn.Module, Tensor]] = []
+    ends = [part for part in module.modules() if type(part) in ENDS]
+    handles = [
+        part.register_forward_hook(lambda part, _inputs, out: handed.append((part, out)))
+        for part in ends
+    ]
+    try:
+        with torch.no_grad():
+            answer = module(probe.clone())
+    except Exception:  # told elsewhere
+        return ""
+    finally:
+        for handle in handles:
+            handle.remove()
+    last = [part for part, out in handed if isinstance(answer, Tensor) and _same(out, answer)]
+    uses = sum(part is end for part, _ in handed for end in last[:1])
+    if len(last) != 1 or uses != 1:
+        return ""
+    for parent in module.modules():
+        for name, child in list(parent.named_children()):
+            if child is last[0]:
+                setattr(parent, name, nn.Identity())
+                return ENDS[type(last[0])]
+    return ""
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel()

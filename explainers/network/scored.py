@@ -1,0 +1,103 @@
+"""Functions of a network's output in the place of its classes, so that every method explains them.
+
+    fn(output) -> scalar
+
+`output` is what the module hands over for one photo, a batch of one; it may be anything. A number
+that hangs on the input by autograd serves every method, any other number those that only compare
+scores (muting windows, RISE, patches).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ..errors import ExplainError, OptionError
+from .outputs import whole
+from .recording import passing
+
+Function = Callable[[Any], Any]
+
+
+class Scored(nn.Module):
+    """A module that answers with the functions' values (N, functions) of another one's output.
+
+    That one is neither copied nor changed, and its parts keep their names.
+    """
+
+    def __init__(self, module: nn.Module, functions: Sequence[Function]) -> None:
+        super().__init__()
+        self.module, self.functions, self.training = module, tuple(functions), False
+
+    def get_submodule(self, target: str) -> nn.Module:
+        return self.module.get_submodule(target) if target else self
+
+    def forward(self, x: Tensor) -> Tensor:
+        with whole():
+            output = self.module(x)
+            each = [output] if len(x) == 1 else apart(output, len(x))
+            if each is None:
+                each = [self.module(one) for one in x.split(1)]
+        return torch.stack([self._values(one, x) for one in each])
+
+    def _values(self, output: Any, x: Tensor) -> Tensor:
+        values = []
+        for column, function in enumerate(self.functions):
+            value = value_of(function, output)
+            if not value.requires_grad and (current := passing.get()) is not None:
+                current.recording.fixed.add(column)
+            values.append(value.reshape(()).to(x))
+        return torch.stack(values)
+
+
+def apart(output: Any, count: int) -> list[Any] | None:
+    """A batch's output as outputs of one photo each; None where it can't be told which is whose."""
+    if dataclasses.is_dataclass(output) and not isinstance(output, dict):
+        fields = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
+        parts = apart(fields, count)
+        return parts and [dataclasses.replace(output, **part) for part in parts]
+    leaves, how = tree_flatten(output)
+    tensors = [each for each in leaves if isinstance(each, Tensor)]
+    if tensors and all(each.ndim and len(each) == count for each in tensors):
+        return [
+            tree_unflatten(
+                [each[i : i + 1] if isinstance(each, Tensor) else each for each in leaves], how
+            )
+            for i in range(count)
+        ]
+    return None
+
+
+def value_of(function: Function, output: Any) -> Tensor:
+    """The function's value as a tensor of one element; raises OptionError for any other."""
+    name = name_of(function)
+    try:
+        value = function(output)
+        value = value if isinstance(value, Tensor) else torch.as_tensor(float(value))
+    except ExplainError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:140].rstrip(" .")
+        shape = " × ".join(map(str, getattr(output, "shape", ())))
+        what = f"{type(output).__name__}{f' of {shape}' if shape else ''}"
+        raise OptionError(
+            f"The target function {name} fails on the network's output, a {what} ({reason}): give "
+            "one that makes a number of it."
+        ) from error
+    if value.numel() != 1 or value.is_complex():
+        raise OptionError(
+            f"The target function {name} hands over {value.numel()} numbers where one is needed: "
+            "take their mean, or one of them."
+        )
+    return value.float()
+
+
+def name_of(function: Function) -> str:
+    """What a function is called where classes have names."""
+    name = getattr(function, "label", "") or getattr(function, "__name__", "")
+    return name if name and name != "<lambda>" else "of one’s own"

@@ -1,0 +1,142 @@
+"""Somebody's own way from a photo to a network's input, and the way back to the photo.
+
+What a transform does is not looked up but tried: pictures whose every pixel says where it is come
+out as the part of the photo that the input covers; black, white and grey say how it normalises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import ModelError
+from .views import Frame
+
+if TYPE_CHECKING:
+    from ..photo import Photo
+
+TRIED = 512  # pixels of the side of the square on which its output's shape is tried
+STRAIGHT = 0.02  # of the photo's side: how far a pixel may lie from where a crop would have it
+EDGE = 0.003  # of the photo's side: what lies nearer to its border is the border
+SIZES = 100  # of photos, whose frames are remembered
+ROUNDING = 0.01  # of the range from black to white
+
+
+class Transform:
+    """A function from a PIL image to a tensor (C, H, W), such as torchvision's or timm's.
+
+    grey: hand it greys ("L"), not colours ("RGB"). shape: (height, width) of what it makes of a
+    square photo. channels: C. plain: does it only resize, crop and normalise each channel by mean
+    and std (of pixels in 0..1)? Raises ModelError with one sentence for a function that can't
+    prepare a photo.
+    """
+
+    def __init__(
+        self, function: Callable[[Image.Image], Tensor], title: str, *, grey: bool = False
+    ) -> None:
+        self._function, self._title, self._mode = function, title, "L" if grey else "RGB"
+        self._frames: dict[tuple[int, int], Frame | None] = {}
+        noise = np.random.default_rng(0).integers(0, 256, (TRIED, TRIED, 3), np.uint8)
+        tried, again = (self._tensor(Image.fromarray(noise)) for _ in range(2))
+        if tried.shape != again.shape or not torch.equal(tried, again):
+            raise ModelError(
+                f"The transform of {title} makes another input of the same photo each time, as "
+                "training's do: give the one that it is evaluated with."
+            )
+        self.channels, *shape = tried.shape
+        self.shape: tuple[int, int] = (shape[0], shape[1])
+        black, grey, white = (self._plain(level) for level in (0, 51, 255))
+        span = white - black
+        levels = torch.stack([black, white]).flatten(2)
+        even = bool((levels.amax(2) - levels.amin(2) <= ROUNDING * span.abs().amax()).all())
+        straight = (grey - black - 0.2 * span).abs().amax() <= ROUNDING * span.abs().amax()
+        self.plain = even and bool(straight) and bool((span > 0).all())
+        low, range_ = black.mean((1, 2)), span.mean((1, 2))
+        self.mean = (-low / range_ if self.plain else torch.full_like(low, 0.5)).tolist()
+        self.std = (1 / range_ if self.plain else torch.full_like(low, 0.25)).tolist()
+
+    def __call__(self, photo: Photo) -> tuple[Tensor, Frame | None]:
+        """The input (1, C, H, W) and which part of the photo it covers, None if that is not to be
+        found; greys are handed over as three equal colours."""
+        tensor = self._tensor(Image.fromarray(photo.pixels))
+        tensor = tensor.expand(3, -1, -1) if self.channels == 1 else tensor
+        size = photo.width, photo.height
+        if size not in self._frames:
+            found = self._found(*size)
+            self._frames = dict(list(self._frames.items())[-SIZES:]) | {size: found}
+        return tensor.unsqueeze(0), self._frames[size]
+
+    def _plain(self, level: int) -> Tensor:
+        return self._tensor(Image.new("RGB", (TRIED, TRIED), (level,) * 3))
+
+    def _tensor(self, image: Image.Image) -> Tensor:
+        try:
+            with torch.no_grad():
+                made: Any = self._function(image.convert(self._mode))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:140].rstrip(" .")
+            raise ModelError(
+                f"The transform of {self._title} fails on a photo ({reason}): give a function from "
+                "a PIL image to a tensor."
+            ) from error
+        if not isinstance(made, Tensor):
+            raise ModelError(
+                f"The transform of {self._title} makes a {type(made).__name__} of a photo: let it "
+                "end in a tensor of channels × height × width."
+            )
+        made = made[0] if made.ndim == 4 and len(made) == 1 else made
+        if made.ndim != 3 or not made.is_floating_point():
+            shape, kind = " × ".join(map(str, made.shape)), str(made.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"The transform of {self._title} makes {shape} of {kind} of a photo: let it end in "
+                "floats of channels × height × width."
+            )
+        return made.detach().as_subclass(Tensor).float().cpu()
+
+    def _found(self, width: int, height: int) -> Frame | None:
+        """Where in a photo of that size the input's pixels lie."""
+        ramps = np.broadcast_to(_ramp(width), (height, width)), _ramp(height)[:, None]
+        made = [
+            self._tensor(Image.fromarray(np.broadcast_to(each, (height, width)).astype(np.uint8)))
+            for each in (*ramps, np.uint8(0), np.uint8(255))
+        ]
+        if len({each.shape for each in made}) > 1:
+            return None
+        x, y, black, white = made
+        across, down = (
+            _edges(((ramp - black) / (white - black)).double(), axis)
+            for ramp, axis in ((x, 2), (y, 1))
+        )
+        return (across[0], down[0], across[1], down[1]) if across and down else None
+
+
+def _edges(at: Tensor, axis: int) -> tuple[float, float] | None:
+    """First and last edge of an input (C, H, W) along an axis whose values say where it is.
+
+    Both as fractions of the photo's side; None where no resized part of the photo looks so.
+    """
+    at = at.movedim(axis, 0).flatten(1)
+    places = (torch.arange(len(at)) + 0.5).double() / len(at)
+    inner = slice(len(at) // 10, len(at) - len(at) // 10)  # resampling bends at the border
+    x, y = places[inner], at.mean(1)[inner]
+    if len(x) < 2 or not at.isfinite().all():
+        return None
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    first = float(y.mean() - slope * x.mean())
+    bent = float((at[inner] - (first + slope * x)[:, None]).abs().max())
+    edges = _snapped(first), _snapped(first + slope)
+    return edges if bent <= STRAIGHT and 0 <= edges[0] < edges[1] <= 1 else None
+
+
+def _ramp(length: int) -> np.ndarray:
+    """(length,) uint8: how far along the side each pixel's centre is, from 0 to 255."""
+    return np.rint(255 * (np.arange(length) + 0.5) / length).astype(np.uint8)
+
+
+def _snapped(edge: float) -> float:
+    return next((float(border) for border in (0, 1) if abs(edge - border) <= EDGE), edge)

@@ -1,0 +1,131 @@
+"""A photo as one network sees it: brought to its size, cut, and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..errors import OptionError
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from ..photo import Photo
+
+Framing = Literal["whole", "crop"]
+Frame = tuple[float, float, float, float]
+Size = tuple[int, int]  # (height, width)
+
+ALL: Frame = (0.0, 0.0, 1.0, 1.0)
+LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
+UNPLACED = {
+    "place": "Which part of the photo the network’s own transform takes could not be found, so the "
+    "map is shown on what the network saw."
+}
+GRID = 32  # sides are multiples of the usual total stride, so that map cells tile the photo exactly
+
+
+@dataclass(frozen=True)
+class View:
+    """A photo as one network sees it.
+
+    tensor: (1, C, H, W) float32, normalised for the network.
+    frame: (left, top, right, bottom) of what the tensor covers, as fractions of the photo.
+    key: identifies photo, framing and network; equal keys have equal tensors.
+    framing: how the photo was cut, or None for an input that was handed over ready-made.
+    placed: False where it is not known which part of the photo that is: `frame` is all of what the
+    network saw then.
+    remarks: what to know of it, key -> sentence.
+    """
+
+    tensor: Tensor
+    frame: Frame
+    key: str
+    framing: Framing | None = None
+    placed: bool = True
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+
+def framed(
+    photo: Photo, recipe: Recipe, shape: Size, framing: Framing, any_size: bool, title: str
+) -> tuple[Tensor, Frame]:
+    """The input (1, C, H, W) and the part of the photo that it covers; see `Network.prepare`.
+
+    shape: the network's own size. Raises OptionError where that framing is not possible.
+    """
+    layers = _layers(photo, len(recipe.mean), title)
+    box = photo.width, photo.height
+    cut = (0, 0, 0, 0)
+    if framing == "whole":
+        width, height = _whole(box, shape, any_size)
+        frame = ALL
+    else:
+        if recipe.crop_mode == "border":
+            raise OptionError(
+                f"{title} was evaluated with a border round the photo, which belongs to "
+                "no place on it: use the framing “whole”."
+            )
+        width, height = _enlarged(box, shape, recipe)
+        left, top = round((width - shape[1]) / 2), round((height - shape[0]) / 2)
+        cut = (left, top, left + shape[1], top + shape[0])
+        frame = (left / width, top / height, cut[2] / width, cut[3] / height)
+    how = Image.Resampling[recipe.interpolation.upper()]
+    found = [each.resize((width, height), how) for each in layers]
+    found = [each.crop(cut) for each in found] if framing == "crop" else found
+    pixels = torch.from_numpy(np.dstack([np.asarray(each, np.float32) for each in found]))
+    pixels = pixels / 255 if photo.bands is None else pixels
+    return normalised(pixels.permute(2, 0, 1), recipe), frame
+
+
+def normalised(pixels: Tensor, recipe: Recipe) -> Tensor:
+    """Pixels (C, H, W) in 0..1 as an input (1, C, H, W)."""
+    mean, std = (torch.tensor(each).reshape(-1, 1, 1) for each in (recipe.mean, recipe.std))
+    return ((pixels - mean) / std).unsqueeze(0)
+
+
+def _layers(photo: Photo, channels: int, title: str) -> Sequence[Image.Image]:
+    """The photo as one picture of colours, or as one for each of its bands."""
+    bands = photo.bands
+    if bands is None and channels == 3:
+        return [Image.fromarray(photo.pixels)]
+    if bands is None or bands.shape[2] != channels:
+        raise OptionError(
+            f"{title} takes {channels} channels, and this photo has "
+            f"{3 if bands is None else bands.shape[2]}: give it as an array of height × width × "
+            f"{channels}."
+        )
+    return [Image.fromarray(np.ascontiguousarray(bands[..., i])) for i in range(channels)]
+
+
+def _whole(box: tuple[int, int], shape: Size, any_size: bool) -> tuple[int, int]:
+    """(width, height) that all of a photo of size `box` is brought to."""
+    if not any_size:
+        return shape[1], shape[0]
+    side = min(shape)
+    scale = side / min(box)
+    fit = [min(round(s * scale / GRID) * GRID, LONGEST * side) for s in box]
+    width, height = (side if s == min(box) else f for s, f in zip(box, fit, strict=True))
+    return width, height
+
+
+def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, int]:
+    """(width, height) of the whole photo, of which the centre is cut out."""
+    if shape[0] == shape[1]:
+        short = int(shape[0] / recipe.crop_pct)
+        width, height = (
+            short if s == min(box) or recipe.crop_mode == "squash" else int(short * s / min(box))
+            for s in box
+        )
+        return width, height
+    scales = shape[1] / box[0], shape[0] / box[1]
+    scales = scales if recipe.crop_mode == "squash" else (max(scales),) * 2
+    width, height = (
+        max(int(s * scale / recipe.crop_pct), least)
+        for s, scale, least in zip(box, scales, reversed(shape), strict=True)
+    )
+    return width, height

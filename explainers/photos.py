@@ -1,0 +1,107 @@
+"""Photos from wherever they come: one, or many from a list, a batch, a folder or a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .bands import bands, is_array
+from .errors import OptionError, PhotoError
+from .network import Framing, Network, View
+from .photo import Photo, read
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+PICTURES = ("image", "img", "pixel_values", "x")  # what data sets call them
+
+
+def view_of(
+    network: Network, source: Any, framing: Framing | None = None, *, prepared: bool = False
+) -> tuple[View, Photo | None]:
+    """What the network sees of one photo, and the photo (of what is shown beside the map).
+
+    prepared: it is an input (C, H, W) or (1, C, H, W) that was normalised already. Raises
+    PhotoError or OptionError.
+    """
+    if isinstance(source, View):
+        if not network.made(source):
+            raise OptionError("This view was made for another network: make one with this one.")
+        return source, None
+    if prepared:
+        view = network.view(_tensor(source))
+        return view, seen(network, view)
+    photo = source if isinstance(source, Photo) else photo_for(network, source)
+    view = network.prepare(photo, framing)
+    return view, photo if view.placed else seen(network, view)
+
+
+def photo_for(network: Network, source: Any) -> Photo:
+    """A photo of as many channels as the network takes; raises PhotoError."""
+    channels = len(network.mean)
+    several = isinstance(source, Image.Image) and len(source.getbands()) == channels
+    if channels != 3 and (several or is_array(source)):
+        return bands(source, channels)
+    return read(source)
+
+
+def seen(network: Network, view: View) -> Photo:
+    """What the network saw, as a photo."""
+    pixels = (view.tensor[0].float().cpu() * network.std + network.mean).clamp(0, 1)
+    return bands(pixels, len(pixels)) if len(pixels) != 3 else read(pixels)
+
+
+def _tensor(source: Any) -> Any:
+    if not hasattr(source, "detach") or not source.is_floating_point():
+        raise OptionError("A prepared input is a tensor of floats: channels × height × width.")
+    return source.unsqueeze(0) if source.ndim == 3 else source
+
+
+def several(source: Any) -> Iterator[Any] | None:
+    """The photos one by one where it is more than one; else None.
+
+    A folder (with all below it), a batch (N, C, H, W) or (N, H, W, C), or anything else that can be
+    gone through: a list, a `Dataset`, a `DataLoader`. Of what a data set hands over, the first part
+    or the one called image is the photo.
+    """
+    if isinstance(source, str | Path):
+        return _in_folder(Path(source)) if _is_folder(source) else None
+    if is_array(source):
+        return iter(source) if source.ndim == 4 and len(source) != 1 else None
+    if isinstance(source, bytes | bytearray | memoryview | Photo | View | Image.Image | Mapping):
+        return None
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return _pictures(source[i] for i in range(len(source)))
+    return _pictures(iter(source)) if hasattr(source, "__iter__") else None
+
+
+def _pictures(items: Iterator[Any]) -> Iterator[Any]:
+    for item in items:
+        if isinstance(item, Mapping):
+            item = next((item[name] for name in PICTURES if name in item), item)
+        elif isinstance(item, list | tuple) and item:
+            item = item[0]
+        inner = several(item)
+        if inner is None:
+            yield item
+        else:
+            yield from inner
+
+
+def _is_folder(source: str | Path) -> bool:
+    try:
+        return Path(source).is_dir()
+    except (OSError, ValueError):  # too long a name, a zero byte
+        return False
+
+
+def _in_folder(folder: Path) -> Iterator[Photo]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise PhotoError("There is no photo in this folder; choose another one.")
+    for path in paths:
+        try:
+            yield read(path)
+        except PhotoError as error:
+            raise PhotoError(f"{path.name}: {error}") from error

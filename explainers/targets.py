@@ -1,0 +1,198 @@
+"""What to explain besides a class: functions of a network's output, ready-made.
+
+    explain(network, photo, difference("tabby", "tiger cat"))
+    explain(network, photo, similar_to("another.jpg"))
+
+Any function of one's own does as well: it is given what the module hands over for one photo (a
+batch of one: (1, classes) for a classifier; what `output=` picks out, if `wrap` was given one) and
+returns one number. Methods that go by gradients need a tensor that hangs on the output; muting
+windows, RISE and patches take any number. `lambda output: output[0, 3] - output[0, 5]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import OptionError, TargetError
+from .network import Function, Network, View
+from .network.outputs import squeezed
+from .photo import Photo, read
+from .recent import Recent
+
+Class = int | str
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A function whose names and photos were looked up for one network and view."""
+
+    label: str
+    function: Function
+    classes: bool = False  # is its value a class's logit, or that times -1?
+
+    def __call__(self, output: Any) -> Any:
+        return self.function(output)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A target that has to know the network, such as to find a class by its name.
+
+    bound: looks that up; raises TargetError or OptionError.
+    """
+
+    bound: Callable[[Network, View], Bound]
+
+
+def logit(target: Class) -> Aim:
+    """The logit of a class: what is explained when a class is given."""
+
+    def bound(network: Network, _view: View) -> Bound:
+        index, logits = network.resolve(target), _reading(network)
+        return Bound(network.labels[index], lambda output: logits(output)[0, index], True)
+
+    return Aim(bound)
+
+
+def no(target: Class) -> Aim:
+    """What speaks against a class: its logit times -1. Of a sigmoid, "not tabby" says it, too."""
+
+    def bound(network: Network, _view: View) -> Bound:
+        index, logits = network.resolve(target), _reading(network)
+        name, classes = f"not {network.labels[index]}", network.head == "sigmoid"
+        return Bound(name, lambda output: -logits(output)[0, index], classes)
+
+    return Aim(bound)
+
+
+def difference(first: Class, second: Class) -> Aim:
+    """The logit of one class less that of another: why the first and not the second?"""
+
+    def bound(network: Network, _view: View) -> Bound:
+        one, other = network.resolve(first), network.resolve(second)
+        if one == other:
+            raise OptionError("A class does not differ from itself: choose another second class.")
+        name, logits = f"{network.labels[one]} less {network.labels[other]}", _reading(network)
+
+        def value(output: Any) -> Tensor:
+            found = logits(output)[0]
+            return found[one] - found[other]
+
+        return Bound(name, value)
+
+    return Aim(bound)
+
+
+def up(place: int = 0) -> Aim:
+    """What raises one number of the output, such as a regression's, by its place in it."""
+    return Aim(lambda *_: Bound(f"output {place} up", lambda output: _number(output, place)))
+
+
+def down(place: int = 0) -> Aim:
+    """What lowers one number of the output."""
+    return Aim(lambda *_: Bound(f"output {place} down", lambda output: -_number(output, place)))
+
+
+def similar_to(photo: Any) -> Aim:
+    """The cosine similarity, -1 to 1, of the output to that of another photo.
+
+    Of an embedding network that is the similarity of embeddings. photo: all that `explain` takes.
+    """
+
+    def bound(network: Network, view: View) -> Bound:
+        other = photo if isinstance(photo, View | Photo) else read(photo)
+        other = other if isinstance(other, View) else network.prepare(other, view.framing)
+        there = _others.found(other.key, lambda: _vector(network.output(other.tensor)), of=network)
+        return Bound(
+            "similarity to the other photo",
+            lambda output: F.cosine_similarity(_vector(output), there, 0),
+        )
+
+    return Aim(bound)
+
+
+_others: Recent[str, Tensor] = Recent()
+
+
+def inside(target: Class, mask: Any = None) -> Aim:
+    """The mean of a class's logit over a mask, for networks that answer place by place.
+
+    Such as a segmentation, with (1, classes, h, w). mask: (H, W) of the photo, booleans or weights
+    0..1, brought to the output's resolution; None for everywhere.
+    """
+
+    def bound(network: Network, view: View) -> Bound:
+        index = network.resolve(target)
+        weights = None if mask is None else _cut(_weights(mask), view)
+
+        def value(output: Any) -> Tensor:
+            if not isinstance(output, Tensor) or output.ndim != 4:
+                raise TargetError(
+                    f"{network.title} gives no logits for each place, as “inside” needs: give the "
+                    "class alone."
+                )
+            if weights is None:
+                return output[0, index].mean()
+            logits, size = output[0, index], tuple(output.shape[2:])
+            here = F.interpolate(weights[None, None].to(logits), size, mode="area")[0, 0]
+            if not bool(here.sum() > 0):
+                raise OptionError("The mask is empty where the network sees the photo: enlarge it.")
+            return (logits * here).sum() / here.sum()
+
+        where = "everywhere" if mask is None else "inside the mask"
+        return Bound(f"{network.labels[index]}, {where}", value)
+
+    return Aim(bound)
+
+
+def _reading(network: Network) -> Function:
+    """What finds the logits (1, classes) in an output that is handed over whole."""
+    return network.read or squeezed
+
+
+def _vector(output: Any) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise TargetError(
+            f"A similarity is one of tensors, and this output is a {type(output).__name__}: say "
+            "wrap(module, output=…), which picks the embedding out of it."
+        )
+    return output.float().flatten()
+
+
+def _number(output: Any, place: int) -> Tensor:
+    numbers = squeezed(output).flatten() if isinstance(output, Tensor) else None
+    if numbers is None or not -len(numbers) <= place < len(numbers):
+        raise TargetError(
+            "The output has no such number: give its place in a tensor, counted from 0, or a "
+            "function that finds it."
+        )
+    return numbers[place]
+
+
+def _weights(mask: Any) -> Tensor:
+    """A mask as floats (H, W)."""
+    try:
+        found = torch.as_tensor(np.asarray(mask)).float()
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.empty(0)
+    if found.ndim != 2 or not found.numel() or not bool(((found >= 0) & (found <= 1)).all()):
+        raise OptionError(
+            "A mask is an array of height × width, of booleans or weights from 0 to 1."
+        )
+    return found
+
+
+def _cut(mask: Tensor, view: View) -> Tensor:
+    """The part of a photo's mask that the view shows."""
+    height, width = mask.shape
+    left, top, right, bottom = view.frame
+    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
+    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
+    return mask[rows, columns]
