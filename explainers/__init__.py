@@ -7,7 +7,8 @@ In three lines:
     explain(network, "cat.jpg", "tabby")
 """
 
-from .api import again, ask, explain
+from . import targets
+from .api import again, ask, explain, explain_each
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError
 from .explanation import Explanation, Note, Question, to_npz
 from .methods import backprop, cam, occlusion, rise  # each registers its methods
@@ -38,12 +39,14 @@ __all__ = [
     "backprop",
     "cam",
     "explain",
+    "explain_each",
     "load",
     "occlusion",
     "patchwise",
     "read",
     "rise",
     "steady",
+    "targets",
     "to_npz",
     "wrap",
 ]

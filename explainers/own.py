@@ -18,7 +18,7 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
-from .network.door import check_alone, tried
+from .network.door import check_alone, check_weights, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
@@ -47,11 +47,13 @@ class Own(Network):
         """
         forget(self, self.module)
         if self.module is self._source:  # copy=False: nothing of ours may stay twice
-            for name, tap in self._taps.items():
-                del self.module.get_submodule(name)._forward_hooks[tap]
+            self._release()
             for handle in self._handles:
                 handle.remove()
-        self.__dict__ = wrap(self._source, **self._said).__dict__
+        made = wrap(self._source, **self._said)
+        made._release.detach()
+        self.__dict__ = made.__dict__
+        self._keep_taps()
         return self
 
     def name_of(self, part: nn.Module) -> str:
@@ -112,6 +114,11 @@ def wrap(
     title = title or type(inner).__name__
     check_kind(inner, title)
     way = _way(inner, title, transform, mean, std, size, channels)
+    last = _name_of(layer, inner) if isinstance(layer, nn.Module) else layer
+    if last == "":
+        raise ModelError(f"The layer is no part of {title}: give one by its name there.")
+    if not copy:
+        check_weights(inner, title)
     own, remarks = copied(inner, title) if copy else (inner, {})
     handles = []
     try:
@@ -133,7 +140,7 @@ def wrap(
             size=way.shape if way.shape[0] != way.shape[1] else way.shape[0],
             head=found.head,
             layers=layers,
-            last=_name_of(layer, inner) if isinstance(layer, nn.Module) else layer,
+            last=last,
             thresholds=thresholds,
             interpolation=interpolation or way.interpolation,
             crop_pct=crop_pct or way.crop_pct,
@@ -282,7 +289,7 @@ def _answer(
                 "the target."
             )
         if read is not None:
-            found = read(found[None] if isinstance(found, Tensor) and found.ndim == 1 else found)
+            found = read(found)
     outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else 0
     if outputs == 1 and labels is not None and len(labels) == 2 and head != "none":
         read, outputs = both_ways, 2

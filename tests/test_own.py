@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explainers import ModelError, explain, read, wrap
+from explainers import ModelError, OptionError, ask, explain, read, targets, wrap
+from explainers.api import question
 from tests import nets
 from tests.nets import assert_close
 
@@ -156,15 +158,187 @@ def test_what_is_known_of_a_module_need_not_be_said():
         explain(Mine(), PHOTO)
 
 
+class Several(Mine):
+    def forward(self, x: Tensor, age: Tensor):
+        return super().forward(x) * age
+
+
+def first_of_all(module: Mine) -> nn.Module:
+    """Answers for all photos at once."""
+    module.body.register_forward_hook(lambda _part, _inputs, out: out)
+    module.forward = lambda x: Mine.forward(module, x).mean(0, keepdim=True)
+    return module
+
+
+def normed(**about: bool) -> Mine:
+    module = Mine()
+    module.body[1] = nn.BatchNorm2d(8, **about)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(("make", "said", "words"), [
-    (lambda: Mine(4), {"channels": 4}, "takes 4 channels, and photos have 1 or 3"),
+    (lambda: Mine(4), {"channels": 4}, "takes 4 channels, with 3 means"),
     (lambda: Mine(4), {}, "fails on an input of 3"),
     (Mine, {"output": lambda out: out.logits}, "output function of Mine fails on a Tensor"),
     (Mine, {"labels": ["a"]}, "3 outputs and 1 label"),
+    (Mine, {"head": "softmix"}, "auto, softmax, sigmoid or none"),
+    (Mine, {"layer": "bodies"}, "No module “bodies” hands over a map here: choose body.0"),
+    (Mine, {"layer": nn.ReLU()}, "layer is no part of Mine"),
+    (Mine, {"size": (32, 32, 3)}, "a number of pixels, or (height, width)"),
+    (lambda: Mine(answer=lambda y: {"a": y}), {}, "a dict of a where one tensor of logits is need"),
+    (lambda: Mine(answer=lambda y: y[None]), {}, "1 × 1 × 3 where 1 × classes is needed"),
+    (lambda: Mine(answer=lambda y: y.log_softmax(1)), {}, "ends in a log-softmax already"),
+    (lambda: Mine().half(), {"copy": False}, "hand over module.float(), or let wrap() make a copy"),
+    (lambda: Mine().to("meta"), {}, "lie on meta: bring all to one real device"),
+    (Several, {}, "takes several inputs (x, age): wrap a module that takes the picture alone"),
+    (lambda: normed(track_running_stats=False), {}, "otherwise when another one is beside it"),
+    (lambda: first_of_all(Mine()), {"copy": False}, "otherwise when another one is beside it"),
+    (lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten()), {}, "takes volumes"),
+    (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), {}, "pass one batch through it first"),
     (lambda: nn.Sequential(nn.ReLU()), {}, "no weights"),
+    (lambda: torch.jit.trace(Mine(), torch.zeros(1, 3, 32, 32)), {}, "is TorchScript, whose layer"),
+    (lambda: exported(), {}, "an exported program, whose layers"),
+    (lambda: exported().module(), {}, "an exported program, whose layers"),
     (lambda: "resnet18", {}, "torch.nn.Module"),
+    (lambda: Mine, {}, "torch.nn.Module: build it first"),
 ])  # fmt: skip
 def test_what_cannot_be_wrapped_is_told(make, said, words):
     with pytest.raises(ModelError) as caught:
         wrap(make(), **{**HOW, **said})
     assert words in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def exported() -> torch.export.ExportedProgram:
+    return torch.export.export(Mine().eval(), (torch.zeros(1, 3, 32, 32),))
+
+
+#: What people's modules end in, the classes' names, and the head and logits that are found.
+ENDS = {
+    "one logit": (1, lambda y: y, None, "sigmoid", lambda y: y),
+    "squeezed": (1, lambda y: y[:, 0], None, "sigmoid", lambda y: y),
+    "squeezed, one photo": (3, lambda y: y.squeeze(), None, "softmax", lambda y: y),
+    "two names for one logit": (
+        1,
+        lambda y: y,
+        ["n", "y"],
+        "sigmoid",
+        lambda y: torch.cat([-y, y]),
+    ),
+    "nn.Softmax": (3, nn.Softmax(1), None, "softmax", lambda y: y),
+    "nn.LogSoftmax": (3, nn.LogSoftmax(1), None, "softmax", lambda y: y),
+    "nn.Sigmoid": (3, nn.Sigmoid(), None, "sigmoid", lambda y: y),
+    "places": (3, lambda y: y[..., None, None].repeat(1, 1, 2, 3), None, "softmax", lambda y: y),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_head_is_found_however_the_module_ends(name):
+    classes, end, labels, head, read_off = ENDS[name]
+    module = Mine(classes=classes, answer=end)
+    network = wrap(module, labels, **HOW)
+    found = explain(network, PHOTO, 0)
+    plain = Mine(classes=classes).eval()(network.prepare(read(PHOTO)).tensor)[0].detach()
+    assert network.head == head
+    assert torch.allclose(found.logits, read_off(plain), atol=1e-5)
+    rise = explain(network, PHOTO, 0, "rise", masks=20)  # batches, too
+    assert rise.values.std() > 0
+    ended = isinstance(end, nn.Module)
+    assert ended is any(note.key == "head" for note in found.notes)
+    assert module.answer is end
+
+
+def test_a_regression_is_explained_by_its_number():
+    module = Mine(classes=2)
+    network = wrap(module, ["age", "weight"], head="none", **HOW)
+    found = explain(network, PHOTO, "weight")
+    assert torch.equal(found.probabilities, found.logits)
+    assert not [note for note in found.notes if note.key in ("saturated", "not seen")]
+    assert_close(explain(network, PHOTO, targets.down(1)).values, -found.values, 1e-6)
+
+
+def test_what_was_changed_in_the_copy_is_said():
+    module = Mine().half()
+    module.body.register_forward_hook(lambda *_: None)
+    said = {note.key: note for note in explain(wrap(module, **HOW), PHOTO, 0).notes}
+    assert "float16, and computed in float32" in said["float32"].sentence
+    assert "1 hook of Mine was left off" in said["hooks"].sentence
+    assert not {"float32", "hooks", "head"} & {
+        n.key for n in explain(wrap(Mine(), **HOW), PHOTO).notes
+    }
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("norm", [
+    nn.utils.weight_norm, nn.utils.parametrizations.weight_norm,
+    nn.utils.parametrizations.spectral_norm,
+], ids=["weight_norm, old", "weight_norm", "spectral_norm"])  # fmt: skip
+def test_weights_that_are_computed_from_others_are_copied_amid_training(norm):
+    module = Mine()
+    norm(module.body[0])
+    module(torch.randn(2, 3, 32, 32)).sum().backward()
+    network = wrap(module, **HOW)
+    logits = module.eval()(network.prepare(read(PHOTO)).tensor)[0]
+    assert torch.allclose(explain(network, PHOTO, 0).logits, logits, atol=1e-5)
+
+
+# --- layers
+
+
+def test_any_module_that_hands_over_a_map_is_a_layer():
+    module = Mine()
+    network = wrap(module, **HOW)
+    x = network.prepare(read(PHOTO)).tensor
+    plain = Mine().eval()
+    for name in ("body.0", "body.1", "body.2", "body.3", "body"):
+        held: dict[str, Tensor] = {}
+        hook = plain.get_submodule(name).register_forward_hook(
+            lambda _m, _i, out: held.update(a=out)
+        )
+        logits = plain(x)
+        hook.remove()
+        g = torch.autograd.grad(logits[0, 1], held["a"])[0]
+        theirs = torch.einsum("c,chw->hw", g[0].mean((1, 2)), held["a"][0])
+        assert_close(explain(network, PHOTO, 1, layer=name).values[0], theirs, 1e-5)
+    several = explain(network, PHOTO, 1, layer=["body.0", "body.[12]"])
+    assert [each.layer for each in several] == ["body.0", "body.1", "body.2"]
+    assert explain(network, PHOTO, 1, layer=module.body[2]).layer == "body.2"
+    assert explain(wrap(module, layer="body.[0-2]", **HOW), PHOTO, 1).layer == "body.2"
+    assert explain(wrap(module, layer=module.body[0], **HOW), PHOTO, 1).layer == "body.0"
+    assert explain(wrap(module, **HOW), PHOTO, 1).layer == "body"
+    for wrong in ("head", "tail*", nn.ReLU(), [], 3):
+        with pytest.raises(OptionError):
+            explain(network, PHOTO, 1, layer=wrong)
+
+
+def test_a_network_that_is_gone_leaves_no_tap_on_the_module():
+    module = Mine()
+    before = state(module.eval().requires_grad_(False))
+    network = wrap(module, copy=False, **HOW)
+    half = question(network, PHOTO, lambda y: y[0, 0])
+    del network
+    assert list(ask(half, "gradcam"))[-1].values.std() > 0  # what was asked of it is still answered
+    del half
+    gc.collect()
+    after = state(module)
+    assert str(before[1:3]) == str(after[1:3])
+
+
+def test_explaining_amid_training_shows_every_step():
+    module, photos = Mine(), torch.rand(8, 3, 32, 32)
+    classes = torch.arange(8) % 3
+    network, optimiser = wrap(module, **HOW), torch.optim.SGD(module.parameters(), 0.5)
+    seen = []
+    for _ in range(3):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(module.train()(photos), classes).backward()
+        optimiser.step()
+        found = explain(network.refresh(), PHOTO, 1)
+        with torch.no_grad():
+            x = network.prepare(read(PHOTO)).tensor
+            assert torch.allclose(found.logits, copy.deepcopy(module).eval()(x)[0], atol=1e-5)
+        assert all(part.training for part in module.modules())
+        assert all(weight.grad is not None for weight in module.parameters())
+        seen.append(found.values)
+    assert not torch.allclose(seen[0], seen[2])

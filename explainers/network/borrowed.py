@@ -30,10 +30,7 @@ def bare(module: nn.Module) -> nn.Module:
 def check_kind(module: object, title: str) -> None:
     """Raises ModelError, which says what is possible, for what is no module that takes a picture
     alone and can be looked into."""
-    graph = isinstance(module, torch.fx.GraphModule) and not any(
-        node.op == "call_module" for node in module.graph.nodes
-    )
-    if graph or isinstance(module, torch.export.ExportedProgram):
+    if _is_flat(module) or isinstance(module, torch.export.ExportedProgram):
         raise ModelError(
             f"{title} is an exported program, whose layers can't be looked into: hand over the "
             "nn.Module that it was exported from."
@@ -55,6 +52,14 @@ def check_kind(module: object, title: str) -> None:
         )
     _check_inputs(module, title)
     _check_weights(module, title)
+
+
+def _is_flat(module: object) -> bool:
+    """Is it a graph that calls functions only, as an exported program's module does?"""
+    if not isinstance(module, torch.fx.GraphModule):
+        return False
+    called = [each.target for each in module.graph.nodes if each.op == "call_module"]
+    return not any(list(module.get_submodule(name).parameters()) for name in called)
 
 
 def _check_inputs(module: nn.Module, title: str) -> None:

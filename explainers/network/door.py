@@ -82,7 +82,8 @@ def check_weights(module: nn.Module, title: str) -> None:
         if value.dtype != torch.float32:
             kind = str(value.dtype).removeprefix("torch.")
             raise ModelError(
-                f"The weights of {title} are {kind}: hand over module.float(), or use wrap()."
+                f"The weights of {title} are {kind}: hand over module.float(), or let wrap() make "
+                "a copy."
             )
         if value.numel() and not all(bound.isfinite() for bound in value.detach().aminmax()):
             raise ModelError(

@@ -149,14 +149,13 @@ class Network(Owner):
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
-        taps = {
+        self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
                 self._tap(name, name in found.channels_last)
             )
             for name in (*self.places, *self.flat)
         }
-        self._taps = {name: tap.id for name, tap in taps.items()}
-        weakref.finalize(self, _let_go, tuple(taps.values()))
+        self._keep_taps()
 
     @classmethod
     def from_recipe(
@@ -182,7 +181,7 @@ class Network(Owner):
         """
         module = copy.deepcopy(self.module)
         for name, tap in self._taps.items():
-            del module.get_submodule(name)._forward_hooks[tap]
+            del module.get_submodule(name)._forward_hooks[tap.id]
         made = Network.from_recipe(
             module,
             self.recipe,
@@ -218,6 +217,10 @@ class Network(Owner):
         """What the module hands over for x (1, C, H, W), before logits are read off it."""
         with torch.inference_mode(False), whole():
             return self.module(x.to(self.device, memory_format=self.memory))
+
+    def _keep_taps(self) -> None:
+        """The taps leave the module with this network."""
+        self._release = weakref.finalize(self, _let_go, tuple(self._taps.values()))
 
     def _tap(self, name: str, channels_last: bool):
         serial = self.serial  # not self: a network in a circle would outlive those who used it

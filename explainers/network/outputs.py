@@ -36,8 +36,8 @@ def whole() -> Iterator[None]:
 def squeezed(output: Tensor) -> Tensor:
     """Logits (N, classes) of an output that is so already, that was squeezed, or that has a logit
     for each place (N, classes, h, w), which are averaged."""
-    if output.ndim == 0:
-        return output.reshape(1, 1)
+    if output.ndim < 2:  # of one photo
+        return output.reshape(1, -1)
     if output.ndim == 4:
         return output.mean((2, 3))
     return output

@@ -43,7 +43,7 @@ def translucent(
     canvas = np.zeros((height, width, 4), dtype=np.uint8)
     canvas[..., 3] = DIMMED
     inside = (right - left, bottom - top)
-    if explanation.per_pixel and pixels == "colour":
+    if explanation.per_pixel and pixels == "colour" and explanation.values.shape[1] == 3:
         picture = enlarge(_embossed(explanation, row, scale), *inside)
         patch = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
     else:
