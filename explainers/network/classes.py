@@ -1,4 +1,4 @@
-"""A class by its number or its name."""
+"""What a network's outputs mean: classes by number or name, probabilities, what is present."""
 
 from __future__ import annotations
 
@@ -7,8 +7,47 @@ import operator
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import TargetError
+from .recipe import Head
+
+
+class Answers:
+    """How logits are read: by labels, head and thresholds."""
+
+    title: str
+    labels: tuple[str, ...]
+    head: Head
+    thresholds: tuple[float, ...]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax over the classes, a sigmoid each for a multi-label network, or the same values
+        where they are no logits."""
+        if self.head == "none":
+            return logits
+        return logits.softmax(-1) if self.head == "softmax" else logits.sigmoid()
+
+    def present(self, logits: Tensor) -> list[int]:
+        """The classes in logits (classes,) that a multi-label network sees, surest first.
+
+        Surest: farthest above its own threshold. Always empty for another head.
+        """
+        if self.head != "sigmoid":
+            return []
+        chances = self.probabilities(logits.detach().cpu())
+        above = chances.logit() - torch.tensor(self.thresholds).logit()
+        return [int(index) for index in above.argsort(descending=True) if above[index] >= 0]
+
+    @staticmethod
+    def ranked(logits: Tensor, count: int) -> list[int]:
+        """The `count` likeliest classes in logits (classes,), likeliest first."""
+        return [int(index) for index in logits.topk(min(count, len(logits))).indices]
+
+    def resolve(self, target: int | str) -> int:
+        """The index of a class given by index or name; raises TargetError with near names."""
+        return find_class(target, self.labels, self.title)
 
 
 def find_class(target: int | str, labels: Sequence[str], title: str) -> int:

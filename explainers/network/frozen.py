@@ -22,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ExplainError, OptionError
 from ..recent import Recent
 from ..sizes import Owner
-from .classes import find_class
+from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_said, check_weights, settle, takes_any_size
@@ -60,7 +60,7 @@ def _let_go(hooks: Sequence[RemovableHandle]) -> None:
 _passes: Recent[tuple[str, str], Recording] = Recent()
 
 
-class Network(Owner):
+class Network(Owner, Answers):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
@@ -88,7 +88,6 @@ class Network(Owner):
     framing: Framing = "whole"
     functions: tuple[Any, ...] = ()
     remarks: Mapping[str, str] = MappingProxyType({})
-    takes: int = 3
     read: Function | None = None
     unread: str = ""
     _aspect = ""
@@ -127,6 +126,7 @@ class Network(Owner):
         self.labels = tuple(labels)
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
         self.size, self.crop_pct, self.interpolation = min(self.shape), crop_pct, interpolation
+        self.takes = len(mean)
         self.device, self._titles, self._last = torch.device(device), layers, last
         self.recipe = Recipe(
             labels=self.labels,
@@ -322,33 +322,6 @@ class Network(Owner):
         """x (N, C, H, W) -> logits (N, classes), with nothing kept for gradients."""
         x = x.to(self.device, memory_format=self.memory)
         return torch.cat([self._passed(part) for part in x.split(at_once(x))])
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes, a sigmoid each for a multi-label network, or the same values
-        where they are no logits."""
-        if self.head == "none":
-            return logits
-        return logits.softmax(-1) if self.head == "softmax" else logits.sigmoid()
-
-    def present(self, logits: Tensor) -> list[int]:
-        """The classes in logits (classes,) that a multi-label network sees, surest first.
-
-        Surest: farthest above its own threshold. Always empty for another head.
-        """
-        if self.head != "sigmoid":
-            return []
-        chances = self.probabilities(logits.detach().cpu())
-        above = chances.logit() - torch.tensor(self.thresholds).logit()
-        return [int(index) for index in above.argsort(descending=True) if above[index] >= 0]
-
-    @staticmethod
-    def ranked(logits: Tensor, count: int) -> list[int]:
-        """The `count` likeliest classes in logits (classes,), likeliest first."""
-        return [int(index) for index in logits.topk(min(count, len(logits))).indices]
-
-    def resolve(self, target: int | str) -> int:
-        """The index of a class given by index or name; raises TargetError with near names."""
-        return find_class(target, self.labels, self.title)
 
     def prepare(self, photo: Photo, framing: Framing | None = None) -> View:
         """The photo as this network's input.
