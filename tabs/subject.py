@@ -19,12 +19,13 @@ from gradio.utils import get_upload_folder
 
 from explainers import ExplainError, Network, Photo, Question, TargetError, photo, render
 from explainers.api import MOST_TARGETS, question
+from explainers.places import ASSETS
 from explainers.recent import Memory, Recent
 from explainers.zoo import Status, Zoo
 
 from .parts import html
 
-EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
+EXAMPLES = ASSETS / "examples"
 SHOWN = 5  # guesses among the chips
 OFFERED = 12  # classes to contrast with, likeliest first
 LARGE, SMALL = 960, 96  # pixels on the longer side of the photo as it is shown

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -52,8 +53,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start_server(folder: Path, **settings: str) -> Server:
-    """Start `python app.py` as a visitor's server would be, and wait until it answers."""
+def start_server(
+    folder: Path,
+    *,
+    command: Sequence[str] = (sys.executable, "app.py"),
+    cwd: Path = ROOT,
+    **settings: str,
+) -> Server:
+    """Start `python app.py` as a visitor's server would be, and wait until it answers. command:
+    another one that starts the page."""
     port = free_port()
     environment = {
         **os.environ,
@@ -67,9 +75,7 @@ def start_server(folder: Path, **settings: str) -> Server:
     }
     log = (folder / "server.log").open("wb")
     start = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
-    )
+    process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     while time.monotonic() - start < 120:
         try:
@@ -85,7 +91,7 @@ def start_server(folder: Path, **settings: str) -> Server:
 
 
 @contextmanager
-def serving(**settings: str) -> Iterator[Server]:
+def serving(**settings: Any) -> Iterator[Server]:
     """A running page, until the end of the block; what it wrote goes with it."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         server = start_server(Path(folder), **settings)

@@ -15,8 +15,8 @@ from tabs.subject import Subject
 class Desk:
     """A browser's side of a tab, for one network and one question."""
 
-    def __init__(self, tab: Tab, network: Network, **question: Any) -> None:
-        zoo = SimpleNamespace(get=lambda _key=None: network, status=list)
+    def __init__(self, tab: Tab, network: Network, *, zoo: Any = None, **question: Any) -> None:
+        zoo = zoo or SimpleNamespace(get=lambda _key=None: network, status=list)
         self.server = Server(tab, Subject(zoo), Jobs())
         self.question = {"visit": "me", "knows": True, "form": network.key, **question}
         self.ticket: str | None = None

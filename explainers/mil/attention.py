@@ -22,11 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from .. import places
 from ..errors import ModelError, OptionError
 from ..network import Network
 from .patches import Grid, cut, stitch
 
-WEIGHTS = Path(__file__).parents[2] / "weights" / "amil-colon"
+WEIGHTS = places.WEIGHTS / "amil-colon"
 BACKBONE = "tf_efficientnet_lite0"
 FEATURES = 2 * (40 + 80 + 112) + 192  # means and spreads of stages 2 to 4, means of stage 5
 INPUT = 112  # pixels a side at which the backbone reads a patch

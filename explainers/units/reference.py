@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from ..photo import Photo, read
+from ..places import ASSETS
 
-FOLDER = Path(__file__).parents[2] / "assets" / "reference"
+FOLDER = ASSETS / "reference"
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import timm
 
 from ..imagenet import imagenet_labels
 from ..network import Head, Network, Recipe
+from ..places import WEIGHTS
 from ..settings import MEGABYTE, Settings
 from .coco_labels import COCO_LABELS
 from .multilabel import BUILDERS
-from .sources import WEIGHTS, Bundled, File, Given, Hub, Shipped, Source
+from .sources import Bundled, File, Given, Hub, Shipped, Source
 
 BUNDLED = "lite0"
 AUTHORS = "coco-vgg"  # offered where a server has its checkpoint

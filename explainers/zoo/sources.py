@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..errors import ModelError
+from ..places import WEIGHTS
 from ..settings import Settings
 from . import download
-
-WEIGHTS = Path(__file__).parents[2] / "weights"
 
 _log = logging.getLogger(__name__)
 

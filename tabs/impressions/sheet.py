@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from explainers import Network, impressions, photo, render
 from explainers.impressions import Check, Impression, Stayed
 from explainers.impressions.goals import Classes
+from explainers.places import ASSETS
 
 from ..parts import html
 from ..parts.curve import curve
 from .settings import suggested, written
 
-ASSET = Path(__file__).parents[2] / "assets" / "impressions" / "sheet.jpg"
+ASSET = ASSETS / "impressions" / "sheet.jpg"
 # What is on it, in its order, and where: made by benchmarks/impressions.py --sheets.
 BEFORE = (
     "goldfish, ostrich, bald eagle, peacock, flamingo, king penguin, tabby, lion, monarch, zebra, "

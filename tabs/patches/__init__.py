@@ -13,6 +13,7 @@ from explainers import ExplainError, Photo, photo, render
 from explainers.mil import AttentionMIL, attend, load_amil
 from explainers.mil.patches import MAX_OVERLAP, cut
 from explainers.mil.scores import patch_scores
+from explainers.places import ASSETS
 from explainers.recent import Recent
 from explainers.zoo import BUNDLED
 
@@ -25,7 +26,7 @@ from . import lesson
 from .readings import Read, Wish, photo_bag, tissue_bag
 
 HERE = Path(__file__).parent
-TISSUE = HERE.parents[1] / "assets" / "tissue"
+TISSUE = ASSETS / "tissue"
 CANVASES = {
     "one-corner": ("A corner", "Drawn tissue with crowded nuclei in the lower right corner."),
     "half": ("One half", "Drawn tissue, half of it with crowded nuclei."),

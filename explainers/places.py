@@ -1,0 +1,12 @@
+"""Where the data lies that comes with the code: beside it in the repository, inside it once it is
+installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent
+
+WEIGHTS = _ROOT / "weights"
+ASSETS = _ROOT / "assets"

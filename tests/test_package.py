@@ -1,0 +1,81 @@
+"""The package: what pip installs is whole, and opens the page and explains a photo by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import pytest
+import timm
+from gradio_client import Client, handle_file
+
+from tests import nets
+from tests.browser import NOWHERE, serving
+from tests.test_docs import pins
+
+ROOT = Path(__file__).parents[1]
+CAT = ROOT / "assets" / "examples" / "cat.jpg"
+
+
+def test_the_package_needs_what_the_page_needs():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = dict(each.replace(">=", "==").split("==") for each in about["dependencies"])
+    assert needed == pins()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts of a new environment into which the wheel alone was installed; what it needs
+    comes from the environment of this test."""
+    folder = tmp_path_factory.mktemp("package")
+    python = folder / "env" / "bin" / "python"
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    venv = [sys.executable, "-m", "venv", "--without-pip", str(folder / "env")]
+    for command in (venv, [*build, str(ROOT)]):
+        subprocess.run(command, check=True, capture_output=True)
+    wheel = str(next(folder.glob("seeing_why-*.whl")))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-index"]
+    subprocess.run([*pip, "--no-deps", wheel], check=True, capture_output=True)
+    lib = next((folder / "env" / "lib").glob("python*/site-packages"))
+    (lib / "needed.pth").write_text("\n".join(site.getsitepackages()))
+    return python.parent
+
+
+@pytest.mark.slow
+def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path):
+    timm.models.save_for_hf(
+        nets.module("test_resnet", num_classes=2, in_chans=1),
+        str(tmp_path / "mine"),
+        {"label_names": ["benign", "malignant"]},
+    )
+    environment = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "HF_ENDPOINT": NOWHERE}
+    seeing_why = str(installed / "seeing-why")
+
+    def run(*given: str) -> str:
+        ran = subprocess.run(
+            given, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert ran.returncode == 0, ran.stderr[-2000:]
+        return ran.stdout
+
+    where = "import explainers as e; print(e.__file__, e.load('coco80').labels[0])"
+    assert run(str(installed / "python"), "-c", where).split()[1] == "person"
+    given = ["--network", "mine", "--methods", "gradcam", "--no-scores", "--out", "out"]
+    run(seeing_why, "explain", str(CAT), *given)
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())[0]["state"] == "made"
+    with serving(command=[seeing_why, "--network", str(tmp_path / "mine")], cwd=tmp_path) as page:
+        with urllib.request.urlopen(f"{page.url}/config") as answer:
+            assert "malignant" in answer.read().decode()  # explained already, by the first network
+        client = Client(page.url, verbose=False)
+        listed = client.predict(api_name="/networks")
+        assert [each["key"] for each in listed][:2] == ["mine", "lite0"]
+        _, about = client.predict(
+            handle_file(CAT), "malignant", "gradcam", "mine", "", api_name="/explain"
+        )
+        assert about["class"] == "malignant"
