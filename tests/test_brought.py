@@ -272,7 +272,12 @@ def test_the_setting_lists_them():
     assert from_environment(environment).networks == ("runs/one", "code.py:make")
 
 
-@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.key)
+SLOW = {"compare": [pytest.mark.slow]}  # it measures twice
+
+
+@pytest.mark.parametrize(
+    "tab", [pytest.param(t, id=t.key, marks=SLOW.get(t.key, ())) for t in TABS]
+)
 @pytest.mark.parametrize("kind", ["greys", "one logit"])
 def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):  # noqa: F811
     options = {"in_chans": 1} if kind == "greys" else {"num_classes": 1}

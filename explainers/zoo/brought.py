@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
 import timm
 from torch import nn
 
 from ..errors import ModelError, OptionError
 from ..network import Network
 from ..own import Numbers, slug, wrap
+from ..photo import read
 from ..settings import Settings
 from . import assembly, checkpoint, configs, download
 from .catalogue import BUNDLED
@@ -104,6 +106,7 @@ def bring(given: Iterable[Brought]) -> list[Network]:
             network = each if isinstance(each, Network) else wrap(each)
         if network in found:
             continue
+        _check_for_a_page(network)
         if network.key in taken:
             raise OptionError(
                 f"There is a network called “{network.title[:60]}” already: give this one another "
@@ -112,6 +115,16 @@ def bring(given: Iterable[Brought]) -> list[Network]:
         taken.add(network.key)
         found.append(network)
     return found
+
+
+def _check_for_a_page(network: Network) -> None:
+    """Raises ExplainError where the page's questions can't be asked: it has photos and classes."""
+    if network.head not in ("softmax", "sigmoid"):
+        raise OptionError(
+            f"{network.title} answers with no classes, which the page asks about: explain it in "
+            "Python."
+        )
+    network.prepare(read(np.zeros((64, 64, 3), np.uint8)))
 
 
 def named(text: str, **told: Any) -> Network:
@@ -211,19 +224,22 @@ def _on_hub(text: str, told: dict[str, Any], settings: Settings) -> Network:
     plain = told.keys() <= {"title"}
     if plain and known is not None and told.get("title") in (None, known.title):
         return known
-    for name in WEIGHTS:
-        source = download.HubFile(repo, repo, name, commit, own=True)
-        try:
-            file = download.fetch(source, settings)
-            break
-        except download.Missing:
-            if name == WEIGHTS[-1]:
-                raise
+    file = _fetched(repo, commit, settings)
     title = told.get("title") or _title(repo)
     network = _built(about if "arch" not in told else {}, file, title, told, settings)
     if plain:
         _from_hub[repo, commit] = network
     return network
+
+
+def _fetched(repo: str, commit: str, settings: Settings) -> Path:
+    """The weights of a repository, under the first of timm's names that it has them by."""
+    for name in WEIGHTS:
+        try:
+            return download.fetch(download.HubFile(repo, repo, name, commit, own=True), settings)
+        except (download.Missing, download.Unreachable) as error:  # or the other one is kept here
+            failure = error
+    raise failure
 
 
 def _built(

@@ -225,7 +225,8 @@ def given(network: Network) -> Entry:
     """The entry of a network that is handed over."""
     few = ", ".join(network.labels[:3])
     classes = "1 class" if len(network.labels) == 1 else f"{len(network.labels)} classes"
-    side = network.size
+    size = network.size
+    height, width = size if isinstance(size, tuple) else (size, size)
     millions = sum(each.numel() for each in network.module.parameters()) / 1e6
     return Entry(
         key=network.key,
@@ -233,7 +234,7 @@ def given(network: Network) -> Entry:
         source=Given(),
         licence=network.licence,
         megabytes=round(network.bytes / MEGABYTE),
-        remark=f"{millions:.3g} million weights; photos of {side} by {side} pixels.",
+        remark=f"{millions:.3g} million weights; photos of {width} by {height} pixels.",
         task=f"{classes}: {few}{', …' if len(network.labels) > 3 else ''}",
         head=network.head,
     )

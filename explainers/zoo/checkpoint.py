@@ -43,7 +43,7 @@ def saved(path: Path, name: str) -> dict[str, Any]:
         with torch.serialization.safe_globals(_RECORDS):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes that are no checkpoint may raise anything
-        if isinstance(error, UnpicklingError) and "nsupported" in str(error):
+        if isinstance(error, UnpicklingError) and "Unsupported global" in str(error):
             raise ModelError(
                 f"The weights file of {name} holds more than tensors, which could run code, and is "
                 "not opened: save model.state_dict() alone, or a safetensors file."
