@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import site
 import subprocess
 import sys
@@ -27,6 +28,17 @@ def test_the_package_needs_what_the_page_needs():
     about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     needed = dict(each.replace(">=", "==").split("==") for each in about["dependencies"])
     assert needed == pins()
+
+
+def test_the_package_takes_all_data_along_and_finds_it():
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]
+    taken = about["build"]["targets"]["wheel"]["force-include"]
+    folders = {path.parent for path in (ROOT / "assets").glob("*/*") if path.suffix != ".pyc"}
+    assert taken.keys() == {"weights", *(path.relative_to(ROOT).as_posix() for path in folders)}
+    assert all(where == f"explainers/data/{folder}" for folder, where in taken.items())
+    for path in (each for code in ("explainers", "tabs") for each in (ROOT / code).rglob("*.py")):
+        outside = re.search(r"parents\[|parent\.parent|\.\./", path.read_text("utf-8"))
+        assert not outside, f"{path.name}: data lies where explainers/places.py says"
 
 
 @pytest.fixture(scope="module")

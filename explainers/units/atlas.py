@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from ..explanation import Question
+from ..places import ASSETS
 from ..recent import Recent
 from .activations import contributions
 
-FOLDER = Path(__file__).parents[2] / "assets" / "atlas"
+FOLDER = ASSETS / "atlas"
 
 
 @dataclass(frozen=True)
