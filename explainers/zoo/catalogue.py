@@ -225,8 +225,7 @@ def given(network: Network) -> Entry:
     """The entry of a network that is handed over."""
     few = ", ".join(network.labels[:3])
     classes = "1 class" if len(network.labels) == 1 else f"{len(network.labels)} classes"
-    size = network.size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = network.shape
     millions = sum(each.numel() for each in network.module.parameters()) / 1e6
     return Entry(
         key=network.key,
