@@ -35,9 +35,10 @@ sys.path.insert(0, str(ROOT))
 
 from explainers import Network, impressions, load  # noqa: E402
 from explainers.impressions import PRESETS, Impression  # noqa: E402
-from explainers.impressions.drawing import Drawing  # noqa: E402
+from explainers.impressions.drawing import Drawing, fitted  # noqa: E402
 from explainers.impressions.goals import Goal, of_class, of_unit  # noqa: E402
 from explainers.impressions.knobs import Knobs  # noqa: E402
+from explainers.photo import Photo  # noqa: E402
 from explainers.units import default_layer  # noqa: E402
 from explainers.units.reference import references  # noqa: E402
 
@@ -198,16 +199,26 @@ def beside_lucent(
     return means(rows), kept, ratio(times, "lucent", "ours")
 
 
-def on_photos(network: Network, second: Network, knobs: Knobs, count: int = 20) -> dict[str, float]:
+def chance(network: Network, photo: Photo) -> float:
+    """Of the first guess, of the square that is drawn on."""
+    x = impressions.as_input(network, fitted(photo, 224))
+    return float(network.probabilities(network.logits(x))[0].max())
+
+
+def on_photos(
+    network: Network, second: Network, knobs: Knobs, sure: float, count: int = 20
+) -> dict:
     """Drawn on reference photos at the page's defaults, classes and units in turn: does what is
-    driven rise, does the coarse structure stay (SSIM), does the second network's first guess?"""
+    driven rise, does the coarse structure stay (SSIM), does the second network's first guess?
+
+    sure: only photos of which the second network gives its first guess at least that chance."""
     layer, rows = default_layer(network), []
-    known = references()
+    known = [each.photo for each in references() if chance(second, each.photo) >= sure]
     for case in range(count):
         goal: Goal = of_class(network, CLASSES[case % len(CLASSES)])
         if case % 2:
             goal = of_unit(network, layer, case * 37 % network.maps[layer].channels)
-        photo = known[case * len(known) // count].photo
+        photo = known[case * len(known) // count]
         *_, (drawn,) = impressions.draw(network, [goal], knobs, photo=photo)
         found, way = impressions.stayed(drawn, second), drawn.points
         row = (way[0].score, way[-1].score, found.structure, float(found.before == found.after))
@@ -219,6 +230,7 @@ def on_photos(network: Network, second: Network, knobs: Knobs, count: int = 20) 
             flush=True,
         )
     return {
+        "photos": len(known),
         "cases": len(rows),
         "rises": mean(float(after > before) for before, after, *_ in rows),
         "structure": round(mean(row[2] for row in rows), 3),
@@ -246,13 +258,20 @@ def main() -> None:
     options.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     options.add_argument("--canvas", nargs="*", default=[], help="Good with other pictures, too")
     options.add_argument("--sheets", type=Path)
+    options.add_argument("--far", type=float, default=PRESETS["quick"].far)
+    options.add_argument("--sure", type=float, default=0.5)
     options.add_argument("--photos", action="store_true", help="only what is drawn on photos")
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     clock = time.process_time if chosen.clock == "cpu" else time.perf_counter
     network, second, names = load("lite0"), load("lite2"), CLASSES[: chosen.classes]
     if chosen.photos:
-        print(json.dumps({"photos": on_photos(network, second, PRESETS["quick"])}))
+        knobs = replace(PRESETS["quick"], far=chosen.far)
+        print(
+            json.dumps(
+                {"photos": {"far": knobs.far} | on_photos(network, second, knobs, chosen.sure)}
+            )
+        )
         return
     found: dict[str, dict[str, dict[str, float]]] = {}
 

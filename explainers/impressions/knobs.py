@@ -61,7 +61,7 @@ class Knobs:
     crops: int = 1
     statistics: float = 0.0
     every: int = 1
-    far: float = 0.5
+    far: float = 0.3
     canvas: str = "fourier"
     seed: int = 0
 

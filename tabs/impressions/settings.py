@@ -80,7 +80,7 @@ FRONT = (
            default="channel", here=True),
     Choice(key="from", label="Start from", choices=(("noise", ""), ("my photo", "photo")),
            default="", here=True),
-    Number(key="far", label="How far (%)", default=50, low=5, high=100, step=5, slides=True,
+    Number(key="far", label="How far (%)", default=30, low=5, high=100, step=5, slides=True,
            here=True),
     Choice(key="atlas", label="Layer", choices=atlas.layers, default=atlas.first, here=True),
     Text(key="needed", label="Units that this class needs", here=True),
