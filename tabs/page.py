@@ -18,6 +18,7 @@ from explainers.zoo.brought import Brought
 from . import (
     activations,
     bar,
+    cards,
     compare,
     endpoints,
     filters,
@@ -42,6 +43,7 @@ TABS = (
     maps.TAB,
     muting.TAB,
     activations.TAB,
+    cards.TAB,
     filters.TAB,
     impressions.TAB,
     compare.TAB,

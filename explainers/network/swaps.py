@@ -85,7 +85,7 @@ class Unbounded(TorchFunctionMode):
         if bound is None:
             return func(*args, **(kwargs or {}))
         x = args[0] if args else kwargs["input"]
-        raw = x.detach().clone()  # which the call may overwrite
+        raw = x.clone()  # which the call may overwrite
         y = func(*args, **(kwargs or {}))
         self._before[y.data_ptr()] = (y, raw, bound)
         return y

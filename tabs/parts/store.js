@@ -2,6 +2,7 @@
 (() => {
   if (window.seeing) return;
   const KEPT = ['photo', 'network', 'targets', 'against', 'framing'];
+  const SHORT = ['layer', 'unit', 'class']; // settings of cards, which have addresses to be passed on
   const listeners = [];
   let first = {}, tabs = [];
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -73,7 +74,7 @@
       if (state.photo?.own) query.set('photo', 'own');
       if (state.step) query.set('step', state.step);
       for (const [tab, values] of Object.entries(state.settings || {}))
-        for (const [name, value] of Object.entries(values)) query.set(`${tab}.${name}`, value);
+        for (const [name, value] of Object.entries(values)) query.set(tab === 'cards' && state.tab === tab ? name : `${tab}.${name}`, value);
       return query;
     },
     write: (how) => {
@@ -90,7 +91,10 @@
       const numbers = (text) => (text || '').split(',').filter(Boolean)
         .map((each) => (/^\d{1,6}$/.test(each) ? +each : each)).slice(0, 8);
       seeing.note = '';
+      if (query.has('network') && !query.has('model')) query.set('model', query.get('network'));
       if (query.has('model')) state.network = query.get('model').slice(0, 120);
+      for (const name of SHORT) if (query.has(name)) query.set(`cards.${name}`, query.get(name));
+      if (query.has('cards.unit') || query.has('class')) state.tab = 'cards';
       if (query.has('tab')) state.tab = query.get('tab').slice(0, 40);
       if (query.has('example')) state.photo = { example: query.get('example').slice(0, 120) };
       if (query.get('photo') === 'own') {
