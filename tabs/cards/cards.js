@@ -5,7 +5,13 @@ const number = one('[data-number]');
 const mine = () => seeing.state.settings?.[tab.key] || {};
 const open = (settings) => seeing.setting(tab.key, settings, 'push');
 
+const fit = () => { // the photo's shape
+  const [width, height] = seeing.seen?.size || [4, 3];
+  body.style.setProperty('--shape', `${width} / ${height}`);
+  body.style.setProperty('--ratio', width / height);
+};
 tab.show = (data) => {
+  fit();
   if (!data.card) return;
   card = data.card;
   shown = JSON.stringify([card.network, mine()]);

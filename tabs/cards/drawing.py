@@ -11,6 +11,7 @@ from explainers import units as acts
 from explainers.impressions import Impression
 from explainers.impressions.goals import Goal, of_class, of_unit
 from explainers.recent import Recent
+from explainers.units import atlas
 
 from ..parts import html
 from ..parts.pace import spoken
@@ -29,7 +30,17 @@ _drawn: Recent[tuple[str, Goal], tuple[Impression, ...]] = Recent()
 def known(network: Network, what: Mapping[str, Any]) -> str:
     """What was drawn of this unit or class, or a button that has it drawn."""
     drawn = _drawn.get((network.key, _goal(network, what)))
-    return _pictures(drawn) if drawn else ASK
+    if drawn:
+        return _pictures(drawn)
+    pixels = None if "class" in what else atlas.pixels(network.key, what["layer"], what["channel"])
+    if pixels is None:
+        return ASK
+    url = html.data_url(render.jpeg(pixels, 92), "jpeg")
+    words = "Drawn from noise, for the atlas"
+    return (
+        f'<div class="card-drawn"><figure><img alt="{words}" src="{url}"><figcaption>{words}'
+        '</figcaption></figure></div><button type="button" data-draw>Draw it larger</button>'
+    )
 
 
 def draw(asked: Asked, _settings: Settings, data: Mapping[str, Any]) -> Iterator[Show | None]:

@@ -7,6 +7,7 @@ from html import escape
 from urllib.parse import urlencode
 
 from explainers import Network, render
+from explainers.units import atlas
 from explainers.units.receptive import field, on_photo
 from explainers.units.reference import references
 from explainers.units.strongest import Peaks
@@ -41,12 +42,15 @@ def steps(layer: str, channel: int, most: int) -> str:
 
 
 def tile(network: Network, layer: str, channel: int, peaks: Peaks, words: str) -> str:
-    """A unit as the place where it fires most, a link to its card."""
-    best = peaks.best(channel, 1)
+    """A unit, as it was drawn or else as the place where it fires most: a link to its card."""
     shown = '<span class="card-silent"></span>'
-    if best and best[0].peak > 0:
+    best, drawn = peaks.best(channel, 1), atlas.pixels(network.key, layer, channel)
+    if drawn is not None:
+        url = html.data_url(render.jpeg(drawn, 85), "jpeg")
+        shown = f'<img alt="Unit {channel}, drawn" src="{url}">'
+    elif best and best[0].peak > 0:
         url = _place(network, layer, best[0].photo, best[0].cell)
-        shown = f'<img alt="Where unit {channel} fires most" src="{url}" loading="lazy">'
+        shown = f'<img alt="Where unit {channel} fires most" src="{url}">'
     where = escape(address(network, layer=layer, unit=channel))
     return (
         f'<a href="{where}" data-layer="{escape(layer)}" data-unit="{channel}">{shown}'
