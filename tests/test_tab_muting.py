@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 
 from explainers import Network
-from explainers.muting import mute, sweep
+from explainers.muting import mute, plan, sweep
+from explainers.muting.incremental import Incremental
 from tabs.muting import TAB, windows
+from tabs.parts import work
 from tabs.parts.tab import Server, markup
 from tabs.parts.work import Jobs
 from tabs.subject import Subject
@@ -235,6 +237,45 @@ def test_what_is_half_done_stays_and_is_never_less_than_before(page, monkeypatch
     page.stop(answer["more"])
     again = last(ask(page, asked, stride=4), "data", "windows")
     assert (np.frombuffer(base64.b64decode(again["ranks"]), "<i2") >= 0).sum() >= max(known)
+
+
+def test_a_run_that_was_left_goes_on_for_another_class(page, monkeypatch) -> None:
+    """Windows do not depend on the class: what is known of them is read anew, and none is tried
+    twice."""
+    tried = []
+    real = Incremental.scores
+
+    def counted(self, *args):
+        for batch, scores in real(self, *args):
+            tried.append(len(scores.flatten(0, 1)))
+            yield batch, scores
+
+    monkeypatch.setattr(Incremental, "scores", counted)
+    monkeypatch.setattr(plan, "WORK", 1e7)  # many small lots
+    monkeypatch.setattr(work, "SLICE", 0.0)
+    asked = {**CAT, "photo": {"example": "tripod.jpg"}}
+    form = {"form": "resnet18", "settings": SMALL | {"stride": 4}, "act": "sweep"}
+    answer = page.act({**asked, **form})
+    while len(tried) < 3:
+        answer = page.more(answer["more"])
+    page.stop(answer["more"])
+    known = sum(tried)
+    other = {**asked, "targets": [4]}
+    shown = last(ask(page, other, stride=4), "data", "windows")
+    assert (np.frombuffer(base64.b64decode(shown["ranks"]), "<i2") >= 0).sum() >= known
+    assert not shown["complete"]
+    shown = last(act(page, "sweep", question=other, stride=4), "data", "windows")
+    assert shown["complete"]
+    assert sum(tried) == shown["places"]
+    whole = list(
+        mute(page.subject.zoo.get(), page.subject.asked(other).question().view, window=16, stride=4)
+    )[-1]
+    after = np.frombuffer(base64.b64decode(shown["after"]), "<u2")
+    chances = page.subject.zoo.get().probabilities(whole.logits)[..., 4].flatten()
+    row = next(i for i, each in enumerate(shown["rows"]) if each["index"] == 4)
+    assert after.reshape(len(chances), -1)[:, row] / 65535 == pytest.approx(
+        chances.numpy(), abs=1e-4
+    )
 
 
 # ---- the smallest region ----

@@ -136,15 +136,24 @@ class Incremental:
     # --- the work ------------------------------------------------------------------------------
 
     def scores(
-        self, rows: Sequence[Interval], cols: Sequence[Interval], baseline: Tensor
+        self,
+        rows: Sequence[Interval],
+        cols: Sequence[Interval],
+        baseline: Tensor,
+        known: Tensor | None = None,
     ) -> Iterator[tuple[Batch, Tensor]]:
         """Mute every window rows x cols; baseline: (1, 3, H, W) says with what.
 
-        rows, cols: intervals [start, stop) of the input. Yields, batch by batch, which windows
-        they are and their logits (rows, columns, classes).
+        rows, cols: intervals [start, stop) of the input; known: bool (rows, cols), batches of which
+        nothing is missing are left out. Yields, batch by batch, which windows they are and their
+        logits (rows, columns, classes).
         """
         spans = self.spans(0, rows), self.spans(1, cols)
         for lot in self.planner.lots(*spans):
+            if known is not None:
+                lot = [each for each in lot if not known[np.ix_(each.rows, each.cols)].all()]
+            if not lot:
+                continue
             with torch.no_grad():
                 found = _run([_Patches(self, batch, spans, baseline) for batch in lot], self)
             for batch, logits in found:

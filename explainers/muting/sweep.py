@@ -38,19 +38,27 @@ def mute(
     stride: int = 16,
     baseline: str = "grey",
     seed: int = 0,
+    known: Muting | None = None,
 ) -> Iterator[Muting]:
     """Mute every window, coarse positions first; yields the growing result after every batch.
 
+    known: what an earlier run of the same yielded before it was left; only the rest is computed.
     The last result is that of all positions, the same as if computed at once; closing the
     generator stops the work, unless somebody else waits for the same. Raises OptionError for a
     window or stride that is not possible.
     """
     asked = (network.serial, view.key, window, stride, baseline, seed)
-    return together(asked, lambda: _sweep(network, view, window, stride, baseline, seed))
+    return together(asked, lambda: _sweep(network, view, window, stride, baseline, seed, known))
 
 
 def _sweep(
-    network: Network, view: View, window: int, stride: int, baseline: str, seed: int
+    network: Network,
+    view: View,
+    window: int,
+    stride: int,
+    baseline: str,
+    seed: int,
+    before: Muting | None,
 ) -> Iterator[Muting]:
     start = time.perf_counter()
     x = view.tensor.to(network.device)
@@ -62,12 +70,17 @@ def _sweep(
         raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
     logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
+    spent, had = 0.0, 0.0
+    if before is not None:
+        known, logits = before.known.clone(), before.logits.clone()
+        spent, had = before.seconds, before.done
     facts = (network, view, fill.cpu(), window, stride, baseline, rows, cols)
     result = Muting(*facts, logits, known, engine.logits.cpu(), 0.0, 0.0, None, engine.note)
     begun = time.perf_counter()
     for some_rows, some_cols in _passes(len(rows), len(cols), window, stride):
         lots = [rows[i] for i in some_rows], [cols[i] for i in some_cols]
-        for batch, scores in engine.scores(*lots, fill):
+        here = known[np.ix_(some_rows, some_cols)]
+        for batch, scores in engine.scores(*lots, fill, here):
             at = np.ix_(some_rows[batch.rows], some_cols[batch.cols])
             logits[at], known[at] = scores.cpu(), True
             now, done = time.perf_counter(), float(known.float().mean())
@@ -76,8 +89,8 @@ def _sweep(
                 logits=logits.clone(),
                 known=known.clone(),
                 done=done,
-                seconds=now - start,
-                seconds_left=(now - begun) * (1 - done) / done,
+                seconds=spent + now - start,
+                seconds_left=(now - begun) * (1 - done) / (done - had),
             )
 
 

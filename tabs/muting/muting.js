@@ -58,7 +58,18 @@ const starts = (button, act) => button.addEventListener('click', async () => {
   await tab.act(act);
   button.disabled = false;
 });
-starts(find('[data-sweep]'), 'sweep');
+// A window's answers do not depend on the class: its run goes on for whichever is asked next.
+const windowed = () => JSON.stringify([['photo', 'network', 'framing'].map((name) => seeing.state[name]), ['window', 'stride', 'baseline', 'seed'].map(tab.value)]);
+const everywhere = find('[data-sweep]');
+let sweeping = null, left = null, run = 0;
+const sweep = async () => {
+  const mine = (run += 1);
+  sweeping = windowed();
+  everywhere.disabled = true;
+  await tab.act('sweep');
+  if (mine === run) everywhere.disabled = false;
+};
+everywhere.addEventListener('click', sweep);
 starts(find('[data-rise]'), 'rise');
 for (const button of element.querySelectorAll('[data-take]')) starts(button, button.dataset.take);
 
@@ -76,5 +87,11 @@ tab.show = (data, places, channel) => {
   if (data.windows) grid(data.windows);
   else if (channel === '' && 'maps' in places) grid(null);
 };
-tab.over = (channel) => { if (channel === 'flip') searched(); };
+tab.asked = () => { left = sweeping; sweeping = null; };
+tab.over = (channel) => {
+  if (channel === 'flip') searched();
+  if (channel === 'sweep') sweeping = null; // done, or stopped by the visitor
+  if (channel === '' && left && left === windowed() && !everywhere.hidden) sweep();
+  if (channel === '') left = null;
+};
 seeing.on((what) => { if (what === 'seen') { photos(); draw(); look(); } });

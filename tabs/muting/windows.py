@@ -69,8 +69,8 @@ class Run:
 
     def steps(self, question: Question) -> Iterator[Muting]:
         """Mute every window; what is known stays known when the visitor leaves."""
-        least = _count(self.found(question))
-        for muting in mute(question.network, question.view, **vars(self)):
+        least, known = _count(self.found(question)), recent.get(self.key(question))
+        for muting in mute(question.network, question.view, **vars(self), known=known):
             if muting.count >= least or muting.done >= 1:  # less would be a step back
                 recent.keep(self.key(question), muting, of=question.network)
             yield muting
