@@ -217,8 +217,9 @@ def _report(path: Path, network: Network, methods: list[str], chosen: Any) -> by
     for _ in found.draw():
         pass
     if not chosen.no_scores:
-        for _ in found.measure():
-            pass
+        for work in (found.measure(), found.repeat()):  # twice, for the verdict
+            for _ in work:
+                pass
     return report.build(photo, found)
 
 

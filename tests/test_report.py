@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -32,6 +33,11 @@ def jpeg(pixels: np.ndarray = data.chelsea()) -> bytes:  # noqa: B008
     return file.getvalue()
 
 
+def page_of(built: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(built)) as archive:
+        return archive.read("report.html").decode()
+
+
 @pytest.fixture(scope="module")
 def files(resnet18) -> dict[str, bytes]:
     """A report's files, of a photo with metadata."""
@@ -42,6 +48,8 @@ def files(resnet18) -> dict[str, bytes]:
     )  # fmt: skip
     for work in (found.draw(), found.measure()):
         list(work)
+    assert "No verdict" in page_of(report.build(photo, found))  # all is measured once so far
+    list(found.repeat())
     built = report.build(photo, found)
     assert built == report.build(photo, found)
     with zipfile.ZipFile(io.BytesIO(built)) as archive:
@@ -57,6 +65,9 @@ def test_it_holds_a_page_pictures_maps_and_scores(files) -> None:
     assert numbers["settings"]["against"]["index"] == 7
     assert numbers["settings"]["seed"] == 0
     assert set(numbers["versions"]) == {"python", "torch", "timm", "numpy"}
+    told = numbers["verdict"]["lines"]
+    assert len(told) == 3
+    assert all(html.escape(line) in files["report.html"].decode() for line in told)
     scored = numbers["methods"]["guided"]
     assert scored["pointing"] in (True, False)
     areas = [

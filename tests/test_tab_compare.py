@@ -305,9 +305,12 @@ def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
     file = found[-1]["file"]
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["data"]))) as archive:
         told = json.loads(archive.read("scores.json"))
+        page = archive.read("report.html").decode()
         assert {"report.html", "maps.npz", "maps/guided.png"} <= set(archive.namelist())
     assert file["name"].endswith(".zip")
     assert list(told["methods"]) == ["gradcam", "guided"]
+    assert len(told["verdict"]["lines"]) == 3
+    assert html.escape(told["verdict"]["lines"][2]) in page
     assert told["settings"]["box"] == [0, 0, 0.5, 0.5]
 
 

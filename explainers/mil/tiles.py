@@ -60,4 +60,5 @@ def tile_cam(network: Network, pixels: np.ndarray) -> Explanation:
         frame=(0.0, 0.0, 1.0, 1.0),
         seconds=time.perf_counter() - start,
         labels=("malignant",),
+        title="Grad-CAM of whole tiles",
     )

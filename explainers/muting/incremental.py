@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from ..recent import Recent
 from .plan import Batch, Planner, Spans
-from .steps import Step
+from .steps import Pair, Step
 from .tape import record
 
 Interval = tuple[int, int]
+NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
 # Steps hold prepared copies of the weights, which serve the network's next photos of a shape.
 FEW = 4
@@ -60,7 +61,8 @@ class Incremental:
             self.steps = [None, Step("network", (0,), reference.shape, whole)]
             self.maps = [self.x, reference]
         self.logits = reference[0].float()
-        self._padded: dict[tuple, Tensor] = {}
+        self._padded: dict[tuple[int, float], Tensor] = {}
+        self._margins = _margins(self.steps)
         self.first_whole = next(i for i, s in enumerate(self.steps) if s and not s.local)
         self.sizes = [tuple(m.shape[2:]) if m.ndim == 4 else (1, 1) for m in self.maps]
         self.last_use = {v: i for i, s in enumerate(self.steps) if s for v in s.inputs}
@@ -164,13 +166,36 @@ class Incremental:
         return {v: t for v, t in values.items() if self.last_use.get(v, step) > step or v == step}
 
     def padded(self, value: int, before=(0, 0), after=(0, 0), fill: float = 0.0) -> Tensor:
-        """The unmuted photo's map as (H, W, C), padded; kept, since every batch reads it."""
-        key = (value, before, after, fill)
-        if key not in self._padded:
-            pads = (before[1], after[1], before[0], after[0])
-            full = F.pad(self.maps[value], pads, value=fill) if any(pads) else self.maps[value]
-            self._padded[key] = full[0].permute(1, 2, 0).contiguous()
-        return self._padded[key]
+        """The unmuted photo's map as (H, W, C), padded: a part of one copy that all readers share.
+
+        The copy takes the place of the map itself, since a large input's maps are large.
+        """
+        if not any((*before, *after)):
+            fill = next((f for v, f in self._margins if v == value), fill)
+        (top, left), (bottom, right) = self._margins.get((value, fill), NO_MARGINS)
+        full = self._padded.get((value, fill))
+        if full is None:
+            full = F.pad(self.maps[value], (left, right, top, bottom), value=fill)
+            full = self._padded[value, fill] = full[0].permute(1, 2, 0).contiguous()
+            inside = full[top : full.shape[0] - bottom, left : full.shape[1] - right]
+            self.maps[value] = inside.permute(2, 0, 1)[None]
+        ends = full.shape[0] - bottom + after[0], full.shape[1] - right + after[1]
+        return full[top - before[0] : ends[0], left - before[1] : ends[1]]
+
+
+def _margins(steps: Sequence[Step | None]) -> dict[tuple[int, float], tuple[Pair, Pair]]:
+    """(value, fill) -> the widest margins, (top, left) and (bottom, right), that any step reads."""
+    widest: dict[tuple[int, float], tuple[Pair, Pair]] = {}
+    for step in steps:
+        if step is None or not step.local:
+            continue
+        for value in step.inputs:
+            before, after = widest.get((value, step.fill), NO_MARGINS)
+            widest[value, step.fill] = (
+                (max(before[0], step.before[0]), max(before[1], step.before[1])),
+                (max(after[0], step.after[0]), max(after[1], step.after[1])),
+            )
+    return widest
 
 
 class _Patches:

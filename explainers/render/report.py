@@ -24,6 +24,7 @@ from ..explanation import to_npz
 from ..photo import Photo, to_jpeg
 from ..registry import METHODS
 from ..scores.comparison import SORTS, Comparison
+from ..scores.verdict import lines, verdict
 from . import plots
 from .colour import DEFAULT
 from .overlays import overlay
@@ -52,6 +53,8 @@ MEANING = {
     "baseline.",
 }
 
+UNSURE = "No verdict: that takes every map to be measured twice."
+
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto;
@@ -62,6 +65,8 @@ figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; bord
 th, td { padding: 4px 10px; text-align: right; } th:first-child { text-align: left; }
 tr + tr > * { border-top: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
 small, .dim { opacity: .75; } .doubt { font-weight: 600; }
+.verdict { padding-left: 12px; border-left: 3px solid; list-style: none; }
+.verdict li:first-child { font-weight: 600; }
 pre { overflow: auto; font-size: .85rem; }
 @media (prefers-color-scheme: dark) { svg { filter: brightness(1.6); } }
 """
@@ -81,6 +86,7 @@ def scores(comparison: Comparison, photo: Photo | None = None) -> dict[str, Any]
     """All numbers with the settings they were computed with, JSON-ready; and how the photo was
     read, where that is worth a word."""
     names, matrix = comparison.agreement()
+    found = verdict(comparison)
     return {
         "settings": comparison.settings(),
         "versions": versions(),
@@ -98,6 +104,9 @@ def scores(comparison: Comparison, photo: Photo | None = None) -> dict[str, Any]
             for name in names
         },
         "absent": dict(comparison.absent),
+        "verdict": None
+        if found is None
+        else {"lines": lines(found, comparison.baseline), **asdict(found)},
         "agreement": {"methods": names, "rank_correlation": matrix},
     }
 
@@ -159,6 +168,8 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
     of_pass = {note.sentence: None for n in shown for note in comparison.notes(n) if note.of_pass}
     said = (*numbers["photo"], *of_pass)
     doubts = "".join(f"<p class=doubt>{escape(sentence)}</p>" for sentence in said)
+    told = numbers["verdict"]["lines"] if numbers["verdict"] else [UNSURE]
+    told = "".join(f"<li>{escape(line)}</li>" for line in told)
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in MEANING.values())
     about = {key: numbers[key] for key in ("settings", "versions")}
     about["options"] = {key: each["options"] for key, each in numbers["methods"].items()}
@@ -166,6 +177,7 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><p>Probability {chance:.1%}. Made with Seeing Why.</p>{doubts}"
+        f"<ol class=verdict>{told}</ol>"
         f'<div class="cells"><figure>{_img(picture, "The photo")}<figcaption><b>Photo</b>'
         f"</figcaption></figure>{cells}</div>{absent}<h2>Scores</h2>{_table(comparison)}"
         f"<h2>Agreement</h2>{_matrix(numbers['agreement'])}<h2>What they mean</h2>{words}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from explainers import Question, render
+from explainers import Question, notes, render
 from explainers.muting import Muting, Score, pictures
 from explainers.muting import maps as muting_maps
 
@@ -81,7 +82,7 @@ def _row(
 def _cell(over: np.ndarray, alt: str, title: str, legend: str, words: str, walk: str = "") -> str:
     """walk: what the arrow keys are said to do; only the first map is walked over."""
     keys = (
-        f'tabindex="0" role="application" aria-label="{escape(alt)}. {walk}" data-walk'
+        f'tabindex="0" role="application" aria-label="{escape(alt)} {walk}" data-walk'
         if walk
         else ""
     )
@@ -112,8 +113,7 @@ def _drop(
         words = f"Orange where covering takes more from it than from the other; {what} of both."
     elif most <= 0:
         words = f"No window makes its {what} fall: nothing that fits in one is needed."
-    peak = html.place(*found.peak(row))
-    alt = f"Drop of the {score} of {asked.name(row)}, strongest at the {peak}"
+    alt = notes.describe(replace(found, title=f"Drop of the {score}"), row)
     return _cell(
         render.translucent(found, row, size),
         alt,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from explainers import Explanation, ask, render
+from explainers import Explanation, ask, notes, render
 
 from ..parts import html
 from ..parts.fields import Number
@@ -75,7 +75,7 @@ def _maps(asked: Asked, found: Explanation) -> str:
 
 def _cell(asked: Asked, found: Explanation, row: int, size: tuple[int, int]) -> str:
     name = asked.name(row)
-    alt = escape(f"RISE for {name}: strongest at the {html.place(*found.peak(row))}")
+    alt = escape(notes.describe(found, row))
     over = render.translucent(render.from_lowest(found), row, size)
     return (
         '<figure><div class="windows-picture"><img data-photo alt="" decoding="sync">'

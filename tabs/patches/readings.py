@@ -89,12 +89,10 @@ def _tile_heat(wish: Wish) -> Figure:
         cam = _heat[wish.seen.digest] = tile_cam(wish.network, wish.seen.pixels)
     whole = html.percent(float(cam.probabilities[0]))
     caption = f"Of a plain classifier of whole tiles, which says {whole} malignant."
-    place = f"strongest at the {html.place(*cam.peak())}"
-    if float(cam.values.max()) <= 0:
+    if not notes.measure(cam).strongest_place:
         caption += " It has no heat here: no place speaks for malignant."
-        place = "no heat, since no place speaks for malignant"
     picture = render.overlay(wish.seen, cam, longest=LONGEST)
-    return Figure(picture, "Grad-CAM", caption, f"Grad-CAM over the image: {place}")
+    return Figure(picture, "Grad-CAM", caption, notes.describe(cam))
 
 
 def tissue_bag(wish: Wish, read: Reading) -> Bag:
