@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from ..network import Network
 from ..network.folding import folded
-from ..network.swaps import Clamp, Swapped, Swaps, clamps, passed, relus
 from ..photo import Photo
 from . import masks, shaking
 from .goals import Classes, Goal, Units
@@ -29,21 +27,6 @@ PULL = 2.0  # outside of the mask, times the distance from grey or the photo
 
 COARSE = 6.0  # cycles a side: what a photo is made of below stays
 NEAR = 20.0  # the pull to the photo, half-way
-
-
-class _Waking(Clamp):
-    """A rectifier that passes back through what it silences, too, but only what would raise that
-    (compare the redirected ReLU of Olah, Mordvintsev and Schubert, "Feature Visualization",
-    Distill 2017)."""
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (y,) = ctx.saved_tensors
-        usual = passed(ctx, gradient, ctx.high)
-        return torch.where(y <= ctx.low, gradient.clamp(max=0), usual), None, None, None
-
-
-WAKING: Swaps = {**clamps(_Waking), **relus(_Waking)}
 
 
 class Drawing:
@@ -142,33 +125,21 @@ class Drawing:
 
     def _uphill(self, x: Tensor) -> Tensor:
         """The gradient of the loss at the shaken copies, of mean size one for each picture."""
-        knobs = self.knobs
+        knobs, inputs = self.knobs, x.detach().requires_grad_()
         if isinstance(self.goal, Classes) and not knobs.statistics:
-            inputs = x.detach().requires_grad_()
             module = folded(self.network.module, self.network.size)
             loss = -self.goal.score(module(inputs)).mean()
-            gradient = torch.autograd.grad(loss, inputs)[0]
         else:
-            gradient, fires = self._reached(x, {})
-            if not fires.all():  # what is silent has no gradient, and is woken first
-                woken, _ = self._reached(x, WAKING)
-                gradient = gradient.where(fires[:, None, None, None], woken)
+            prior = BatchNormPrior(knobs.every, self.taken % knobs.every)
+            with prior if knobs.statistics else nullcontext():
+                score, recording = self.goal.reach(self.network, x, inputs=True)
+            loss, inputs = -score.mean(), recording.inputs
+            if (apart := prior.value()) is not None:
+                loss = loss + knobs.statistics * apart
+        gradient = torch.autograd.grad(loss, inputs)[0]
         strength = gradient.unflatten(0, (knobs.crops, -1)).abs().mean((0, 2, 3, 4))
         strength = strength.clamp(min=1e-12).repeat(knobs.crops)[:, None, None, None]
         return gradient / strength / knobs.crops
-
-    def _reached(self, x: Tensor, swaps: Swaps) -> tuple[Tensor, Tensor]:
-        """The gradient of the loss at the shaken copies (N, 3, S, S), and whether the goal fires
-        on any copy of the same picture (N,)."""
-        knobs = self.knobs
-        prior = BatchNormPrior(knobs.every, self.taken % knobs.every)
-        with prior if knobs.statistics else nullcontext(), Swapped(swaps):
-            score, recording = self.goal.reach(self.network, x, inputs=True)
-        loss = -score.mean()
-        if (apart := prior.value()) is not None:
-            loss = loss + knobs.statistics * apart
-        fires = score.detach().unflatten(0, (knobs.crops, -1)).ne(0).any(0).repeat(knobs.crops)
-        return torch.autograd.grad(loss, recording.inputs)[0], fires
 
     def _inside(self, pixels: Tensor, gradient: Tensor) -> Tensor:
         """Saliency-driven: the logit where the object is; elsewhere a pull home."""
