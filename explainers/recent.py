@@ -48,6 +48,7 @@ class Memory:
         self._entries: OrderedDict[Place, _Entry] = OrderedDict()
         self._shared: dict[int, int] = {}  # address -> how many entries hold what is there
         self._bytes = 0
+        self.evicted = 0  # entries that left to make room
         self._owned: dict[weakref.ref, tuple[weakref.ref, frozenset[int]]] = {}
         self._dead: deque[weakref.ref] = deque()
         self._lock = threading.Lock()
@@ -140,8 +141,10 @@ class Memory:
             mine = [place for place in self._entries if place[0] == drawer]
             for place in mine[: max(0, len(mine) - most)]:
                 self._drop(place)
+                self.evicted += 1
         while self._bytes > self.limit:
             self._drop(next(iter(self._entries)))
+            self.evicted += 1
 
     def _drop_all_of(self, gone: set[weakref.ref]) -> None:
         for place in [p for p, entry in self._entries.items() if not gone.isdisjoint(entry.owners)]:

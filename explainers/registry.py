@@ -86,6 +86,8 @@ class Method:
         return options.complete(self.title, self.options, given)
 
 
+#: Told of every map that is finished, and of its network.
+listeners: list[Callable[[Explanation, Any], None]] = []
 #: Every method by its key, in the order of `place`.
 METHODS: dict[str, Method] = {}
 
@@ -112,6 +114,8 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
                 if found.done >= 1:
                     said = notes.of(found, question.network), notes.of_question(question)
                     found = replace(found, notes=(*said[0], *said[1]))
+                    for heard in listeners:
+                        heard(found, question.network)
                 yield found
 
         method = METHODS[key] = Method(key=key, run=checked, **facts)

@@ -67,17 +67,17 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         networks=_listed(given("SEEING_WHY_NETWORKS", "")),
         startup=_listed(given("SEEING_WHY_STARTUP", ",".join(default.startup))),
-        hub_ids=_switch(environ, "SEEING_WHY_HUB_IDS", default.hub_ids),
-        model_mb=_whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
-        cache_mb=_whole(environ, "SEEING_WHY_CACHE_MB", default.cache_mb),
-        hub_file_mb=_whole(environ, "SEEING_WHY_HUB_FILE_MB", default.hub_file_mb),
+        hub_ids=switch(environ, "SEEING_WHY_HUB_IDS", default.hub_ids),
+        model_mb=whole(environ, "SEEING_WHY_MODEL_MB", default.model_mb),
+        cache_mb=whole(environ, "SEEING_WHY_CACHE_MB", default.cache_mb),
+        hub_file_mb=whole(environ, "SEEING_WHY_HUB_FILE_MB", default.hub_file_mb),
         device=_device(given("SEEING_WHY_DEVICE", default.device)),
         weights_repo=given("SEEING_WHY_WEIGHTS", "").strip(),
         coco_vgg=given("SEEING_WHY_COCO_VGG", "").strip(),
-        threads=_whole(environ, "SEEING_WHY_THREADS", default.threads, least=0),
+        threads=whole(environ, "SEEING_WHY_THREADS", default.threads, least=0),
         endpoint=(given("HF_ENDPOINT") or default.endpoint).rstrip("/"),
         cache_dir=given("HF_HUB_CACHE") or (os.path.join(home, "hub") if home else None),
-        hub_timeout=_whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),
+        hub_timeout=whole(environ, "SEEING_WHY_HUB_TIMEOUT", default.hub_timeout),
     )
 
 
@@ -85,14 +85,16 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
+def switch(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    """A setting that is on or off; raises OptionError."""
     value = environ.get(name, YES[0] if default else "").strip().lower()
     if value not in YES + NO:
         raise OptionError(f"{name} is neither on nor off: set it to 1 or 0.")
     return value in YES
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
+def whole(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
+    """A setting that is a whole number; raises OptionError."""
     value = environ.get(name, "").strip() or str(default)
     if not value.isdecimal() or not least <= int(value) <= 10**6:
         raise OptionError(f"{name} must be a whole number of {least} or more, such as {default}.")

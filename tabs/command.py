@@ -8,6 +8,8 @@ seeing-why networks                  lists the networks on offer
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -47,7 +49,8 @@ def page(arguments: Sequence[str]) -> int:
     except ExplainError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    logging.shutdown()
+    os._exit(0)  # threads in the midst of a computation would be torn down with an abort
 
 
 def networks(arguments: Sequence[str]) -> int:

@@ -11,8 +11,10 @@ from explainers import METHODS, ExplainError, Photo, explain, notes, photo, rend
 from explainers.zoo import Zoo
 
 from .parts.guard import sentence
+from .parts.lanes import Busy, Lane, Lanes
 
 MOST = 20  # classes listed
+WAIT = 60.0  # seconds that a program waits for its turn
 
 
 def _read(file: dict[str, Any] | None) -> Photo:
@@ -21,9 +23,12 @@ def _read(file: dict[str, Any] | None) -> Photo:
     return photo.read(Path(file["path"]))
 
 
-def _answer(work: Any, *inputs: Any) -> Any:
+def _answer(lane: Lane, work: Any, *inputs: Any) -> Any:
     try:
-        return work(*inputs)
+        with lane.turn(object(), WAIT) as place:
+            if place:
+                raise Busy(round(WAIT))
+            return work(*inputs)
     except Exception as error:
         raise gr.Error(sentence(error), print_exception=False) from None
 
@@ -31,8 +36,8 @@ def _answer(work: Any, *inputs: Any) -> Any:
 class Endpoints:
     """Functions with the names under which they can be called."""
 
-    def __init__(self, zoo: Zoo) -> None:
-        self.zoo = zoo
+    def __init__(self, zoo: Zoo, lanes: Lanes) -> None:
+        self.zoo, self.lanes = zoo, lanes
 
     def classify(self, image: dict[str, Any], network: str, count: float) -> Any:
         """Name what a convolutional network sees in a photo.
@@ -45,7 +50,7 @@ class Endpoints:
         Returns:
             The likeliest classes, each with its probability.
         """
-        return _answer(self._classify, image, network, count)
+        return _answer(self.lanes.quick, self._classify, image, network, count)
 
     def _classify(self, image: dict[str, Any], network: str, count: float) -> Any:
         chosen = self.zoo.get(network)
@@ -72,7 +77,9 @@ class Endpoints:
         Returns:
             The photo with the heat map over it, and what it shows in words.
         """
-        return _answer(self._explain, image, target, method, network, against)
+        slow = method in METHODS and METHODS[method].slow
+        lane = self.lanes.slow if slow else self.lanes.quick
+        return _answer(lane, self._explain, image, target, method, network, against)
 
     def _explain(
         self, image: dict[str, Any], target: str, method: str, network: str, against: str
@@ -106,9 +113,9 @@ class Endpoints:
         ]
 
 
-def build(zoo: Zoo) -> None:
+def build(zoo: Zoo, lanes: Lanes) -> None:
     """Endpoints need widgets for their types; these are never shown."""
-    ends = Endpoints(zoo)
+    ends = Endpoints(zoo, lanes)
     with gr.Row(visible=False):
         image = gr.Image(label="photo", format="jpeg")
         network = gr.Textbox("lite0", label="network")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,17 @@ from . import (
 )
 from .allocator import Trim
 from .parts import tab as parts
+from .parts.lanes import Lanes
 from .parts.work import Jobs
+from .server import logs, running
+from .server import options as server_options
+from .server.limits import Rate
 from .subject import Subject, examples
 
 HERE = Path(__file__).parent
 HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
-VISITORS = 200  # Gradio's sessions in memory; ours hold photos alone, see `subject`
+ASIDE = 40  # threads beside those of visitors who wait for their turn
 
 TABS = (
     maps.TAB,
@@ -80,9 +84,10 @@ def start(zoo: Zoo) -> dict[str, Any]:
     }
 
 
-def build(zoo: Zoo) -> gr.Blocks:
-    """The page; `zoo` holds the networks that all visitors share."""
-    subject, jobs, begin = Subject(zoo), Jobs(), start(zoo)
+def build(zoo: Zoo, jobs: Jobs | None = None) -> gr.Blocks:
+    """The page; `zoo` holds the networks that all visitors share, `jobs` their work under way."""
+    subject, begin = Subject(zoo), start(zoo)
+    jobs = Jobs() if jobs is None else jobs
     with gr.Blocks(
         title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=True
     ) as page:
@@ -97,8 +102,8 @@ def build(zoo: Zoo) -> gr.Blocks:
                         with gr.Tab(tab.title, id=tab.key, elem_id=f"tab-{tab.key}"):
                             first = parts.whole(tab, subject, begin) if tab is TABS[0] else None
                             parts.build(tab, subject, jobs, first=first)
-        endpoints.build(zoo)
-    return page.queue(default_concurrency_limit=2, max_size=64)
+        endpoints.build(zoo, jobs.lanes)
+    return page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
 
 
 def css() -> str:
@@ -111,28 +116,35 @@ def css() -> str:
     return "\n".join(path.read_text("utf-8") for path in sheets) + asks
 
 
-def launch(networks: Iterable[Brought] = (), **options: Any) -> None:
+def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     """Start the page: it is up with its first network; the others follow in the background.
 
     networks: your own, which stand first: `Network`s as `wrap` and `load` make them, modules, or
-    what `load` takes. What the settings name comes behind them. options: Gradio's, for `launch`.
+    what `load` takes. What the settings name comes behind them. more: options of Gradio's `launch`.
+    Returns when it has been told to stop; in a notebook at once.
     Raises ModelError or OptionError with one sentence where a network can't be had.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    settings = from_environment()
+    settings, options = from_environment(), server_options.from_environment()
+    logs.start(options.log)
+    running.own_folder(os.environ)
     cores.share(settings)
     zoo = Zoo(settings, own=bring([*networks, *settings.networks]))
     zoo.get()
     Trim().keep()
     zoo.start()
-    build(zoo).launch(
+    jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
+    server = running.Running(zoo, jobs, options)
+    server.run(
+        build(zoo, jobs),
         theme=THEME,
         css=css(),
         footer_links=["api", "settings"],
         max_file_size=UPLOAD,
-        state_session_capacity=VISITORS,
+        max_threads=2 * options.waiting + ASIDE,
+        state_session_capacity=options.sessions,
+        app_kwargs={"middleware": server.middleware, "openapi_url": None},
         mcp_server=True,
         show_error=False,
         ssr_mode=False,
-        **options,
+        **more,
     )

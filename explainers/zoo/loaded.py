@@ -106,6 +106,7 @@ class Zoo:
         self._lock = threading.Lock()
         self._ticks = itertools.count(1)
         self._closed = False
+        self.evicted = 0  # networks that left to make room
         for key in self.settings.startup:
             if key not in self._slots:
                 raise OptionError(
@@ -177,6 +178,12 @@ class Zoo:
         """How each network stands: the catalogue in its order, then those typed by visitors."""
         with self._lock:
             return tuple(_status(slot) for slot in self._slots.values())
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all networks that are loaded."""
+        with self._lock:
+            return sum(slot.network.bytes for slot in self._slots.values() if slot.network)
 
     def close(self) -> None:
         """Stop what is being downloaded and let go of every network."""
@@ -251,6 +258,7 @@ class Zoo:
             if slot is not newest and not isinstance(slot.entry.source, Bundled | Given):
                 total -= slot.network.bytes
                 slot.leave()
+                self.evicted += 1
 
     def _load(self, slot: _Slot) -> Network:
         entry, settings = slot.entry, self.settings

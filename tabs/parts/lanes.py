@@ -22,9 +22,17 @@ WAITING = 64  # in each lane; a setting overrides it
 class Busy(ExplainError):
     """Too many wait. seconds: after which to come again."""
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"Many people are asking just now: try again in {seconds} s.")
+    def __init__(self, seconds: int, sentence: str = "") -> None:
+        sentence = sentence or "Many people are asking just now"
+        super().__init__(f"{sentence}: try again in {seconds} s.")
         self.seconds = seconds
+
+
+class Closing(ExplainError):
+    """The server is about to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The page is about to restart: try again in a minute.")
 
 
 class Lane:
@@ -32,6 +40,7 @@ class Lane:
 
     def __init__(self, width: int, most: int = WAITING) -> None:
         self.width, self.most = width, most
+        self.closed = False
         self._free = width
         self._places: dict[Hashable, float] = {}  # in order; inf while somebody stands there
         self._change = threading.Condition()
@@ -49,7 +58,8 @@ class Lane:
     ) -> Iterator[int]:
         """Yields 0 when it is one's turn, or one's place in the lane when patience is over.
 
-        who: keeps its place, if it comes again soon. Raises Busy for a new one when too many wait.
+        who: keeps its place, if it comes again soon. Raises Busy for a new one when too many wait,
+        and Closing when the server is about to stop.
         """
         place = self._wait(who, PATIENCE if patience is None else patience, new)
         if place:
@@ -69,6 +79,8 @@ class Lane:
         until = time.monotonic() + patience
         with self._change:
             self._clear()
+            if new and self.closed:
+                raise Closing
             if new and len(self._places) >= self.most:
                 raise Busy(self._seconds())
             while True:
@@ -101,3 +113,7 @@ class Lanes:
     def __init__(self, most: int = WAITING) -> None:
         self.quick = Lane(cores.shared.quick, most)
         self.slow = Lane(cores.shared.slow, most)
+
+    def close(self) -> None:
+        """Take nothing new; what is under way goes on."""
+        self.quick.closed = self.slow.closed = True

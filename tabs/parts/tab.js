@@ -109,8 +109,17 @@ seeing.tab ||= (element, server, key, props = {}) => {
   // ---- asking ----
   const live = () => seeing.state.tab === key;
   const call = async (name, data) => {
+    let waited = false;
     const lost = { problem: 'The server did not answer: please try again.', lost: true };
-    try { return (await server[name](data)) || lost; } catch { return lost; }
+    for (;;) {
+      let answer;
+      try { answer = (await server[name](data)) || lost; } catch { return lost; }
+      if (!answer.busy) { if (waited) tell(''); return answer; }
+      waited = true;
+      tell(answer.problem); // and asks again by itself, while it is still looked at
+      await new Promise((over) => setTimeout(over, 1000 * answer.busy));
+      if (!live()) return lost;
+    }
   };
   const question = () => ({ ...seeing.asked(), visit: seeing.visit, settings: chosenFor(),
     form: form() ?? network, knows: seeing.knows() });

@@ -18,7 +18,8 @@ from typing import Any
 from explainers import ExplainError
 from explainers.sizes import Apart, size
 
-from .lanes import Lanes
+from ..server.limits import Rate
+from .lanes import Busy, Lanes
 
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
@@ -93,15 +94,19 @@ class _Job:
 class Jobs(Apart):
     """All work under way. One piece of each kind for each visitor: a new one ends the old one.
 
-    seconds: of work that one piece may take in all. lanes: what it waits in.
+    seconds: of work that one piece may take in all. lanes: what it waits in. rate: how often one
+    visitor may start some.
     """
 
-    def __init__(self, lanes: Lanes | None = None, seconds: float = SECONDS) -> None:
-        self.lanes, self.seconds = lanes or Lanes(), seconds
+    def __init__(
+        self, lanes: Lanes | None = None, seconds: float = SECONDS, rate: Rate | None = None
+    ) -> None:
+        self.lanes, self.seconds, self.rate = lanes or Lanes(), seconds, rate
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """How many pieces are under way, or were left lately."""
         with self._lock:
             return len(self._jobs)
@@ -109,8 +114,10 @@ class Jobs(Apart):
     def start(self, owner: tuple[str, str], work: Work) -> tuple[Show, str | None]:
         """The first thing to see, and a ticket for what follows (None when that is all).
 
-        owner: (visitor, kind of work).
+        owner: (visitor, kind of work). Raises Busy when too many wait, or he asks too often.
         """
+        if self.rate is not None and (seconds := self.rate.wait(owner[0])):
+            raise Busy(seconds, "That is more than one visitor may ask")
         ticket, job = secrets.token_urlsafe(9), _Job(owner, work)
         with self._lock:
             old = [key for key, each in self._jobs.items() if each.owner == owner]
@@ -128,6 +135,12 @@ class Jobs(Apart):
         if job is None:
             raise ExplainError(GONE)
         return self._slice(ticket, job)
+
+    def pulled(self, lately: float) -> bool:
+        """Has anybody pulled in the last seconds, and is not at the end?"""
+        since = time.monotonic() - lately
+        with self._lock:
+            return any(job.used > since for job in self._jobs.values())
 
     def stop(self, ticket: str) -> None:
         """Let go of it."""

@@ -13,7 +13,7 @@ const take = async (file) => {
   find('.pick-own').classList.add('busy');
   let answer;
   try { answer = await server.take(await upload(file)); }
-  catch (error) { answer = { problem: /large|exceed|413/i.test(String(error)) ? 'That file is too large: photos may have 20 MB.' : 'The photo did not arrive: please try again.' }; }
+  catch (error) { const busy = String(error).match(/[\w ]+: try again in \d+ s\./); answer = busy ? { problem: busy[0] } : { problem: /large|exceed|413/i.test(String(error)) ? 'That file is too large: photos may have 20 MB.' : 'The photo did not arrive: please try again.' }; }
   if (mine !== taking) return;
   find('.pick-own').classList.remove('busy');
   if (answer.problem) return problem(answer.problem);

@@ -1,0 +1,1 @@
+"""What stands before the page: limits, headers, health, numbers, logs, and how it stops."""

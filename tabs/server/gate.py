@@ -1,0 +1,171 @@
+"""The gate that every request passes: limits, headers, health, numbers, the name of the request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import logs
+from .limits import Rate, Uploads
+from .numbers import Numbers
+from .options import ANYWHERE, Options
+
+log = logging.getLogger("seeing_why")
+
+API = "/gradio_api/"
+PAGE = f"{API}component_server"  # what the page's own scripts call
+MOST_BYTES = {True: 125_000_000, False: 24_000_000}  # of a request's body: an upload's, any other's
+UPLOAD_SECONDS = 180  # that an upload may take to arrive
+CLOSING = "The page is about to restart: try again in a minute."
+CROWDED = "Many people are uploading just now: try again in {} s."
+OFTEN = "Too many requests came from your address: try again in {} s."
+LARGE = "That is more than may be sent at once: photos may have 20 MB, clips 100 MB."
+SOON = 5  # seconds after which to try an upload again
+
+
+@dataclass
+class State:
+    """What the gate of one server knows. ready: does the bundled network answer?"""
+
+    options: Options
+    uploads: Uploads
+    numbers: Numbers | None
+    ready: Callable[[], bool]
+    closing: bool = False
+    under_way: int = 0
+    rate: Rate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rate = Rate(self.options.address_rate)
+
+
+class Gate:
+    """ASGI middleware."""
+
+    def __init__(self, app: Any, state: State) -> None:
+        self.app, self.state = app, state
+        frames = state.options.frames
+        self.headers = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"same-origin"),
+        ]
+        if frames != ANYWHERE:
+            policy = f"frame-ancestors {frames}".encode("ascii")
+            self.headers.append((b"content-security-policy", policy))
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, start = scope["path"].removeprefix(scope.get("root_path", "")), time.monotonic()
+        talk = _Talk(receive, send, [*self.headers, (b"x-request-id", logs.begin().encode())])
+        try:
+            if path in ("/healthz", "/readyz", "/metrics"):
+                await self._health(path, talk.send)
+            elif scope["method"] == "POST" and path.startswith(API):
+                await self._post(path, scope, talk)
+            else:
+                await self.app(scope, talk.receive, talk.send)
+        except Exception:
+            if not talk.gone:
+                raise
+            log.info("the client went away")
+        finally:
+            if self.state.numbers is not None:
+                self.state.numbers.answered(path, talk.status, time.monotonic() - start)
+
+    async def _post(self, path: str, scope: Any, talk: _Talk) -> None:
+        state, address = self.state, (scope.get("client") or ("",))[0]
+        upload, mine = path.startswith(f"{API}upload"), path.startswith(PAGE)
+        talk.limit = MOST_BYTES[upload]
+        if seconds := state.rate.wait(address):
+            await _refuse(talk.send, 429, OFTEN.format(seconds), seconds, mine)
+        elif state.closing and not mine:  # the page's work under way may be pulled to its end
+            await _refuse(talk.send, 503, CLOSING, 60, mine)
+        elif _length(scope) > talk.limit:
+            await _refuse(talk.send, 413, LARGE, 0, mine)
+        elif upload and not state.uploads.begin(address):
+            await _refuse(talk.send, 429, CROWDED.format(SOON), SOON, mine)
+        else:
+            state.under_way += 1
+            try:
+                async with asyncio.timeout(UPLOAD_SECONDS if upload else None):
+                    await self.app(scope, talk.receive, talk.send)
+            except (_Large, TimeoutError):
+                if not talk.status:
+                    await _refuse(talk.send, 413, LARGE, 0, mine)
+            finally:
+                state.under_way -= 1
+                if upload:
+                    state.uploads.end(address)
+                    await asyncio.to_thread(state.uploads.sweep)
+
+    async def _health(self, path: str, send: Any) -> None:
+        state = self.state
+        if path == "/healthz":
+            await _answer(send, 200, b"up\n")
+        elif path == "/readyz":
+            ready = not state.closing and await asyncio.to_thread(state.ready)
+            await _answer(send, 200 if ready else 503, b"ready\n" if ready else b"not ready\n")
+        elif state.numbers is None:
+            await _answer(send, 404, b"Not found\n")
+        else:
+            await _answer(send, 200, await asyncio.to_thread(state.numbers.text))
+
+
+def _length(scope: Any) -> int:
+    """What the request says of its length; -1 if nothing."""
+    said = dict(scope["headers"]).get(b"content-length", b"")
+    return int(said) if said.isdigit() else -1
+
+
+class _Large(Exception):
+    """The body is longer than it may be, whatever it said."""
+
+
+class _Talk:
+    """One request and its answer, as they pass. limit: bytes of the body. status: of the answer, 0
+    before it begins. gone: has the client left?"""
+
+    def __init__(self, receive: Any, send: Any, headers: list[tuple[bytes, bytes]]) -> None:
+        self._receive, self._send, self._headers = receive, send, headers
+        self.limit, self.had, self.status, self.gone = 0, 0, 0, False
+
+    async def receive(self) -> Any:
+        message = await self._receive()
+        self.gone = self.gone or message["type"] == "http.disconnect"
+        self.had += len(message.get("body", b""))
+        if self.had > self.limit > 0:
+            raise _Large
+        return message
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = {name for name, _ in self._headers}
+            kept = [each for each in message.get("headers", ()) if each[0].lower() not in own]
+            message = {**message, "headers": [*kept, *self._headers]}
+        await self._send(message)
+
+
+async def _refuse(send: Any, status: int, sentence: str, seconds: int, page: bool) -> None:
+    """Say no: to a program by its status, to the page by what it shows before it asks again."""
+    said: dict[str, Any] = {"problem" if page else "detail": sentence}
+    if page and seconds:
+        said["busy"] = seconds
+    retry = [(b"retry-after", str(seconds).encode())] if seconds else []
+    body = json.dumps(said, ensure_ascii=False).encode()
+    await _answer(send, 200 if page else status, body, b"application/json", retry)
+
+
+async def _answer(
+    send: Any, status: int, body: bytes, kind: bytes = b"text/plain; charset=utf-8", more: Any = ()
+) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,125 @@
+"""A server from its start to its end: what stands before the page, and how it stops."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder, ipython_check
+
+from explainers import recent
+from explainers.zoo import Zoo
+
+from ..parts import guard
+from ..parts.work import Jobs
+from . import logs
+from .gate import Gate, State
+from .limits import Uploads
+from .numbers import Numbers
+from .options import Options
+
+log = logging.getLogger("seeing_why")
+
+GRACE = 10.0  # seconds that what is under way has to end
+QUIET = 1.5  # seconds without a pull after which nobody waits for the rest of some work
+FRESH = 20.0  # seconds for which an answer of the bundled network counts
+
+
+def own_folder(environ: Any) -> Path:
+    """A new folder for this server's uploads, in GRADIO_TEMP_DIR or where temporary files go."""
+    within = environ.get("GRADIO_TEMP_DIR")
+    if within:
+        Path(within).mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="seeing-why-", dir=within)
+    environ["GRADIO_TEMP_DIR"] = folder
+    return Path(folder)
+
+
+class Ready:
+    """Does the bundled network answer? Asked at most every few seconds."""
+
+    def __init__(self, zoo: Zoo) -> None:
+        self.zoo = zoo
+        self._lock = threading.Lock()
+        self._said, self._when = False, -FRESH
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if time.monotonic() - self._when > FRESH:
+                try:
+                    network = self.zoo.get()
+                    logits = network.logits(network.mean.new_zeros(1, 3, 64, 64))
+                    self._said = bool(logits.isfinite().all())
+                except Exception:
+                    log.exception("the bundled network does not answer")
+                    self._said = False
+                self._when = time.monotonic()
+            return self._said
+
+
+class Running:
+    """What stands before a page. `middleware` goes to Gradio; `run` serves until it is to stop."""
+
+    def __init__(self, zoo: Zoo, jobs: Jobs, options: Options) -> None:
+        self.zoo, self.jobs, self.options = zoo, jobs, options
+        uploads = Uploads(Path(get_upload_folder()), options.upload_bytes, options.uploads)
+        self.state = State(options, uploads, None, Ready(zoo))
+        if options.metrics:
+            self.state.numbers = Numbers(self._gauges())
+            guard.noted.append(self.state.numbers.failed)
+
+    @property
+    def middleware(self) -> list[tuple[type, tuple, dict[str, Any]]]:
+        """As FastAPI takes it: class, arguments, keywords."""
+        return [(Gate, (), {"state": self.state})]
+
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        lanes, uploads, memory = self.jobs.lanes, self.state.uploads, recent.memory
+        return {
+            "waiting_quick": ("Who waits for a quick answer", lambda: lanes.quick.waiting),
+            "waiting_slow": ("Who waits for slow work", lambda: lanes.slow.waiting),
+            "under_way": ("Requests under way", lambda: self.state.under_way),
+            "work": ("Pieces of work under way or left lately", lambda: self.jobs.count),
+            "results_bytes": ("Results kept", lambda: memory.bytes),
+            "results_evicted": ("Results that left to make room", lambda: memory.evicted),
+            "networks_bytes": ("Networks in memory", lambda: self.zoo.bytes),
+            "networks_evicted": ("Networks that left to make room", lambda: self.zoo.evicted),
+            "uploads_arriving": ("Uploads arriving", lambda: uploads.arriving),
+            "uploads_bytes": ("Uploads on disk", uploads.bytes),
+        }
+
+    def run(self, page: gr.Blocks, **launch: Any) -> None:
+        """Serve until a signal says to stop; then let what is under way end, and clean up.
+
+        In a notebook, or beside a main thread of somebody else, it goes on in the background.
+        """
+        if ipython_check() or threading.current_thread() is not threading.main_thread():
+            page.launch(enable_monitoring=False, **launch)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        page.launch(prevent_thread_lock=True, enable_monitoring=False, **launch)
+        logs.take_over()
+        stop.wait()
+        self.close(page)
+
+    def close(self, page: gr.Blocks) -> None:
+        """Refuse what is new, wait for what is under way, delete uploads."""
+        log.info("stopping: what is under way has %.0f s", GRACE)
+        self.state.closing = True
+        self.jobs.lanes.close()
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until and (self.state.under_way or self.jobs.pulled(QUIET)):
+            time.sleep(0.05)
+        page.close(verbose=False)
+        self.zoo.close()
+        shutil.rmtree(self.state.uploads.folder, ignore_errors=True)

@@ -1,0 +1,313 @@
+"""What stands before the page: how much may be asked, what a stranger sees, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from explainers import ExplainError, OptionError
+from tabs.parts import guard
+from tabs.parts.lanes import Busy, Closing, Lanes
+from tabs.parts.work import Jobs, Show
+from tabs.server import gate, logs
+from tabs.server.limits import Rate, Uploads
+from tabs.server.options import Options, from_environment
+from tests.browser import Server, serving
+
+PAGE = "/gradio_api/component_server"
+CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+class Site:
+    """A gate before an app that reads all it is sent and says how much that was."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        chosen = Options(**options)
+        uploads = Uploads(folder, chosen.upload_bytes, chosen.uploads)
+        self.state = gate.State(chosen, uploads, None, lambda: True)
+        self.hold: asyncio.Event | None = None
+        transport = httpx.ASGITransport(gate.Gate(self._app, self.state))
+        self.http = httpx.AsyncClient(transport=transport, base_url="http://page")
+
+    async def _app(self, _scope: Any, receive: Any, send: Any) -> None:
+        had, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            had += len(message["body"])
+            more = message.get("more_body", False)
+        if self.hold is not None:
+            await self.hold.wait()
+        await gate._answer(send, 200, str(had).encode())
+
+
+# ---- how much one may ask ----
+
+
+def test_a_rate_lets_some_come_at_once_and_then_so_many_a_minute(clock: list[float]) -> None:
+    rate = Rate(60)
+    assert [rate.wait("me") for _ in range(12)] == [0] * 10 + [1, 1]
+    assert rate.wait("you") == 0
+    clock[0] += 2.5
+    assert [rate.wait("me") for _ in range(3)] == [0, 0, 1]
+
+
+def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
+    async def ask() -> None:
+        site = Site(tmp_path, address_rate=12)  # two at once
+        for path in (PAGE, "/gradio_api/queue/join"):
+            assert (await site.http.post(path, content=b"x")).text == "1"
+        page = await site.http.post(PAGE)
+        api = await site.http.post("/gradio_api/call/explain")
+        assert page.status_code == 200  # the page shows the sentence, waits and asks again
+        assert page.json()["busy"] >= 1
+        assert api.status_code == 429
+        assert int(api.headers["retry-after"]) >= 1
+        for said in (page.json()["problem"], api.json()["detail"]):
+            assert said.startswith("Too many requests came from your address: try again in ")
+        assert (await site.http.get("/")).status_code == 200  # looking is free
+
+    asyncio.run(ask())
+
+
+def test_a_body_of_any_length_is_bounded_whether_it_says_so_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "MOST_BYTES", {True: 100, False: 10})
+
+    async def pieces() -> Any:
+        for _ in range(100):
+            yield b"12345678"
+
+    async def ask() -> None:
+        site = Site(tmp_path)
+        assert (await site.http.post("/gradio_api/upload", content=b"1" * 100)).text == "100"
+        said = await site.http.post("/gradio_api/queue/join", content=b"1" * 11)
+        assert said.status_code == 413
+        assert said.json()["detail"].endswith("100 MB.")
+        cut = await site.http.post("/gradio_api/upload", content=pieces())
+        assert (cut.status_code, cut.json()) == (413, {"detail": gate.LARGE})
+        assert site.state.under_way == site.state.uploads.arriving == 0
+
+    asyncio.run(ask())
+
+
+def test_so_many_uploads_at_a_time_and_half_of_them_from_one_address(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, 10**9, 4)
+    assert [uploads.begin("a") for _ in range(3)] == [True, True, False]
+    assert [uploads.begin("b") for _ in range(2)] == [True, True]
+    assert not uploads.begin("c")
+    uploads.end("a")
+    assert uploads.begin("c")
+
+    async def ask() -> None:
+        site = Site(tmp_path, uploads=2)
+        site.hold = asyncio.Event()
+        one = asyncio.create_task(site.http.post("/gradio_api/upload", content=b"x"))
+        while not site.state.uploads.arriving:
+            await asyncio.sleep(0)
+        said = await site.http.post("/gradio_api/upload", content=b"x")
+        assert said.status_code == 429
+        assert "uploading just now: try again in" in said.json()["detail"]
+        site.hold.set()
+        assert (await one).status_code == 200
+        assert site.state.uploads.arriving == 0
+
+    asyncio.run(ask())
+
+
+def test_past_the_bound_the_oldest_uploads_go(tmp_path: Path) -> None:
+    for age, name in enumerate("dcba"):
+        path = tmp_path / name / "photo.jpg"
+        path.parent.mkdir()
+        path.write_bytes(bytes(1_000_000))
+        os.utime(path, (10_000 - age, 10_000 - age))
+
+    async def upload() -> None:
+        await Site(tmp_path, upload_mb=2).http.post("/gradio_api/upload", content=b"")
+
+    asyncio.run(upload())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "d"]
+
+
+def test_one_visitor_has_a_rate_of_his_own_and_work_has_an_end() -> None:
+    jobs = Jobs(rate=Rate(6))
+
+    def work() -> Iterator[Show]:
+        while True:
+            time.sleep(0.02)
+            yield Show(done=0.5)
+
+    jobs.start(("me", "tab"), work())
+    with pytest.raises(Busy, match=r"one visitor may ask: try again in \d+ s\."):
+        jobs.start(("me", "tab"), work())
+    jobs.start(("you", "tab"), work())
+    brief = Jobs(seconds=0.1)
+    _, ticket = brief.start(("me", "tab"), work())
+    while brief.count:
+        try:
+            brief.more(ticket)
+        except ExplainError as error:
+            assert str(error).endswith("ask for less.")  # noqa: PT017
+
+
+# ---- what a stranger sees ----
+
+
+def test_headers_say_who_may_frame_the_page(tmp_path: Path) -> None:
+    async def ask(**options: Any) -> httpx.Headers:
+        return (await Site(tmp_path, **options).http.get("/")).headers
+
+    headers = asyncio.run(ask())
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["content-security-policy"].startswith("frame-ancestors 'self'")
+    assert "content-security-policy" not in asyncio.run(ask(frames="*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEEING_WHY_UPLOAD_MB", "-1"),
+        ("SEEING_WHY_RATE", "many"),
+        ("SEEING_WHY_LOG", "xml"),
+        ("SEEING_WHY_METRICS", "perhaps"),
+        ("SEEING_WHY_FRAMES", "a; script-src b"),
+        ("SEEING_WHY_FRAMES", "a\nX-Header: b"),
+    ],
+)
+def test_a_setting_that_can_t_be_is_named(name: str, value: str) -> None:
+    assert from_environment({}) == Options()
+    with pytest.raises(OptionError, match=name):
+        from_environment({name: value})
+
+
+@pytest.mark.parametrize("kind", ["lines", "json"])
+def test_log_and_visitor_are_told_the_same_name(kind: str, capsys, monkeypatch) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logs.start(kind)
+
+        def meets(index: int) -> tuple[str, str]:
+            name = logs.begin()
+            return name, guard.sentence(RuntimeError(f"secret {index}"))
+
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(meets, range(8)))
+    finally:
+        root.handlers[:], root.level = handlers, level
+    written = capsys.readouterr().err
+    for index, (name, sentence) in enumerate(said):
+        assert f"noted as {name}:" in sentence
+        assert "secret" not in sentence
+        if kind == "lines":
+            assert f"ERROR [{name}] seeing_why" in written
+        else:
+            entries = [json.loads(line) for line in written.splitlines()]
+            entry = next(each for each in entries if f"secret {index}" in each["exception"])
+            assert entry["request"] == name
+
+
+# ---- how it stops ----
+
+
+def test_what_is_new_is_refused_and_what_is_under_way_goes_on() -> None:
+    lanes = Lanes()
+    jobs = Jobs(lanes)
+
+    def work() -> Iterator[Show]:
+        yield from (Show(done=0.5), Show(done=0.6), Show())
+
+    _, ticket = jobs.start(("me", "tab"), work())
+    lanes.close()
+    with pytest.raises(Closing, match="try again in a minute"):
+        jobs.start(("you", "tab"), work())
+    assert jobs.pulled(5)
+    while ticket:
+        _, ticket = jobs.more(ticket)
+    assert not jobs.pulled(5)
+
+
+def ask(server: Server, **more: Any) -> httpx.Response:
+    """The page's own question for the first tab."""
+    config = httpx.get(f"{server.url}/config", timeout=60).json()
+    place = next(each["id"] for each in config["components"]
+                 if each["props"].get("elem_id") == "maps-html")  # fmt: skip
+    question = {"photo": {"example": "cat.jpg"}, "visit": "me", "settings": more}
+    body = {"component_id": place, "fn_name": "ask", "session_hash": "x", "data": question}
+    return httpx.post(f"{server.url}{PAGE}", json=body, timeout=120)
+
+
+@pytest.mark.browser
+def test_a_server_from_its_start_to_its_end() -> None:
+    """Health, numbers, what is not there; then SIGTERM during a question and after an upload."""
+    with serving(SEEING_WHY_STARTUP="", SEEING_WHY_METRICS="on", SEEING_WHY_LOG="json") as server:
+        assert httpx.get(f"{server.url}/healthz").text == "up\n"
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
+        for path in ("/monitoring", "/monitoring/summary", "/openapi.json", "/docs"):
+            assert httpx.get(server.url + path).status_code in (403, 404), path
+        assert "problem" not in ask(server).json()
+        numbers = httpx.get(f"{server.url}/metrics").text
+        for line in (
+            'seeing_why_maps_total{method="gradcam",network="lite0"}',
+            "seeing_why_waiting_quick 0.0",
+            "process_resident_memory_bytes",
+            "seeing_why_results_evicted",
+            "seeing_why_failures_total 0.0",
+        ):
+            assert line in numbers, line
+        [path] = httpx.post(
+            f"{server.url}/gradio_api/upload", files={"files": ("cat.jpg", CAT.read_bytes())}
+        ).json()
+        assert Path(path).is_file()
+        assert interrupted(server) == 200  # what had begun was let end
+        assert server.process.wait(20) == 0
+        assert not Path(path).exists()
+
+
+def interrupted(server: Server) -> int:
+    """The status of an upload in the midst of which the server is told to stop."""
+
+    def body() -> Iterator[bytes]:
+        yield (
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="cat.jpg"\r\n'
+            b"Content-Type: image/jpeg\r\n\r\n"
+        )
+        server.process.send_signal(signal.SIGTERM)
+        while httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200:
+            pass
+        refused = httpx.post(f"{server.url}/gradio_api/queue/join", json={})
+        assert refused.status_code == 503
+        assert refused.json()["detail"] == gate.CLOSING == ask(server).json()["problem"]
+        yield CAT.read_bytes() + b"\r\n--x--\r\n"
+
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    url = f"{server.url}/gradio_api/upload"
+    return httpx.post(url, content=body(), headers=kind, timeout=60).status_code
+
+
+def test_no_metrics_unless_asked_for(tmp_path: Path) -> None:
+    async def look() -> int:
+        return (await Site(tmp_path).http.get("/metrics")).status_code
+
+    assert asyncio.run(look()) == 404
