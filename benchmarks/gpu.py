@@ -43,7 +43,17 @@ def stand_in(name: str, other: str | None = None) -> None:
 stand_in("httpx2", "httpx")
 stand_in("pillow_heif")
 
-from explainers import METHODS, ExplainError, Network, Photo, Question, View, ask, read  # noqa: E402
+from explainers import (  # noqa: E402
+    METHODS,
+    ExplainError,
+    Network,
+    Photo,
+    Question,
+    View,
+    ask,
+    cores,
+    read,
+)
 from explainers.recent import forget, memory  # noqa: E402
 from explainers.settings import Settings  # noqa: E402
 from explainers.zoo import Zoo  # noqa: E402
@@ -228,6 +238,7 @@ def main() -> None:
         first = first or network
     answer: dict[str, Any] = {"device": name, "maps": len(rows)}
     for where in (chosen.device, "cpu") if first else ():
+        cores.share(Settings(device=where))
         here = moved(first, where)
         answer[f"lanes_{where}"] = found = lanes(here, photo)
         print(f"lanes on {where}: {found}", flush=True)
