@@ -43,7 +43,7 @@ class Repo:
 
     status: answer every question with this code. corrupt: send other bytes than announced.
     announced_size: claim another size. break_off: hang up half way through the first download.
-    hold: send half, then wait until it is set.
+    hold: send half, then wait until it is set. silent: say nothing until it is set.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -52,6 +52,7 @@ class Repo:
     announced_size: int | None = None
     break_off: bool = False
     hold: threading.Event | None = None
+    silent: threading.Event | None = None
 
 
 class FakeHub:
@@ -91,8 +92,9 @@ class FakeHub:
 
     def stop(self) -> None:
         for repo in self.repos.values():
-            if repo.hold is not None:
-                repo.hold.set()
+            for each in (repo.hold, repo.silent):
+                if each is not None:
+                    each.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -136,6 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self.hub.repos.get(name)
         if repo is None:
             return self._refuse(401, "RepoNotFound")
+        if repo.silent is not None:
+            repo.silent.wait()
         if repo.status != 200:
             return self._refuse(repo.status, "RepoNotFound" if repo.status in (401, 404) else None)
         if revision not in ("main", commit_of(name)):

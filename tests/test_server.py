@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -44,8 +45,8 @@ class Site:
         uploads = Uploads(folder, chosen.upload_bytes, chosen.uploads)
         self.state = gate.State(chosen, uploads, None, lambda: True)
         self.hold: asyncio.Event | None = None
-        transport = httpx.ASGITransport(gate.Gate(self._app, self.state))
-        self.http = httpx.AsyncClient(transport=transport, base_url="http://page")
+        self._transport = httpx.ASGITransport(gate.Gate(self._app, self.state))
+        self.http = httpx.AsyncClient(transport=self._transport, base_url="http://page")
 
     async def _app(self, _scope: Any, receive: Any, send: Any) -> None:
         had, more = 0, True
@@ -168,6 +169,25 @@ def test_one_visitor_has_a_rate_of_his_own_and_work_has_an_end() -> None:
             brief.more(ticket)
         except ExplainError as error:
             assert str(error).endswith("ask for less.")  # noqa: PT017
+
+
+def test_a_full_disk_is_told_and_room_is_made(tmp_path: Path) -> None:
+    for age in range(4):
+        path = tmp_path / f"{age}.jpg"
+        path.write_bytes(bytes(1000))
+        os.utime(path, (10_000 - age, 10_000 - age))
+
+    async def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def upload() -> httpx.Response:
+        site = Site(tmp_path)
+        site._transport.app.app = full
+        return await site.http.post("/gradio_api/upload", content=b"x")
+
+    said = asyncio.run(upload())
+    assert (said.status_code, said.json()) == (507, {"detail": gate.FULL.format(gate.SOON)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.jpg", "1.jpg"]
 
 
 # ---- what a stranger sees ----

@@ -233,9 +233,11 @@ class Zoo:
             network = self._load(slot)
         except ModelError as error:
             failure = str(error)
-        except Exception:
+        except Exception as error:
             _log.exception("%s could not be loaded", slot.entry.key)
             failure = f"{slot.entry.title} could not be loaded: choose another network."
+            if isinstance(error, MemoryError) or "allocate" in str(error):  # as torch says it
+                failure = f"There is no memory for {slot.entry.title}: choose a smaller network."
         with self._lock:
             slot.job, slot.queued, slot.failure, slot.done = None, False, failure, (0, 0)
             if network is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import time
@@ -24,6 +25,7 @@ UPLOAD_SECONDS = 180  # that an upload may take to arrive
 CLOSING = "The page is about to restart: try again in a minute."
 CROWDED = "Many people are uploading just now: try again in {} s."
 OFTEN = "Too many requests came from your address: try again in {} s."
+FULL = "The disk here is full: try again in {} s."
 LARGE = "That is more than may be sent at once: photos may have 20 MB, clips 100 MB."
 SOON = 5  # seconds after which to try an upload again
 
@@ -99,6 +101,12 @@ class Gate:
             except (_Large, TimeoutError):
                 if not talk.status:
                     await _refuse(talk.send, 413, LARGE, 0, mine)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or talk.status:
+                    raise
+                log.error("the disk is full: uploads are deleted to make room")
+                await asyncio.to_thread(state.uploads.sweep, state.uploads.bytes() // 2)
+                await _refuse(talk.send, 507, FULL.format(SOON), SOON, mine)
             finally:
                 state.under_way -= 1
                 if upload:

@@ -1,0 +1,281 @@
+"""How does the page do with many visitors at once?
+
+    python benchmarks/load.py [--data DIR] [--visitors 1,10,50,100] [--seconds 60]
+                              [--url ADDRESS] [--settings NAME=VALUE ...]
+
+A server as `python app.py` starts it, without a Hub (or the one at ADDRESS), asked over plain HTTP
+as the page's script asks. A visitor has a session of his own, uploads a photo that nobody has shown
+before, asks for its Grad-CAM, asks for those of two other classes, and thinks for 5 to 15 seconds
+after each. The time of a map runs from the question to the answer that holds it, waiting in line
+included; “told” is how long it took until a visitor knew anything at all. Then visitors who don't
+think, for what the server can do at most; and without any page two processes of one thread, which
+read the same photos and make the same maps. Alone is one visitor, before and after the others.
+Photos: parts of those in DIR, or of the examples. Ends with a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import multiprocessing
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx2
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.memory import EXAMPLES, memory  # noqa: E402
+from tests.browser import serving  # noqa: E402
+
+THINK = (5.0, 15.0)  # seconds
+METHOD = "gradcam"
+CLASSES = 1000
+GREEDY = 8  # visitors who don't think
+RATE = str(10**6)  # requests a minute: all visitors here have one address
+
+
+@dataclass
+class Seen:
+    """What visitors met. maps, told: seconds. errors: what the page said went wrong."""
+
+    maps: list[float] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    busy: int = 0
+    waits: int = 0
+    peak_mb: float = 0.0
+
+
+class Photos:
+    """JPEGs that nobody has seen: each a part of its own of one of the photos."""
+
+    def __init__(self, folder: Path | None, seed: int = 0) -> None:
+        paths = sorted((folder or EXAMPLES).rglob("*.jpg"))[:60]
+        self.images = [Image.open(path).convert("RGB") for path in paths]
+        self._random, self._lock = random.Random(seed), threading.Lock()
+
+    def __call__(self) -> bytes:
+        with self._lock:
+            image = self._random.choice(self.images)
+            edge = [self._random.uniform(0, 0.15) for _ in range(4)]
+        width, height = image.size
+        box = (edge[0] * width, edge[1] * height, (1 - edge[2]) * width, (1 - edge[3]) * height)
+        file = io.BytesIO()
+        image.crop(tuple(map(round, box))).save(file, "JPEG", quality=88)
+        return file.getvalue()
+
+
+class Visitor:
+    """A browser's side of the Maps tab, without a browser."""
+
+    def __init__(self, url: str, seen: Seen, number: int) -> None:
+        self.http = httpx2.Client(base_url=f"{url}/gradio_api", timeout=120)
+        config = self.http.get(f"{url}/config").raise_for_status().json()
+        names = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+        self.rail, self.maps = names["rail"], names["maps-html"]
+        self.seen, self.visit = seen, f"load-{number}-{random.random()}"
+
+    def call(self, place: int, name: str, data: Any) -> dict[str, Any]:
+        """One of the page's own calls; sent again where the page would do so."""
+        body = {"component_id": place, "fn_name": name, "session_hash": self.visit, "data": data}
+        while True:
+            said = self.http.post("/component_server", json=body)
+            answer = said.raise_for_status().json()
+            if not answer.get("busy"):
+                return answer
+            self.seen.busy += 1
+            time.sleep(answer["busy"])
+
+    def bring(self, photo: bytes) -> dict[str, str]:
+        """Upload a photo; what questions call it."""
+        files = {"files": ("photo.jpg", photo, "image/jpeg")}
+        [path] = self.http.post("/upload", files=files).raise_for_status().json()
+        return {"own": self.call(self.rail, "take", {"path": path})["own"]}
+
+    def ask(self, photo: dict[str, str], target: int | None) -> None:
+        """Ask for a map and wait for it."""
+        question = {
+            "photo": photo,
+            "network": "lite0",
+            "targets": None if target is None else [target],
+            "visit": self.visit,
+            "settings": {"methods": [METHOD]},
+            "knows": target is not None,
+            "form": "lite0",
+        }
+        start = time.perf_counter()
+        answer, first = self.call(self.maps, "ask", question), True
+        while True:
+            if first:
+                self.seen.told.append(time.perf_counter() - start)
+                first = False
+            if problem := answer.get("problem"):
+                self.seen.errors.append(problem)
+                return
+            if any(key.startswith(METHOD) for key in answer["data"].get("maps", {})):
+                break
+            if "work" in answer:
+                self.seen.waits += 1
+            if not answer.get("more"):
+                self.seen.errors.append("no map came")
+                return
+            answer = self.call(self.maps, "more", answer["more"])
+        self.seen.maps.append(time.perf_counter() - start)
+        while answer.get("more"):  # the rest, such as the picture of all classes
+            answer = self.call(self.maps, "more", answer["more"])
+
+
+def visits(
+    url: str, photos: Photos, seen: Seen, number: int, until: float, think: tuple[float, float]
+) -> None:
+    """One visitor after the other, until it is late."""
+    draw = random.Random(number)
+    time.sleep(draw.uniform(0, think[1]))  # they don't all come in the same second
+    while time.monotonic() < until:
+        try:
+            visitor = Visitor(url, seen, number)
+            photo = visitor.bring(photos())
+            for target in (None, draw.randrange(CLASSES), draw.randrange(CLASSES)):
+                visitor.ask(photo, target)
+                time.sleep(draw.uniform(*think))
+                if time.monotonic() > until:
+                    break
+        except Exception as error:
+            seen.errors.append(f"{type(error).__name__}: {error}")
+
+
+def crowd(
+    url: str, server: Any, photos: Photos, count: int, seconds: float, think: tuple[float, float]
+) -> tuple[Seen, float]:
+    """So many visitors for a while; what they met, and the maps a second."""
+    seen, since = Seen(), time.monotonic()
+    threads = [
+        threading.Thread(target=visits, args=(url, photos, seen, i, since + seconds, think))
+        for i in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen.peak_mb = memory(server, "VmHWM") if server else 0.0
+    return seen, len(seen.maps) / (time.monotonic() - since)
+
+
+def bare(folder: Path | None, seed: int, seconds: float, made: Any, ready: Any) -> None:
+    """What one process makes without a page: photos read, maps made, as the page's visitors ask."""
+    import torch
+
+    torch.set_num_threads(1)
+    from explainers import ask, load, read
+    from explainers.api import question
+    from tabs.maps.raw import payload
+
+    network, photos = load("lite0"), Photos(folder, seed)
+    draw = random.Random(seed)
+
+    def visit() -> int:
+        photo = read(photos())
+        for target in (None, draw.randrange(CLASSES), draw.randrange(CLASSES)):
+            asked = question(network, photo, target)
+            *_, found = ask(asked, METHOD)
+            payload(asked, found)
+        return 3
+
+    visit()
+    ready.wait()
+    since = time.monotonic()
+    while time.monotonic() - since < seconds:
+        made.value += visit()
+
+
+def processes(folder: Path | None, seconds: float, count: int = 2) -> float:
+    """Maps a second of so many processes side by side."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(count)
+    made = [context.Value("i", 0) for _ in range(count)]
+    started = [
+        context.Process(target=bare, args=(folder, 1000 + i, seconds, made[i], ready))
+        for i in range(count)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    return sum(each.value for each in made) / seconds
+
+
+@contextmanager
+def page(address: str | None, settings: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """The page's address, and its server if it is our own."""
+    if address:
+        yield address.rstrip("/"), None
+        return
+    with serving(SEEING_WHY_STARTUP="", SEEING_WHY_ADDRESS_RATE=RATE, **settings) as server:
+        yield server.url, server
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--data", type=Path)
+    options.add_argument("--visitors", default="1,10,50,100")
+    options.add_argument("--seconds", type=float, default=60.0, help="for each number of visitors")
+    options.add_argument("--url")
+    options.add_argument("--settings", nargs="*", default=[], metavar="NAME=VALUE")
+    chosen = options.parse_args()
+    settings = dict(each.split("=", 1) for each in chosen.settings)
+    photos, rows, quick = Photos(chosen.data), {}, (0.05, 0.1)
+    with page(chosen.url, settings) as (url, server):
+        for _ in range(2):  # the first map of a server takes longer
+            crowd(url, server, photos, 1, 3, quick)
+        before, _ = crowd(url, server, photos, 1, 15, quick)
+        for count in map(int, chosen.visitors.split(",")):
+            rows[count] = seen, rate = crowd(url, server, photos, count, chosen.seconds, THINK)
+            print(
+                f"{count:4} visitors: {len(seen.maps):5} maps, {rate:5.1f} a second, median "
+                f"{1000 * median(seen.maps or [0]):5.0f} ms, p95 "
+                f"{1000 * percentile(seen.maps, 0.95):5.0f} ms, told within "
+                f"{1000 * max(seen.told or [0]):5.0f} ms; waited {seen.waits}, busy {seen.busy}, "
+                f"errors {len(seen.errors)}; server {seen.peak_mb:.0f} MB",
+                *sorted(set(seen.errors))[:3],
+                flush=True,
+            )
+        after, _ = crowd(url, server, photos, 1, 15, quick)
+        greedy, saturated = crowd(url, server, photos, GREEDY, 20, (0.0, 0.0))
+    alone = median([*before.maps, *after.maps])
+    side = processes(chosen.data, 20)
+    print(f"saturated: {saturated:.1f} a second; two processes without a page: {side:.1f}")
+    fifty = rows.get(50, next(iter(rows.values())))[0]
+    p95 = percentile(fifty.maps, 0.95)
+    everyone = [before, after, greedy, *(seen for seen, _ in rows.values())]
+    answer = {
+        "alone_ms": round(1000 * alone, 1),
+        "p95_50_visitors_ms": round(1000 * p95, 1),
+        "ratio": round(p95 / alone, 2),
+        "saturated_per_s": round(saturated, 2),
+        "saturated_vs_processes": round(saturated / side, 3),
+        "told_ms": round(1000 * max(max(seen.told, default=0.0) for seen in everyone)),
+        "errors": sum(len(seen.errors) for seen in everyone),
+        "peak_mb": round(max(seen.peak_mb for seen in everyone)),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

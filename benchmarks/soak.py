@@ -1,0 +1,213 @@
+"""Does the server stay as it is, however long it runs?
+
+    python benchmarks/soak.py [--minutes 30] [--visitors 6] [--data DIR] [--settings NAME=VALUE ...]
+
+A server as `python app.py` starts it, without a Hub. Visitors with think time look at all tabs, of
+examples and of photos that nobody has shown before, with every network that is here; they pull slow
+work as the page does, leave some of it, and some go away in the midst of an answer. For the first
+five minutes they think a fifth as long, so that what is remembered is full. Every few seconds the
+server's resident memory, threads, open files and files of uploads are read. Grown is the median of
+the last two minutes over that of the two minutes after the first five (for a short run: of the last
+and the second sixth). Ends with a line of JSON. Linux alone says so much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.load import Photos, Seen  # noqa: E402
+from benchmarks.load import Visitor as Browser  # noqa: E402
+from benchmarks.memory import EXAMPLES, NETWORKS  # noqa: E402
+from tests.browser import Server, serving  # noqa: E402
+
+THINK = (2.0, 8.0)  # seconds
+BUSY = 5  # times as quick while the memory fills
+FILLS, WINDOW = 300, 120  # seconds
+OFTEN = 5.0  # seconds between looks at the server
+GROWTH = 0.02  # at most
+LEAVES = 0.2  # share of answers that a visitor goes away from
+TABS = ("maps", "muting", "activations", "filters", "impressions", "compare", "patches")
+
+
+@dataclass
+class Look:
+    """The server's process at a time (seconds since the start)."""
+
+    at: float
+    mb: float
+    threads: int
+    files: int
+    uploads: int
+
+
+@dataclass
+class Watch:
+    """Looks at a server until it is told to stop."""
+
+    server: Server
+    looks: list[Look] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.process = Path(f"/proc/{self.server.process.pid}")
+        variables = (self.process / "environ").read_bytes().split(b"\0")
+        said = dict(each.partition(b"=")[::2] for each in variables)
+        self.uploads = Path(said[b"GRADIO_TEMP_DIR"].decode())
+        self.log = (self.process / "fd" / "2").readlink()
+        self.since = time.monotonic()
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self) -> None:
+        while not self.over.wait(OFTEN):
+            lines = (self.process / "status").read_text().splitlines()
+            said = dict(line.split(":", 1) for line in lines)
+            self.looks.append(
+                Look(
+                    at=time.monotonic() - self.since,
+                    mb=int(said["VmRSS"].split()[0]) * 1024 / 1e6,
+                    threads=int(said["Threads"]),
+                    files=len(list((self.process / "fd").iterdir())),
+                    uploads=sum(path.is_file() for path in self.uploads.rglob("*")),
+                )
+            )
+            if len(self.looks) % 12 == 0:
+                print(self.looks[-1], flush=True)
+
+    def between(self, start: float, end: float, name: str) -> float:
+        """The median between two times."""
+        found = [getattr(each, name) for each in self.looks if start <= each.at <= end]
+        return float(median(found or [0]))
+
+
+class Guest(Browser):
+    """A visitor of all tabs."""
+
+    def __init__(self, url: str, seen: Seen, number: int) -> None:
+        super().__init__(url, seen, number)
+        self.url = urlsplit(url)
+        config = self.http.get(f"{url}/config").json()
+        names = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+        self.tabs = {tab: names[f"{tab}-html"] for tab in TABS if f"{tab}-html" in names}
+
+    def look(self, tab: str, asked: dict[str, Any], seconds: float) -> None:
+        """Look at a tab until all is drawn or one has seen enough."""
+        until = time.monotonic() + seconds
+        answer = self.call(self.tabs[tab], "ask", {**asked, "visit": self.visit})
+        while answer.get("wait"):
+            time.sleep(0.5)
+            answer = self.call(self.tabs[tab], "ask", {**asked, "visit": self.visit})
+        while answer.get("more") and time.monotonic() < until:
+            answer = self.call(self.tabs[tab], "more", answer["more"])
+        if "problem" in answer:
+            self.seen.errors.append(f"{tab}: {answer['problem']}")
+
+    def leave(self, tab: str, asked: dict[str, Any]) -> None:
+        """Ask, and hang up before the answer."""
+        body = {"component_id": self.tabs[tab], "fn_name": "ask", "session_hash": self.visit,
+                "data": {**asked, "visit": self.visit}}  # fmt: skip
+        data = json.dumps(body).encode()
+        with socket.create_connection((self.url.hostname, self.url.port), 30) as line:
+            line.sendall(
+                b"POST /gradio_api/component_server HTTP/1.1\r\nHost: x\r\n"
+                b"Content-Type: application/json\r\nContent-Length: "
+                + str(len(data)).encode()
+                + b"\r\n\r\n"
+                + data
+            )
+
+
+def stay(url: str, photos: Photos, seen: Seen, number: int, since: float, until: float) -> None:
+    """Visitors one after the other."""
+    draw = random.Random(number)
+    examples = sorted(path.name for path in EXAMPLES.glob("*.jpg"))
+    while time.monotonic() < until:
+        try:
+            guest = Guest(url, seen, number)
+            photo = {"example": draw.choice(examples)}
+            if draw.random() < 0.7:
+                photo = guest.bring(photos())
+            asked = {"photo": photo, "network": draw.choice(NETWORKS)}
+            for tab in draw.sample(TABS, len(TABS)):
+                if draw.random() < LEAVES:
+                    guest.leave(tab, asked)
+                else:
+                    guest.look(tab, asked, draw.uniform(1, 10))
+                seen.maps.append(time.monotonic())
+                think = draw.uniform(*THINK)
+                time.sleep(think / BUSY if time.monotonic() - since < FILLS else think)
+                if time.monotonic() > until:
+                    break
+        except Exception as error:
+            seen.errors.append(f"{type(error).__name__}: {error}")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--minutes", type=float, default=30.0)
+    options.add_argument("--visitors", type=int, default=6)
+    options.add_argument("--data", type=Path)
+    options.add_argument("--settings", nargs="*", default=[], metavar="NAME=VALUE")
+    chosen = options.parse_args()
+    settings = dict(each.split("=", 1) for each in chosen.settings)
+    photos, seen, whole = Photos(chosen.data), Seen(), 60 * chosen.minutes
+    with serving(SEEING_WHY_STARTUP="", SEEING_WHY_METRICS="on", **settings) as server:
+        watch = Watch(server)
+        since = time.monotonic()
+        guests = [
+            threading.Thread(target=stay, args=(server.url, photos, seen, i, since, since + whole))
+            for i in range(chosen.visitors)
+        ]
+        for guest in guests:
+            guest.start()
+        for guest in guests:
+            guest.join()
+        watch.over.set()
+        watch.thread.join()
+        log = watch.log.read_text()
+    long = whole > FILLS + 2 * WINDOW
+    start, wide = (FILLS, WINDOW) if long else (whole / 6, whole / 6)
+
+    def grown(name: str) -> float:
+        return watch.between(whole - wide, whole + 60, name) - watch.between(
+            start, start + wide, name
+        )
+
+    base = watch.between(start, start + wide, "mb")
+    for problem, count in Counter(seen.errors).most_common(5):
+        print(count, problem)
+    tracebacks = log.count("Traceback (most recent call last)")
+    if tracebacks:
+        print(log[-4000:])
+    answer = {
+        "minutes": chosen.minutes,
+        "visits_of_tabs": len(seen.maps),
+        "mb": round(base),
+        "growth": round(grown("mb") / base, 4),
+        "threads_more": grown("threads"),
+        "files_more": grown("files"),
+        "uploads_more": grown("uploads"),
+        "errors": len(seen.errors),
+        "tracebacks": tracebacks,
+        "holds": grown("mb") / base <= GROWTH and not seen.errors and not tracebacks,
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What goes wrong where nobody is to blame: it is told in a sentence, and all the rest goes on."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from explainers.errors import ModelError
+from explainers.settings import Settings
+from explainers.zoo import Zoo, assembly, download
+from explainers.zoo.catalogue import Entry
+from tabs.parts.lanes import Lane
+from tabs.parts.work import Jobs, Show
+from tabs.server.limits import Rate
+from tests import nets, twins
+from tests.browser import Server
+from tests.fake_hub import TINY, FakeHub, Repo, running, weights_of
+from tests.test_zoo import entry_for
+
+CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> bytes:
+    return weights_of("test_resnet")
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with running() as hub:
+        yield hub
+
+
+@pytest.fixture
+def entry(tiny: bytes) -> Entry:
+    return entry_for(TINY, "test_resnet", tiny)
+
+
+@pytest.fixture
+def zoo(hub: FakeHub, entry: Entry, tiny: bytes, tmp_path: Path) -> Zoo:
+    hub.put(TINY, weights=tiny)
+    settings = Settings(
+        startup=(), endpoint=hub.url, cache_dir=str(tmp_path), device="cpu", hub_timeout=1
+    )
+    return Zoo(settings, [entry])
+
+
+# ---- networks ----
+
+
+def silent(repo: Repo) -> None:
+    repo.silent = threading.Event()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        (silent, "can't be reached"),
+        (lambda repo: setattr(repo, "status", 429), "error 429"),
+        (lambda repo: setattr(repo, "status", 503), "error 503"),
+        (lambda repo: setattr(repo, "corrupt", True), "arrived damaged"),
+    ],
+    ids=["slow", "429", "503", "wrong digest"],
+)
+def test_a_hub_in_trouble_is_told_and_forgiven(
+    hub: FakeHub, zoo: Zoo, entry: Entry, monkeypatch, trouble: Callable, sentence: str
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("explainers.zoo.loaded.time.monotonic", lambda: now[0])
+    trouble(hub.repos[TINY])
+    with pytest.raises(ModelError, match=sentence) as refused:
+        zoo.get(entry.key)
+    assert str(refused.value).endswith(".")
+    hub.repos[TINY].silent = None
+    hub.repos[TINY].status, hub.repos[TINY].corrupt = 200, False
+    now[0] += 10  # seconds: by then it is tried again
+    assert zoo.get(entry.key).title == entry.title
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "sentence"),
+    [
+        ((download, "hf_hub_download"), OSError(errno.ENOSPC, "full"), "no room on the disk"),
+        ((assembly, "assemble"), MemoryError(), "no memory for test_resnet"),
+        (
+            (assembly, "assemble"),
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "no memory for test_resnet",
+        ),
+    ],
+    ids=["disk", "memory", "torch's memory"],
+)
+def test_no_room_for_a_network_is_told_and_nothing_of_it_stays(
+    zoo: Zoo, entry: Entry, monkeypatch, where: tuple, error: Exception, sentence: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*where, full)
+    with pytest.raises(ModelError, match=sentence):
+        zoo.get(entry.key)
+    assert zoo.bytes == 0
+    assert zoo.status()[0].state == "failed"
+
+
+# ---- visitors ----
+
+
+def test_maps_made_at_once_are_those_made_alone() -> None:
+    """A seeded share of what `benchmarks/twins.py` tries."""
+    archs = ("resnet18", "vgg16", "densenet121", "tf_efficientnet_lite0")
+    networks = [nets.seeded(arch) for arch in archs]
+    photos = [nets.noise(1, 3, 64, 64 + 32 * (seed % 2), seed=seed) for seed in range(3)]
+    wanted = twins.wishes(networks, len(photos), 60)
+    assert twins.unequal(networks, photos, wanted, 8) == []
+
+
+def test_a_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = itertools.cycle((0.0, 86_400.0 * 400, -86_400.0 * 400))
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 + next(days))
+
+    def work() -> Iterator[Show]:
+        yield from (Show({"a": str(step)}, done=0.5) for step in range(3))
+
+    jobs, seen = Jobs(rate=Rate(600)), []
+    shown, ticket = jobs.start(("me", "tab"), work())
+    while ticket:
+        seen.append(shown.places.get("a"))
+        shown, ticket = jobs.more(ticket)
+    assert seen[0] == "0"
+    lane = Lane(1)
+    with lane.turn("works", 0), lane.turn("waits", 0) as place:
+        assert place == 1
+    with lane.turn("waits", 0) as place:
+        assert place == 0
+
+
+STREAMS = {
+    "upload": (
+        b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disposition: "
+        b'form-data; name="files"; filename="cat.jpg"\r\n\r\nhalf a ca'
+    ),
+    "queue": b"GET /gradio_api/queue/data?session_hash=gone HTTP/1.1\r\nHost: x\r\n\r\n",
+    "heartbeat": b"GET /gradio_api/heartbeat/gone HTTP/1.1\r\nHost: x\r\n\r\n",
+    "progress": b"GET /gradio_api/upload_progress?upload_id=gone HTTP/1.1\r\nHost: x\r\n\r\n",
+    "half a question": (
+        b"POST /gradio_api/component_server HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n"
+        b'Content-Type: application/json\r\n\r\n{"data": {"photo"'
+    ),
+    "tools": (
+        b"POST /gradio_api/mcp/ HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\nAccept: "
+        b"application/json, text/event-stream\r\nContent-Type: application/json\r\n\r\n{"
+    ),
+}
+
+
+def asked(server: Server, tab: str, **settings: object) -> bytes:
+    """A whole question of the page, as it goes over the line."""
+    config = httpx.get(f"{server.url}/config", timeout=120).json()
+    place = next(
+        each["id"] for each in config["components"]
+        if each["props"].get("elem_id") == f"{tab}-html"
+    )  # fmt: skip
+    question = {"photo": {"example": "cat.jpg"}, "visit": "gone", "settings": settings}
+    body = {"component_id": place, "fn_name": "ask", "session_hash": "gone", "data": question}
+    request = httpx.Request("POST", f"{server.url}/gradio_api/component_server", json=body)
+    heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    return f"POST /gradio_api/component_server HTTP/1.1\r\n{heads}\r\n".encode() + request.content
+
+
+def test_a_client_may_go_away_in_the_midst_of_anything(server: Server) -> None:
+    log = Path(f"/proc/{server.process.pid}/fd/2")
+    before = len(log.read_text())
+    where = urlsplit(server.url)
+    tabs = [asked(server, "maps", methods=["rise"]), asked(server, "impressions")]
+    for request in [*STREAMS.values(), *tabs]:
+        with socket.create_connection((where.hostname, where.port), 60) as line:
+            line.sendall(request)
+    question = httpx.post(
+        f"{server.url}/gradio_api/upload",
+        files={"files": ("cat.jpg", CAT.read_bytes())},
+        timeout=120,
+    )
+    assert question.status_code == 200  # nobody holds its place
+    until = time.monotonic() + 60
+    while httpx.get(f"{server.url}/healthz", timeout=60).status_code != 200:
+        assert time.monotonic() < until
+    assert "Traceback" not in log.read_text()[before:]
