@@ -56,7 +56,8 @@ class Ready:
             if time.monotonic() - self._when > FRESH:
                 try:
                     network = self.zoo.get()
-                    logits = network.logits(network.mean.new_zeros(1, 3, 64, 64))
+                    sides = len(network.mean), network.size, network.size
+                    logits = network.logits(network.mean.new_zeros(1, *sides))
                     self._said = bool(logits.isfinite().all())
                 except Exception:
                     log.exception("the bundled network does not answer")
@@ -99,15 +100,17 @@ class Running:
     def run(self, page: gr.Blocks, **launch: Any) -> None:
         """Serve until a signal says to stop; then let what is under way end, and clean up.
 
-        In a notebook, or beside a main thread of somebody else, it goes on in the background.
+        In a notebook, or where the main thread has other work, it goes on in the background.
         """
-        if ipython_check() or threading.current_thread() is not threading.main_thread():
-            page.launch(enable_monitoring=False, **launch)
+        launch["enable_monitoring"] = False
+        main = threading.current_thread() is threading.main_thread()
+        if ipython_check() or not main or launch.get("prevent_thread_lock"):
+            page.launch(**launch)
             return
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        page.launch(prevent_thread_lock=True, enable_monitoring=False, **launch)
+        page.launch(**{**launch, "prevent_thread_lock": True})
         logs.take_over()
         stop.wait()
         self.close(page)
