@@ -11,6 +11,7 @@ import secrets
 from contextvars import ContextVar
 
 _request: ContextVar[str] = ContextVar("request", default="")
+GONE = "ClientDisconnect"  # Starlette's: a client that went away is no error of ours
 OTHERS = ("uvicorn", "uvicorn.error", "uvicorn.access")  # these bring handlers of their own
 
 
@@ -29,7 +30,7 @@ def request() -> str:
 class _Named(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request = _request.get() or "-"
-        return True
+        return not (record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == GONE)
 
 
 class _Json(logging.Formatter):
