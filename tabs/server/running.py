@@ -56,7 +56,7 @@ class Ready:
             if time.monotonic() - self._when > FRESH:
                 try:
                     network = self.zoo.get()
-                    sides = len(network.mean), network.size, network.size
+                    sides = len(network.mean), *network.shape
                     logits = network.logits(network.mean.new_zeros(1, *sides))
                     self._said = bool(logits.isfinite().all())
                 except Exception:
