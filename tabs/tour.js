@@ -7,8 +7,9 @@ const go = (number) => {
   const step = steps[number - 1];
   if (!step) return;
   if (!at()) before = structuredClone(seeing.state);
-  seeing.set({ step: String(number), network: step.model, photo: { example: step.example }, targets: [...step.classes],
-    against: null, framing: 'whole', tab: 'maps', settings: { ...seeing.state.settings, maps: { methods: step.methods.join(',') } } });
+  const look = step.methods.length ? { methods: step.methods.join(',') } : step.look;
+  seeing.set({ step: String(number), network: step.model, photo: { example: step.example }, targets: step.classes.length ? [...step.classes] : null,
+    against: null, framing: 'whole', tab: step.tab, settings: { ...seeing.state.settings, [step.tab]: look } });
 };
 const leave = () => seeing.set(before ? { ...before, step: null } : { step: null });
 const draw = () => {
@@ -16,13 +17,16 @@ const draw = () => {
   place.hidden = !number;
   if (!number) return;
   const step = steps[number - 1], own = before?.photo?.own;
-  const html = `<p><b>${escape(step.title)}.</b> ${escape(step.say)}</p><div><button type="button" data-go="${number - 1}" ${number === 1 ? 'disabled' : ''}>Back</button><span>${number} of ${steps.length}</span>
+  const tries = step.photos.length < 2 ? '' : `<div class="tour-photos" role="group" aria-label="Photos of this step">${step.photos.map(([name, title]) =>
+    `<button type="button" data-photo="${escape(name)}" aria-pressed="${seeing.state.photo?.example === name}">${escape(title)}</button>`).join('')}</div>`;
+  const html = `<p><b>${escape(step.title)}.</b> ${escape(step.say)}</p>${tries}<div><button type="button" data-go="${number - 1}" ${number === 1 ? 'disabled' : ''}>Back</button><span>${number} of ${steps.length}</span>
     <button type="button" data-go="${number + 1}" ${number === steps.length ? 'disabled' : ''}>Next</button><button type="button" class="plain" data-leave>${own ? 'Give me my photo back' : 'End the tour'}</button></div>`;
   if (place.innerHTML !== html) place.innerHTML = html;
 };
 place.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (button?.dataset.go) go(+button.dataset.go);
+  else if (button?.dataset.photo) seeing.set({ photo: { example: button.dataset.photo }, targets: null, against: null });
   else if (button && 'leave' in button.dataset) leave();
 });
 seeing.on((what) => { if (what === 'tour') go(at() || 1); draw(); });

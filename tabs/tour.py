@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import gradio as gr
 
 from .parts.tab import begun
+from .subject import examples
 
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Step:
-    """One finding. say: what to look at, in a sentence. classes: the targets, by name."""
+    """One finding. say: what to look at, in a sentence or a few. classes: the targets, by name;
+    none are the network's guesses. methods: of the Maps tab. tab, look: another tab, and its
+    settings. others: example photos to try besides."""
 
     title: str
     say: str
     model: str
     example: str
-    classes: tuple[str, ...]
-    methods: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    tab: str = "maps"
+    look: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 STEPS = (
@@ -83,7 +90,11 @@ STEPS = (
 
 def build() -> gr.HTML:
     """The tour's place, above the tabs; empty until it is taken."""
-    steps = json.dumps([asdict(step) for step in STEPS])
+    titles = {name: about["title"] for name, about in examples().items()}
+    photos = [[[name, titles[name]] for name in (step.example, *step.others)] for step in STEPS]
+    steps = json.dumps(
+        [{**asdict(step), "photos": each} for step, each in zip(STEPS, photos, strict=True)]
+    )
     return gr.HTML(
         '<section class="tour" aria-label="Guided tour" hidden></section>',
         js_on_load=begun((HERE / "tour.js").read_text("utf-8")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +14,22 @@ from tabs.subject import Subject
 
 
 class Desk:
-    """A browser's side of a tab, for one network and one question."""
+    """A browser's side of a tab, for one network and one question; others are in memory, too."""
 
-    def __init__(self, tab: Tab, network: Network, *, zoo: Any = None, **question: Any) -> None:
-        zoo = zoo or SimpleNamespace(get=lambda _key=None: network, status=list)
+    def __init__(
+        self,
+        tab: Tab,
+        network: Network,
+        *,
+        others: Sequence[Network] = (),
+        zoo: Any = None,
+        **question: Any,
+    ) -> None:
+        listed = [SimpleNamespace(key=each.key, state="ready") for each in others]
+        known = {each.key: each for each in others}
+        zoo = zoo or SimpleNamespace(
+            get=lambda key=None: known.get(key, network), status=lambda: list(listed)
+        )
         self.server = Server(tab, Subject(zoo), Jobs())
         self.question = {"visit": "me", "knows": True, "form": network.key, **question}
         self.ticket: str | None = None

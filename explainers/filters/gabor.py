@@ -2,7 +2,8 @@
 
 A Gabor plane is a wave under a Gaussian (Daugman 1985). Its phase is free: even and odd part are
 fitted by least squares, for every orientation, wavelength, envelope and centre of a grid, and the
-best of them is refined. So many forms fit small kernels well whatever they hold; hence the null.
+best of them is refined. So many forms fit small kernels well whatever they hold; hence two nulls:
+filters of noise, and the layer's own with their pixels in another order.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from ..recent import Recent
 from .kernels import separate
 
 LEAST = 5  # pixels: below, chance alone fits too well for any claim
+GOOD = 0.8  # of a filter's variance: from here on, it is called a Gabor filter
 ANGLES = 24
 STARTS, ROUNDS, TRIES, SHRINK = 4, 18, 48, 0.75  # of refinement
-NULL = 200  # random filters
+NULL = 200  # random filters, and as many shuffled ones
 TOGETHER = 16  # planes whose neighbourhood is looked for at a time
 
 _known: Recent[tuple, Any] = Recent()
@@ -195,64 +197,90 @@ def _null(size: int, channels: int, count: int, seed: int) -> np.ndarray:
     return np.sort([found.r2 for found in scores(noise, seed)])
 
 
+def shuffled(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> np.ndarray:
+    """That many of the filters (F, channels, h, w) in turn, each with its pixels in another order:
+    their values and colours stay, their shapes go."""
+    filters, channels, height, width = kernels.shape
+    random = np.random.default_rng(seed)
+    flat = kernels.reshape(filters, channels, -1)
+    drawn = [flat[i % filters][:, random.permutation(height * width)] for i in range(count)]
+    return np.stack(drawn).reshape(count, channels, height, width)
+
+
 @dataclass(frozen=True)
 class Compared:
-    """Fits of a layer's filters, in their order, and of random ones: sorted R squared (n,)."""
+    """Fits of a layer's filters, in their order; of random and of shuffled ones, sorted R squared
+    (n,)."""
 
     fits: tuple[Fit, ...]
     null: np.ndarray
+    shuffled: np.ndarray
 
 
 def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
-    """Fit filters (F, channels, size, size) and as many random ones as `null` does, a step at a
-    time: the share that is done, and at the end what was found. Raises OptionError.
+    """Fit filters (F, channels, size, size), as many random ones as `null` does and as many
+    shuffled ones, a step at a time: the share that is done, and at the end what was found. Raises
+    OptionError.
 
     What was found before comes at once.
     """
-    filters, channels, size, _ = kernels.shape
-    key = (
-        "compared",
-        kernels.shape,
-        sha256(np.ascontiguousarray(kernels).data).digest(),
-        count,
-        seed,
-    )
+    given = sha256(np.ascontiguousarray(kernels).data).digest()
+    key = ("compared", kernels.shape, given, count, seed)
     if (known := _known.get(key)) is not None:
         yield known
         return
-    fits, drawn, chance = [], ("null", size, channels, count, seed), []
-    for fit_ in _scores(kernels, seed):
-        fits.append(fit_)
-        yield len(fits) / (filters + count)
-    if (null_ := _known.get(drawn)) is None:
-        noise = np.random.default_rng(seed).normal(size=(count, channels, size, size))
-        for fit_ in _scores(noise, seed):
-            chance.append(fit_.r2)
-            yield (filters + len(chance)) / (filters + count)
-        null_ = _known.keep(drawn, np.sort(chance))
-    yield _known.keep(key, Compared(tuple(fits), null_))
+    _, channels, size, _ = kernels.shape
+    drawn = ("null", size, channels, count, seed)
+    chance = _known.get(drawn)
+    work = [kernels, shuffled(kernels, count, seed)]
+    if chance is None:
+        work.append(np.random.default_rng(seed).normal(size=(count, channels, size, size)))
+    done, whole, found = 0, sum(map(len, work)), []
+    for some in work:
+        found.append([])
+        for fit_ in _scores(some, seed):
+            done += 1
+            found[-1].append(fit_)
+            yield done / whole
+    fits, others = found[0], [np.sort([each.r2 for each in some]) for some in found[1:]]
+    if chance is None:
+        chance = _known.keep(drawn, others[1])
+    yield _known.keep(key, Compared(tuple(fits), chance, others[0]))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """median: R squared of a layer's filters; chance, high: median and 95th percentile of random
-    ones; above: how many filters beat `high`; claim: whether kernels of this size allow any."""
+    """median: R squared of a layer's filters; chance: the median of random ones; high: the 95th
+    percentile of chance; above: how many filters beat it; good: how many are Gabor filters, R
+    squared at least `GOOD`; lucky: how many of those of chance, of which `tried` were fitted, are
+    as good; claim: whether kernels of this size allow any. Chance is random filters, and shuffled
+    ones where these were fitted; for `high`, whichever do better."""
 
     median: float
     chance: float
     high: float
     above: int
+    good: int
+    lucky: int
+    tried: int
     claim: bool
 
 
-def verdict(fits: Sequence[Fit], null: np.ndarray, size: int) -> Verdict:
-    """How the fits of a layer's filters, `size` pixels wide, compare with those of random ones."""
+def verdict(
+    fits: Sequence[Fit], null: np.ndarray, size: int, shuffled: np.ndarray | None = None
+) -> Verdict:
+    """How the fits of a layer's filters, `size` pixels wide, compare with those of random ones,
+    and of shuffled ones."""
     found = np.array([each.r2 for each in fits])
-    high = float(np.percentile(null, 95))
+    nulls = [null] if shuffled is None else [null, shuffled]
+    high = max(float(np.percentile(each, 95)) for each in nulls)
     return Verdict(
         median=float(np.median(found)),
         chance=float(np.median(null)),
         high=high,
         above=int((found > high).sum()),
+        good=int((found >= GOOD).sum()),
+        lucky=sum(int((each >= GOOD).sum()) for each in nulls),
+        tried=sum(map(len, nulls)),
         claim=size >= LEAST,
     )

@@ -7,6 +7,7 @@ global average followed by a linear layer, and which activation functions are in
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -142,7 +143,7 @@ def discover(
         raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
     maps = {name: _channels_first(value.detach(), orders[name]) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
-    named = {n: (titles or {}).get(n) or f"Stage {i + 1}" for i, n in enumerate(names)}
+    named = {n: (titles or {}).get(n) or _name(n, i + 1) for i, n in enumerate(names)}
     named[last] += ", the default" if chosen else ", the last convolution"
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
     inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
@@ -239,6 +240,11 @@ def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
             if number.isdigit() and name.isdigit() and any(True for _ in child.children()):
                 stages.add(f"{parent}.{name}")
     return stages & set(maps)
+
+
+def _name(layer: str, number: int) -> str:
+    """The layer's name where the literature calls it so (conv5, conv4_3), else a stage's."""
+    return layer if re.fullmatch(r"conv\d+(_\d+)?", layer) else f"Stage {number}"
 
 
 def _inner(maps: Mapping[str, Tensor], stages: list[str]) -> dict[str, str]:

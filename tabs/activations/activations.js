@@ -38,6 +38,14 @@ element.addEventListener('click', (event) => {
   }
 });
 
+// ---- the survey's first figure, whatever is looked at: photo, camera or clip ----
+const survey = { network: 'alexnet', layer: 'conv5' }, there = () => about?.network === survey.network && about.layer === survey.layer;
+one('[data-survey]').addEventListener('click', () => {
+  const { network, settings } = seeing.state, other = network !== survey.network;
+  const activations = { ...settings.activations, layer: survey.layer, sort: 'index' };
+  seeing.set({ settings: { ...settings, activations }, ...(other && { network: survey.network, targets: null, against: null }) });
+});
+
 // ---- pins: “lite0|bn2:49,bn2:7;resnet18|layer4:3”, of each network its own ----
 const groups = () => (tab.value('pins') || '').split(';').filter(Boolean).map((each) => {
   const cut = each.lastIndexOf('|');
@@ -162,6 +170,7 @@ tab.asked = () => { box = null; show(); };
 tab.show = (data, places, channel) => {
   if (data.sheet) {
     about = data.sheet;
+    one('[data-survey]').disabled = there();
     number.max = about.most;
     body.classList.toggle('flat', about.flat);
     one('[data-look]').disabled = !('channel' in about);

@@ -15,7 +15,7 @@ from typing import Any
 
 from explainers import ExplainError, Network, render
 from explainers.recent import Recent
-from explainers.units import check
+from explainers.units import check, default_layer
 from explainers.units.glance import Glance, decode, glance
 from explainers.units.strongest import Strongest
 
@@ -68,6 +68,8 @@ class Live:
         chosen = None
         if data.get("heat") == "channel" and layer in network.maps:
             chosen = (layer, check(network, layer, data.get("channel")))
+        if layer not in network.maps | network.flat:  # of the network before: its form is stale
+            layer = default_layer(network)
         look, problems = fields.read(self.brightness, data, network)
         if problems:
             raise problems[0]

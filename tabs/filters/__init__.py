@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from explainers import Network, filters
-from explainers.filters import Conv, gabor
+from explainers.filters import gabor
+from explainers.filters.census import traits
 from explainers.impressions.goals import drawable
 from explainers.units import mosaic
 
 from ..parts import html
-from ..parts.fields import Choice, Choices, Number
+from ..parts.fields import Choice, Number
 from ..parts.tab import Settings, Show, Tab
 from ..parts.tiles import WIDTH, tiles
 from ..subject import Asked
-from . import closer, gabors
+from . import closer, gabors, lecture
+from .layers import LAYER, LEADS, Looked, looked
+from .others import others
 
 HERE = Path(__file__).parent
 SCRIPT = (HERE / "filters.js").read_text("utf-8")
@@ -32,20 +35,8 @@ ELSEWHERE = (
 )
 
 
-def _layers(network: Network) -> Choices:
-    """The convolutions, input to output."""
-    return [(conv.title, name) for name, conv in filters.convolutions(network).items()]
-
-
 FRONT = (
-    Choice(
-        key="layer",
-        label="Convolution",
-        choices=_layers,
-        default=lambda network: next(iter(filters.convolutions(network))),
-        help="A layer in which small filters slide over what comes in; the first one reads the "
-        "photo, later ones what came out of the one before.",
-    ),
+    LAYER,
     Number(key="filter", label="Filter", default=0, low=0, high=99_999, here=True),
 )
 FIELDS = (
@@ -67,58 +58,78 @@ FIELDS = (
 )
 
 
-def _conv(network: Network, settings: Settings) -> tuple[Conv, np.ndarray]:
-    """The convolution and its kernels (F, C, h, w)."""
-    conv = filters.convolutions(network)[settings["layer"]]
-    return conv, filters.weights(network, conv.name).numpy()
-
-
 def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
-    """All filters, one of them closely, and whether they resemble Gabors."""
-    conv, values = _conv(asked.network, settings)
-    index = settings["filter"] if settings["filter"] < conv.filters else 0
-    shown = _shown(asked, settings, conv, values, index)
-    places = {"say": _say(asked.network, conv), "grid": _grid(asked, settings, conv, values, index)}
-    yield Show({**places, **shown.places}, shown.data, settings={"filter": index})
-    return (yield from _compared(conv, values, index))
+    """All filters, one of them closely, whether they resemble Gabors, and those of others."""
+    look = looked(asked, settings)
+    index = settings["filter"] if settings["filter"] < look.conv.filters else 0
+    places = {"say": _say(look, asked.network), "grid": _grid(look, settings, index)}
+    shown = _shown(look, index)
+    chosen = {"filter": index, "layer": look.value}
+    yield Show({**places, **shown.places}, shown.data, settings=chosen)
+    yield from _compared(look, index)
+    if look.square:
+        yield Show({"lecture": lecture.shown(look)})
+        yield from others(look, asked)
 
 
 def pick(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterator[Show | None]:
     """Another filter, closely."""
-    conv, values = _conv(asked.network, settings)
-    index = filters.check(conv, data.get("filter"))
-    shown = _shown(asked, settings, conv, values, index)
-    if not conv.first:
-        shown = shown.then(Show({"grid": _grid(asked, settings, conv, values, index)}))
+    look = looked(asked, settings)
+    index = filters.check(look.conv, data.get("filter"))
+    shown = _shown(look, index)
+    if not look.conv.first:
+        shown = shown.then(Show({"grid": _grid(look, settings, index)}))
     yield shown
-    return (yield from _compared(conv, values, index))
+    yield from _compared(look, index)
 
 
-def _shown(asked: Asked, settings: Settings, conv: Conv, values: np.ndarray, index: int) -> Show:
+def picture(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Show:
+    """The sheet for a lecture."""
+    return Show(file=lecture.picture(looked(asked, settings)))
+
+
+def numbers(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Show:
+    """What was measured of each filter."""
+    return Show(file=lecture.numbers(looked(asked, settings)))
+
+
+def _shown(look: Looked, index: int) -> Show:
     """One filter closely, and what the script has to know of it."""
+    network, conv = look.asked.network, look.conv
     about = {
+        "network": network.key,
         "layer": conv.name,
         "filter": index,
         "first": conv.first,
-        "drawable": conv.name in drawable(asked.network),
+        "drawable": conv.name in drawable(network),
     }
-    return Show({"closer": closer.one(asked, conv, values, index)}, {"chosen": about})
+    return Show({"closer": closer.one(look.asked, conv, look.values, index)}, {"chosen": about})
 
 
-def _say(network: Network, conv: Conv) -> str:
-    if conv.first:
+def _say(look: Looked, mine: Network) -> str:
+    conv, network = look.conv, look.asked.network
+    if not conv.first:
         return (
-            f"The first {conv.filters} filters of {escape(network.title)}: each answers where the "
-            "photo looks like it. <em>Try: click one, and see where.</em>"
+            f"A deeper filter reads {conv.inputs} channels, not colours: these are its slices, "
+            "strongest first. <em>Try: another filter’s number.</em>"
         )
+    why = ""
+    if network.key == LEADS and mine.key != LEADS:
+        first = next(iter(filters.convolutions(mine).values()))
+        if max(first.kernel) < gabor.LEAST:
+            size = f"{first.kernel[1]} × {first.kernel[0]}"
+            why = (
+                f" They are large enough to show a shape; {escape(mine.title)}’s, {size}, are not."
+            )
     return (
-        f"A deeper filter reads {conv.inputs} channels, not colours: these are its slices, "
-        "strongest first. <em>Try: another filter’s number.</em>"
+        f"The first {conv.filters} filters of {escape(network.title)}: each answers where the "
+        f"photo looks like it.{why} <em>Try: click one, and see where.</em>"
     )
 
 
-def _grid(asked: Asked, settings: Settings, conv: Conv, values: np.ndarray, index: int) -> str:
+def _grid(look: Looked, settings: Settings, index: int) -> str:
     """All filters in colour, or the slices of one deeper filter."""
+    conv, values = look.conv, look.values
     shared = settings["scale"] == "shared"
     size = f"{conv.kernel[0]} × {conv.kernel[1]}"
     if conv.first:
@@ -131,26 +142,27 @@ def _grid(asked: Asked, settings: Settings, conv: Conv, values: np.ndarray, inde
     stack = np.stack([each for _, each, _ in found])
     per = "layer" if shared or conv.kernel == (1, 1) else "channel"
     made = mosaic.mosaic(stack, range(len(stack)), WIDTH, side=30, per=per)
-    begin = filters.first_input(asked.network, conv, index)
+    begin = filters.first_input(look.asked.network, conv, index)
     alt = f"The slices of filter {index}, strongest input channel first."
     words = f"Filter {index} of {conv.filters}: a slice of {size} weights for each input channel."
     names = [begin + i for i, *_ in found]
     return tiles(made, "input channel", alt, names=names, name="slices", foot=f"<p>{words}</p>")
 
 
-def _compared(conv: Conv, values: np.ndarray, index: int) -> Iterator[Show | None]:
+def _compared(look: Looked, index: int) -> Iterator[Show | None]:
     """Do the filters resemble Gabors?"""
-    height, width = conv.kernel
-    if not conv.first or height != width or height < 2:
-        return Show({"gabor": ELSEWHERE})
-    for found in gabor.compare(values):
+    if not look.square:
+        yield Show({"gabor": ELSEWHERE, "lecture": "", "beside": ""})
+        return
+    for found in gabor.compare(look.values):
         if isinstance(found, gabor.Compared):
-            parts = filters.separate(values[index])
+            parts = filters.separate(look.values[index])
             one = gabors.card(parts, found.fits[index], found.null)
-            return Show({"gabor": f"<div>{one}</div><div>{gabors.verdict(found, height)}</div>"})
-        words = f"Fitting Gabors to the filters, and to random ones: {html.percent(found)}"
-        yield Show({"gabor": f'<p class="note" role="status">{words}</p>'})
-    return None
+            said = gabors.verdict(found, traits(look.values, found.fits), look.conv.kernel[0])
+            yield Show({"gabor": f"<div>{one}</div><div>{said}</div>"})
+        else:
+            words = f"Fitting Gabors to the filters, and to random ones: {html.percent(found)}"
+            yield Show({"gabor": f'<p class="note" role="status">{words}</p>'})
 
 
 TAB = Tab(
@@ -161,7 +173,7 @@ TAB = Tab(
     markup=MARKUP,
     fields=FIELDS,
     front=FRONT,
-    acts={"pick": pick},
+    acts={"pick": pick, "picture": picture, "numbers": numbers},
     script=SCRIPT,
     needs=("photo", "network", "framing"),
     lone=True,

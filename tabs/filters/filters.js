@@ -17,5 +17,12 @@ tab.show = (data) => {
 element.addEventListener('change', (event) => { if (event.target.name === 'filter') pick(tab.value('filter')); });
 draw.addEventListener('click', () => { // in the Impressions tab, at once
   const impressions = { what: 'unit', layer: chosen.layer, channel: String(chosen.filter), go: '1' };
-  seeing.set({ tab: 'impressions', settings: { ...seeing.state.settings, impressions } });
+  const { network, settings } = seeing.state, other = chosen.network !== network;
+  seeing.set({ tab: 'impressions', settings: { ...settings, impressions },
+    ...(other && { network: chosen.network, targets: null, against: null }) });
+});
+element.addEventListener('click', (event) => {
+  const { take, layer } = event.target.closest('button')?.dataset || {};
+  if (take) tab.act(take);
+  if (layer) { tab.set('layer', layer); tab.body.scrollIntoView({ block: 'start' }); }
 });

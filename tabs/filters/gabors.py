@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from explainers.filters import Parts, gabor
-from explainers.filters.gabor import Compared, Fit
+from explainers.filters.census import Trait, census
+from explainers.filters.gabor import Compared, Fit, Verdict
 
 from ..parts import html
 from ..parts.figures import figure
@@ -20,6 +23,14 @@ GABOR = html.term(
 R2 = html.term(
     "R²", "R squared: the share of a filter’s ups and downs that the best Gabor explains; 1 is all."
 )
+CHANCE = html.term(
+    "random and shuffled filters",
+    "Filters of noise, and these filters with their pixels in another order, fitted in the same "
+    "way: a Gabor has so many forms that it fits small kernels well whatever they hold.",
+)
+COLOURED = html.term(
+    "coloured", "Less than half of a filter’s energy is common to red, green and blue."
+)
 RANDOM = html.term(
     "random filters",
     "Filters of noise, fitted in the same way: a Gabor has so many forms that it fits small "
@@ -27,43 +38,79 @@ RANDOM = html.term(
 )
 
 
-def verdict(found: Compared, size: int) -> str:
-    """What the scores of a layer's filters say, next to those of random filters."""
-    result = gabor.verdict(found.fits, found.null, size)
-    count = len(found.fits)
-    chance = (
-        f"{RANDOM.replace('>random', '>Random')} of {size} × {size} reach an {R2} of "
-        f"{result.chance:.2f} (median; one in twenty more than {result.high:.2f})."
+def verdict(found: Compared, traits: Sequence[Trait], size: int) -> str:
+    """What the scores of a layer's filters say, next to those of random and shuffled filters."""
+    result = gabor.verdict(found.fits, found.null, size, found.shuffled)
+    if not result.claim:
+        return f"<p>{_no_claim(result, found, size)}</p>{histogram(found)}"
+    count, lucky = len(found.fits), result.lucky or "none"
+    words = (
+        f"<b>{result.good} of {count} are Gabor filters</b>: the best Gabor explains at least "
+        f"{gabor.GOOD:.0%} of each ({R2} {gabor.GOOD:g}), which {lucky} of {result.tried} "
+        f"{CHANCE} reach. "
+        f"{result.above} are more Gabor-like than 95 % of those; chance alone would give about "
+        f"{count / 20:.0f}. The median is {result.median:.2f}, that of random filters of "
+        f"{size} × {size} {result.chance:.2f}, of shuffled ones {np.median(found.shuffled):.2f}."
     )
-    if result.claim:
-        words = (
-            f"{result.above} of {count} filters are more Gabor-like than 95 % of random ones; "
-            f"chance alone would give about {count / 20:.0f}. {chance} This layer’s median is "
-            f"{result.median:.2f}."
-        )
-    else:
-        words = (
-            f"No such claim can be made here: kernels of {size} × {size} are too small. {chance} "
-            f"This layer’s filters reach {result.median:.2f}, which therefore says nothing."
-        )
-    return f"<p>{words}</p>{histogram(np.array([each.r2 for each in found.fits]), found.null)}"
+    return f"<p>{words}</p>{_tuned(traits)}{histogram(found)}"
 
 
-def histogram(found: np.ndarray, null: np.ndarray) -> str:
-    """R squared of the filters above the axis, of random ones below it."""
+def _no_claim(result: Verdict, found: Compared, size: int) -> str:
+    return (
+        f"No such claim can be made here: kernels of {size} × {size} are too small. Random filters "
+        f"of that size reach an {R2} of {result.chance:.2f} (median), shuffled ones "
+        f"{np.median(found.shuffled):.2f}. This layer’s filters reach {result.median:.2f}, which "
+        "therefore says nothing."
+    )
+
+
+def _tuned(traits: Sequence[Trait]) -> str:
+    """In which orientations, frequencies and colours its Gabor filters come."""
+    seen = census(traits)
+    if not seen.oriented:
+        return ""
+    low, high = seen.frequencies
+    turned = f"no gap between their orientations is wider than {seen.gap:.0f}°"
+    return (
+        f"<p>{seen.oriented} of these have an orientation, the others are blobs; {turned}. Their "
+        f"stripes repeat every {1 / high:.1f} to {1 / low:.0f} pixels. {seen.coloured} are "
+        f"{COLOURED}, the rest black and white.</p>"
+    )
+
+
+def short(found: Compared, traits: Sequence[Trait], size: int) -> str:
+    """The same in a sentence or two."""
+    result = gabor.verdict(found.fits, found.null, size, found.shuffled)
+    if not result.claim:
+        return _no_claim(result, found, size)
+    return f"{result.good} of {len(found.fits)} are Gabor filters ({R2} at least {gabor.GOOD:g})."
+
+
+def histogram(found: Compared) -> str:
+    """R squared of the filters above the axis, of random and shuffled ones below it."""
     edges = np.linspace(0, 1, BINS + 1)
-    ups, downs = (np.histogram(each.clip(0, 1), edges)[0] / len(each) for each in (found, null))
-    most = max(ups.max(), downs.max(), 1e-9)
+    mine = np.array([each.r2 for each in found.fits])
+    shares = [
+        np.histogram(each.clip(0, 1), edges)[0] / len(each)
+        for each in (mine, found.null, found.shuffled)
+    ]
+    most = max(*(each.max() for each in shares), 1e-9)
     bars = ""
-    for index, (up, down) in enumerate(zip(ups, downs, strict=True)):
-        x, tall, deep = index * 20 + 2, 56 * up / most, 56 * down / most
+    for index, (up, *downs) in enumerate(zip(*shares, strict=True)):
+        x, tall = index * 20 + 2, 56 * up / most
         bars += f'<rect class="mine" x="{x}" y="{60 - tall:.1f}" width="16" height="{tall:.1f}"/>'
-        bars += f'<rect class="null" x="{x}" y="60" width="16" height="{deep:.1f}"/>'
+        for side, (kind, down) in enumerate(zip(("null", "shuffled"), downs, strict=True)):
+            deep = 56 * down / most
+            bars += (
+                f'<rect class="{kind}" x="{x + 8 * side}" y="60" width="8" height="{deep:.1f}"/>'
+            )
     return (
         '<svg class="gabor-chart" viewBox="0 0 400 136" role="img" aria-label="Histogram of R '
-        f'squared: filters above, random filters below">{bars}<line x1="0" x2="400" y1="60" '
-        'y2="60"/><text x="2" y="132">R² 0</text><text x="398" y="132" text-anchor="end">1</text>'
-        '<text x="2" y="12">this layer</text><text x="2" y="112">random filters</text></svg>'
+        f'squared: filters above, random and shuffled filters below">{bars}<line x1="0" x2="400" '
+        'y1="60" y2="60"/><text x="2" y="132">R² 0</text><text x="398" y="132" '
+        'text-anchor="end">1</text><text x="2" y="12">this layer</text><text x="398" y="98" '
+        'text-anchor="end">random filters</text><text class="shuffled" x="398" y="114" '
+        'text-anchor="end">these, shuffled</text></svg>'
     )
 
 
