@@ -201,6 +201,23 @@ def test_the_camera_moves_heat_tiles_and_pins(visit: Visit) -> None:
     assert page.locator("video.live").evaluate("(v) => v.srcObject") is None  # the camera is off
 
 
+def test_the_surveys_figure_is_a_click_away_while_the_camera_runs(visit: Visit) -> None:
+    page = opened(visit)
+    page.click("[data-live]")
+    frames(page, 1)
+    page.click("[data-survey]")
+    expect(page.locator("[data-survey]")).to_be_disabled()  # there
+    frames(page, frames(page, 0) + 3)  # and the camera goes on
+    page.click("[data-live]")
+    settled(page)
+    assert order(page) == list(range(256))
+    expect(page.locator(".act-where b").first).to_contain_text("conv5")
+    expect(page.locator("#activations-tab [name=layer] option:checked")).to_have_text(
+        "conv5 · 13 × 13, 256 channels"
+    )
+    page.wait_for_function("() => /model=alexnet.*activations.layer=conv5/.test(location.search)")
+
+
 def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit)
     bad = tmp_path / "bad.mp4"

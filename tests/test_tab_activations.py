@@ -243,6 +243,8 @@ def test_the_live_heat_is_of_what_was_asked_for(resnet18) -> None:
         frame(heat="channel", channel=0)["title"]: "Channel 0 · ",
     }
     assert all(title.startswith(expected) for title, expected in titles.items())
+    between = frame(heat="channel", channel=0, layer=None)  # the form is of the network before
+    assert "Grad-CAM" in between["title"] or "Channel 0" in between["title"]
     first = frame(heat="first")
     assert first["title"].removeprefix("Grad-CAM of ") in first["classes"].split("</li>")[0]
     wrong = [{"image": "data:,"}, {"layer": "none"}, {"gain": -1}, {"per": "photo"}, {"gamma": []}]

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..recent import Recent
+from . import measured
 from .kernels import separate
 
 LEAST = 5  # pixels: below, chance alone fits too well for any claim
@@ -224,11 +225,20 @@ def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[f
 
     What was found before comes at once.
     """
-    given = sha256(np.ascontiguousarray(kernels).data).digest()
+    given = digest(kernels)
     key = ("compared", kernels.shape, given, count, seed)
     if (known := _known.get(key)) is not None:
         yield known
         return
+    if (count, seed) == (NULL, 0) and (shipped := measured.read(given)) is not None:
+        yield _known.keep(key, unpacked(shipped))
+        return
+    for step in measure(kernels, count, seed):
+        yield _known.keep(key, step) if isinstance(step, Compared) else step
+
+
+def measure(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
+    """The work of `compare`, whatever was found before."""
     _, channels, size, _ = kernels.shape
     drawn = ("null", size, channels, count, seed)
     chance = _known.get(drawn)
@@ -245,7 +255,33 @@ def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[f
     fits, others = found[0], [np.sort([each.r2 for each in some]) for some in found[1:]]
     if chance is None:
         chance = _known.keep(drawn, others[1])
-    yield _known.keep(key, Compared(tuple(fits), chance, others[0]))
+    yield Compared(tuple(fits), chance, others[0])
+
+
+def digest(kernels: np.ndarray) -> str:
+    """Of a layer's kernels, by which `measured` knows them."""
+    return sha256(np.ascontiguousarray(kernels, np.float32).data).hexdigest()[:24]
+
+
+def packed(found: Compared) -> measured.Arrays:
+    """As arrays, for `measured`."""
+    fits = found.fits
+    rows = [(e.r2, e.orientation, e.wavelength, *e.sigmas, e.phase) for e in fits]
+    planes = np.stack([each.plane for each in fits]).astype(np.float32)
+    return {
+        "fits": np.array(rows), "planes": planes, "null": found.null, "shuffled": found.shuffled
+    }  # fmt: skip
+
+
+def unpacked(arrays: measured.Arrays) -> Compared:
+    """What `packed` gave."""
+    fits = tuple(
+        Fit(r2, orientation, wavelength, (along, across), phase, plane)
+        for (r2, orientation, wavelength, along, across, phase), plane in zip(
+            arrays["fits"].tolist(), arrays["planes"], strict=True
+        )
+    )
+    return Compared(fits, arrays["null"], arrays["shuffled"])
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@
     part('rate').textContent = `${rate.toFixed(1)} frames/s · network ${Math.round(answer.network_ms)} ms of ${Math.round(now - began)} ms${late ? ` · ${late} late frames dropped` : ''}`;
     Object.assign(element.dataset, { frames: (+element.dataset.frames || 0) + 1, fps: rate.toFixed(2), waits: JSON.stringify(waits.map((pair) => pair.map(Math.round))) });
   };
-  const wanted = () => ({ ticket, network: seeing.state.network, layer: tab.value('layer'), channel: chosen, pins: tab.value('pins'),
+  const wanted = () => ({ ticket, network: seeing.state.network, layer: about?.network === seeing.state.network ? tab.value('layer') : null, channel: chosen, pins: tab.value('pins'),
     target: seeing.state.targets?.[0] ?? null, heat: part('heat').value, width: Math.round(element.querySelector('.act-sheet').clientWidth),
     per: tab.value('per'), gain: tab.value('gain'), gamma: tab.value('gamma') });
   const beat = async (mine) => {
@@ -51,6 +51,7 @@
       const answer = await tab.call('frame', { ...wanted(), image: canvas.toDataURL('image/jpeg', 0.8) });
       if (stream !== mine) return;
       if (answer.late) { late += 1; continue; }
+      if (answer.wait) { await new Promise((next) => setTimeout(next, 300)); continue; }
       if (!answer.heat) return stop(answer.over || answer.problem || 'The network is on its way: start the camera again.');
       await show(answer, began, number);
     }

@@ -63,13 +63,11 @@ class Live:
             self._turn.release()
 
     def _look(self, network: Network, data: Mapping[str, Any]) -> dict[str, Any]:
-        layer, width = str(data.get("layer")), data.get("width")
+        layer, width = str(data.get("layer") or default_layer(network)), data.get("width")
         kept = pins.read(str(data.get("pins", "")), network)
         chosen = None
         if data.get("heat") == "channel" and layer in network.maps:
             chosen = (layer, check(network, layer, data.get("channel")))
-        if layer not in network.maps | network.flat:  # of the network before: its form is stale
-            layer = default_layer(network)
         look, problems = fields.read(self.brightness, data, network)
         if problems:
             raise problems[0]
