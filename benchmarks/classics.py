@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", default=list(KEYS), choices=list(KEYS))
     parser.add_argument("--photos", type=int, help="only the first N")
+    parser.add_argument("--every", type=int, default=1, help="face unit: every N-th photo")
     parser.add_argument("--mapped", type=int, help="photos for the maps")
     args = parser.parse_args()
     results: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def main() -> None:
         results[name] = sees(load(KEYS[name]), args.data, args.photos, args.mapped)
     alexnet = load("alexnet")
     results.setdefault("alexnet", {}).update(gabors(alexnet))
-    found = face_units.measure(args.data, alexnet)
+    found = face_units.measure(args.data, alexnet, every=args.every)
     face_units.table(found)
     results["face_unit"] = face_units.summary(found)
     results["atlas_units"] = atlas_units()

@@ -1,14 +1,15 @@
 """Does a unit of AlexNet's conv5 see faces, though no class is called face?
 
-    python benchmarks/face_units.py --data DIR [--layer conv5] [--photos N]
+    python benchmarks/face_units.py --data DIR [--layer conv5] [--every N]
 
 DIR: photos and boxes in COCO's form, as for `multilabel.py`; only val2017's are used, which no
 network here was trained on, and in which all 80 classes are annotated.
 
 A channel *points* in a photo at the middle of the cell where it fires most. Asked of each channel:
 in how many of the photos with heads does it point into one? COCO has no boxes of heads: the top
-quarter of a person's box stands for it, in photos of at most four people. The same is asked for
-every class that is annotated often enough, with its whole boxes. The best of many channels is
+quarter of a person's box stands for it, in photos of at most four people, one of whom is at least
+0.3 of the photo high, so that a head is at least a cell. The same is asked for every class that is
+annotated often enough, with its whole boxes. The best of many channels is
 flattered by its choice, so it is chosen on every other photo and measured on the rest. Beside it:
 
 - chance: the share of the photo that the boxes cover, which a blind guess would hit;
@@ -16,7 +17,8 @@ flattered by its choice, so it is chosen on every other photo and measured on th
   are often where photographers put them;
 - gain: (pointing - chance) / (1 - chance), by which targets of different sizes can be compared;
 - of what points at a person at all, the share in the top quarter of the box;
-- AUC: how well the channel's maximum tells photos with people from those without.
+- AUC: how well the channel's maximum tells photos with people from those without;
+- next: the five best channels on all of these photos, to see how far the first one is ahead.
 
 Not to be had from COCO's boxes: faces apart from backs of heads, faces of animals, wheels, text.
 """
@@ -46,6 +48,7 @@ LAYER = "conv5"
 MOST = 4  # people, or things of a class, in a photo
 LEAST = 30  # photos of a class, below which nothing is said of it
 HEAD = 0.25  # of a person's box, from the top
+TALL = 0.3  # of the photo's height: a head is a cell of 13 then
 
 
 @dataclass(frozen=True)
@@ -127,19 +130,31 @@ def best(pointed: Pointed, areas: dict[int, np.ndarray], what: str) -> Found:
     )
 
 
-def having(items: Sequence[coco.Item], kind: int, share: float = 1.0) -> dict[int, np.ndarray]:
-    """The areas of a class in the photos that show at least one and at most `MOST` of it."""
-    counts = {row: int((item.classes == kind).sum()) for row, item in enumerate(items)}
-    return {row: regions(items[row], kind, share) for row, n in counts.items() if 1 <= n <= MOST}
+def having(
+    items: Sequence[coco.Item], kind: int, share: float = 1.0, tall: float = 0.0
+) -> dict[int, np.ndarray]:
+    """The areas of a class in the photos that show at least one and at most `MOST` of it, the
+    tallest at least that share of the photo's height."""
+    areas = {}
+    for row, item in enumerate(items):
+        boxes = regions(item, kind)
+        if 1 <= len(boxes) <= MOST and (boxes[:, 3] - boxes[:, 1]).max() >= tall:
+            areas[row] = regions(item, kind, share)
+    return areas
+
+
+def heads(items: Sequence[coco.Item]) -> dict[int, np.ndarray]:
+    """The areas of heads, by photo."""
+    return having(items, coco.PERSON, HEAD, TALL)
 
 
 def above_shoulders(pointed: Pointed, items: Sequence[coco.Item], channel: int) -> float:
     """Of the photos in which a channel points at a person, the share where it is the top
     quarter; a place anywhere on them would give a quarter."""
-    whole, heads = having(items, coco.PERSON), having(items, coco.PERSON, HEAD)
+    whole, upper = having(items, coco.PERSON, tall=TALL), heads(items)
     at = {row: pointed.places[row, channel : channel + 1] for row in whole}
     on = [row for row in whole if inside(at[row], whole[row])[0]]
-    return float(np.mean([inside(at[row], heads[row])[0] for row in on]))
+    return float(np.mean([inside(at[row], upper[row])[0] for row in on]))
 
 
 def auc(scores: np.ndarray, present: np.ndarray) -> float:
@@ -148,37 +163,34 @@ def auc(scores: np.ndarray, present: np.ndarray) -> float:
     return float((more > 0).mean() + (more == 0).mean() / 2)
 
 
-def measure(
-    data: Path, network: Network, layer: str = LAYER, most: int | None = None
-) -> dict[str, Any]:
-    """`heads`, `others` (all classes, the largest gain first): `Found`; `alone`: how often the
-    face unit points into a head where nobody and nothing but people is annotated; `upper`, `auc`:
-    of the face unit."""
-    items = coco.load(data, "val2017")[:most]
-    pointed = point(network, layer, items)
-    areas = having(items, coco.PERSON, HEAD)
-    heads = best(pointed, areas, "heads")
-    alone = [row for row in sorted(areas)[1::2] if set(items[row].classes) == {coco.PERSON}]
-    unit = heads.channel
-    hits = [inside(pointed.places[row, unit : unit + 1], areas[row])[0] for row in alone]
+def measure(data: Path, network: Network, layer: str = LAYER, every: int = 1) -> dict[str, Any]:
+    """What `found` says, of every N-th photo of val2017."""
+    items = coco.load(data, "val2017")[::every]
+    return found(items, point(network, layer, items))
+
+
+def found(items: Sequence[coco.Item], pointed: Pointed) -> dict[str, Any]:
+    """`heads`, `others` (all classes, the largest gain first): `Found`; `next`: (channel, pointing)
+    of the five best channels on all photos with heads; `upper`, `auc`: of the face unit."""
+    areas = heads(items)
+    unit = best(pointed, areas, "heads")
+    shares = np.stack([inside(pointed.places[row], areas[row]) for row in areas]).mean(0)
     listed = {name: having(items, kind) for kind, name in enumerate(COCO_LABELS)}
-    others = [
-        best(pointed, found, name) for name, found in listed.items() if len(found) >= LEAST
-    ]  # fmt: skip
-    with_people = np.array([bool((item.classes == coco.PERSON).any()) for item in items])
+    others = [best(pointed, rows, name) for name, rows in listed.items() if len(rows) >= LEAST]
+    people = np.array([bool((item.classes == coco.PERSON).any()) for item in items])
     return {
-        "heads": heads,
-        "others": sorted(others, key=lambda found: -found.gain),
-        "alone": (len(alone), float(np.mean(hits)) if hits else 0.0),
-        "upper": above_shoulders(pointed, items, unit),
-        "auc": auc(pointed.tops[:, unit], with_people),
+        "heads": unit,
+        "others": sorted(others, key=lambda other: -other.gain),
+        "next": [(int(c), float(shares[c])) for c in shares.argsort()[::-1][:5]],
+        "upper": above_shoulders(pointed, items, unit.channel),
+        "auc": auc(pointed.tops[:, unit.channel], people),
     }
 
 
-def summary(found: dict[str, Any]) -> dict[str, Any]:
+def summary(result: dict[str, Any]) -> dict[str, Any]:
     """As `classics.py` reports it."""
-    heads = found["heads"]
-    other = next(each for each in found["others"] if each.what != "person")
+    heads = result["heads"]
+    other = next(each for each in result["others"] if each.what != "person")
     return {
         "channel": heads.channel,
         "pointing": round(heads.pointing, 3),
@@ -189,22 +201,18 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, Any]) -> None:
+def table(result: dict[str, Any]) -> None:
     print(f"\n{'':14}{'photos':>7}{'channel':>9}{'pointing':>10}{'chance':>8}{'habit':>7}"
           f"{'median':>8}{'gain':>7}")  # fmt: skip
-    for row in (found["heads"], *found["others"]):
+    for row in (result["heads"], *result["others"]):
         print(
             f"{row.what:14}{row.photos:7}{row.channel:9}{row.pointing:10.3f}{row.chance:8.3f}"
             f"{row.habit:7.3f}{row.median:8.3f}{row.gain:7.3f}"
         )
-    count, alone = found["alone"]
-    print(
-        f"\nOf {count} photos with people alone, its face unit points into a head in {alone:.3f}."
-    )
-    print(
-        f"Pointing at a person, it points at the top quarter in {found['upper']:.3f} (even: .25)."
-    )
-    print(f"AUC of its maximum, people or none: {found['auc']:.3f}")
+    ranked = ", ".join(f"{channel} ({share:.3f})" for channel, share in result["next"])
+    print(f"\nOn all photos with heads: {ranked}")
+    print(f"Where it points at a person: at the top quarter in {result['upper']:.3f} (even: .25)")
+    print(f"AUC of its maximum, people or none: {result['auc']:.3f}")
 
 
 def main() -> None:
@@ -212,11 +220,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--network", default="alexnet")
     parser.add_argument("--layer", default=LAYER)
-    parser.add_argument("--photos", type=int, help="only the first N")
+    parser.add_argument("--every", type=int, default=1, help="only every N-th photo")
     args = parser.parse_args()
-    found = measure(args.data, load(args.network), args.layer, args.photos)
-    table(found)
-    print(json.dumps(summary(found)))
+    result = measure(args.data, load(args.network), args.layer, args.every)
+    table(result)
+    print(json.dumps(summary(result)))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ def item(*boxes: tuple[float, ...], classes: tuple[int, ...]) -> coco.Item:
 
 def test_heads_are_the_top_quarter_of_people_where_there_are_few() -> None:
     one = item((10, 40, 50, 120), (0, 0, 100, 200), classes=(coco.PERSON, 16))
+    far = item((10, 40, 50, 90), classes=(coco.PERSON,))
     crowd = item(*[(0, 0, 9, 9)] * 5, classes=(coco.PERSON,) * 5)
-    found = face_units.having([one, crowd], coco.PERSON, face_units.HEAD)
+    found = face_units.heads([one, crowd, far])
     assert list(found) == [0]
     np.testing.assert_allclose(found[0], [[0.1, 0.2, 0.5, 0.3]], atol=1e-6)
     assert face_units.covered(found[0]) == pytest.approx(0.04, abs=0.005)
