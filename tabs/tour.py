@@ -85,6 +85,21 @@ STEPS = (
         ("tabby", "espresso"),
         ("gradcam", "guided", "guided_gradcam"),
     ),
+    Step(
+        "No class is called face",
+        "AlexNet learned dogs, tripods and helmets, and no faces. Yet channel 174 of its conv5 "
+        "lights up on this head, on that of the man with the camera and on both spaniels’, and "
+        "hardly on the cat’s. In 181 photos that had no say in its choice, its strongest place "
+        "lies on somebody’s head in 48 %; a blind guess would in 9 %, and so would the median "
+        "channel. What this does not prove: that it means a face. It misses every second head, "
+        "takes dogs’ as well, and its strength tells photos with people from those without little "
+        "better than a coin does (AUC 0.62).",
+        "alexnet",
+        "astronaut.jpg",
+        tab="activations",
+        look={"layer": "conv5", "unit": "conv5:174"},
+        others=("tripod.jpg", "two-spaniels.jpg", "tortoiseshell-cat.jpg"),
+    ),
 )
 
 

@@ -7,7 +7,7 @@ import torch
 from playwright.sync_api import expect
 from torch import Tensor
 
-from explainers import Explanation, Question, ask, load, read
+from explainers import Explanation, Question, ask, load, read, units
 from explainers.methods.cam import identity_gap
 from tabs.subject import EXAMPLES, examples
 from tabs.tour import STEPS, Step
@@ -87,6 +87,49 @@ def test_guided_backprop_is_blind_to_the_class_and_guided_gradcam_is_not() -> No
     _, both = asked(STEPS[5])
     assert alike(blind["guided"]) > 0.8
     assert alike(both["guided_gradcam"]) < 0.3
+
+
+HEADS = {  # left, top, right, bottom
+    "astronaut.jpg": (0.25, 0, 0.62, 0.4),
+    "tripod.jpg": (0.25, 0.05, 0.6, 0.4),
+    "two-spaniels.jpg": (0.25, 0.1, 0.9, 0.9),
+}
+
+
+def test_a_unit_sees_heads_though_no_class_is_called_face() -> None:
+    step = STEPS[-1]
+    network = load(step.model)
+    layer, _, channel = step.look["unit"].rpartition(":")
+    tops = {}
+    for name in (step.example, *step.others):
+        view = network.prepare(read(EXAMPLES / name))
+        values = units.activation(Question(network, view, (0,), layer))[int(channel)]
+        tops[name] = float(values.max())
+        if name in HEADS:
+            height, width = values.shape
+            left, top, right, bottom = HEADS[name]
+            rows = slice(round(top * height), round(bottom * height))
+            inside = values[rows, round(left * width) : round(right * width)]
+            assert inside.sum() > 0.6 * values.sum(), name
+    (cat,) = set(tops) - set(HEADS)
+    assert tops[cat] < min(tops[name] for name in HEADS) / 2
+
+
+def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
+    page = visit(query=f"&step={len(STEPS) - 1}")
+    settled(page)
+    page.locator(".tour").get_by_role("button", name="Next").click()
+    expect(page.locator(".tour")).to_contain_text("No class is called face")
+    where = page.locator(".act-where b").first
+    expect(where).to_have_text("Channel 174 · conv5")
+    photos = page.locator(".tour-photos button")
+    expect(photos).to_have_count(4)
+    picture = page.locator("[data-place=glow] img").get_attribute("src")
+    photos.nth(2).click()
+    expect(photos.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("[data-place=glow] img")).not_to_have_attribute("src", picture)
+    expect(where).to_have_text("Channel 174 · conv5")
+    expect(page.locator(".tour")).to_contain_text(f"{len(STEPS)} of {len(STEPS)}")
 
 
 def test_a_step_shows_what_it_says_and_the_visitor_s_photo_comes_back(visit: Visit) -> None:
