@@ -1,7 +1,7 @@
 """Which convolution is looked at: one of the network's own, or the first of a classic.
 
 Whether first filters are Gabor filters can be asked of large ones only; so the tab leads with
-AlexNet's, whatever network the page explains.
+AlexNet's, whatever network of the catalogue the page explains. One's own network leads itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from explainers import Network, filters
 from explainers.filters import Conv
+from explainers.zoo.catalogue import CATALOGUE
 from explainers.zoo.first import first_kernels
 
 from ..parts.fields import Choice, Choices
@@ -53,11 +54,17 @@ def _offered(network: Network) -> Choices:
     return [*firsts, *((f"{network.title}: {title}", name) for title, name in own)]
 
 
+def _leading(network: Network) -> str:
+    if network.key in {each.key for each in CATALOGUE}:
+        return f"{LEADS}{MARK}"
+    return next(iter(filters.convolutions(network)))
+
+
 LAYER = Choice(
     key="layer",
     label="Convolution",
     choices=_offered,
-    default=f"{LEADS}{MARK}",
+    default=_leading,
     help="A layer in which small filters slide over what comes in; the first one reads the photo, "
     "later ones what came out of the one before.",
 )
