@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import safe_open
 
 from ..errors import ModelError
-from .assembly import SCALE, whole
+from .checkpoint import SCALE, whole
 from .catalogue import CATALOGUE
 from .sources import WEIGHTS, Shipped
 
