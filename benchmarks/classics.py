@@ -64,7 +64,7 @@ def atlas_units(folder: Path = ATLAS) -> int:
     index = folder / "index.json"
     if not index.is_file():
         return 0
-    return sum(int(each["units"]) for each in json.loads(index.read_text("utf-8"))["sheets"])
+    return sum(int(each["units"]) for each in json.loads(index.read_text("utf-8")))
 
 
 def main() -> None:
