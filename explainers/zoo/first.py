@@ -8,8 +8,8 @@ import numpy as np
 from safetensors import safe_open
 
 from ..errors import ModelError
-from .checkpoint import SCALE, whole
 from .catalogue import CATALOGUE
+from .checkpoint import SCALE, whole
 from .sources import WEIGHTS, Shipped
 
 
