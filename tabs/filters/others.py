@@ -18,7 +18,7 @@ from ..subject import Asked
 from . import gabors
 from .layers import Looked, beside
 
-ACROSS = 232  # pixels of a sheet
+ACROSS = 376  # pixels of a sheet: eight across
 
 
 def others(shown: Looked, asked: Asked) -> Iterator[Show | None]:
