@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize("width", [1360, 390])
 def test_a_filter_is_shown_in_its_place_and_nothing_scrolls(visit: Visit, width: int) -> None:
-    page = visit(width=width, height=844, query="&tab=filters")
+    page = visit(width=width, height=844, query="&tab=filters&filters.layer=conv_stem")
     page.wait_for_selector("#filters-tab .tiles[data-painted]")
     page.wait_for_selector(".gabor-chart")
     canvas = page.locator(".filters-grid canvas")
@@ -29,7 +29,7 @@ def test_a_filter_is_shown_in_its_place_and_nothing_scrolls(visit: Visit, width:
 
 def test_what_a_filter_looks_for_is_drawn_by_a_click(visit: Visit) -> None:
     small = "impressions.size=64&impressions.start=48&impressions.steps=6"
-    page = visit(query=f"&tab=filters&filters.filter=5&{small}")
+    page = visit(query=f"&tab=filters&filters.layer=conv_stem&filters.filter=5&{small}")
     page.click("#filters-tab [data-draw]")
     expect(page.locator("figure.imp")).to_contain_text("Filter 5 · conv_stem")
     assert page.evaluate("() => seeing.state.tab") == "impressions"
