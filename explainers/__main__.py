@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m expla
     """Run the command; returns the exit code. program: what the help calls it."""
     chosen = _parser(program).parse_args(arguments)
     try:
-        methods = [find(method).key for method in chosen.methods or applicable()]
+        asked = [find(method).key for method in chosen.methods or ()]
         counts(10**6, chosen.steps)
         network = _network(chosen)
+        methods = asked or applicable(network)
         for target in (chosen.target, chosen.against):
             if target is not None:
                 network.resolve(target)

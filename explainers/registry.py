@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
+import torch
+
 from . import notes, options
 from .errors import OptionError
 from .explanation import Explanation, Question
+from .network import Network, View
 
-Family = Literal["cam", "gradient", "guided", "perturbation", "patches"]
+Family = Literal["cam", "attention", "gradient", "guided", "perturbation", "patches"]
 Cost = Literal["one pass", "dozens", "hundreds"]
 COSTS = get_args(Cost)  # cheapest first
 
@@ -37,7 +40,8 @@ class Method:
     closely. place: where it stands in every list, the lowest first. class_dependent: False where
     another class gives nearly the same map. sums: True where values add up over the places, so that
     those of a finer grid are smaller. why_not(question): the reason, in one sentence, why
-    the method is not defined for that network, view and layer, or None.
+    the method is not defined for that network, view and layer, or None. suits(network): is it
+    offered for that network at all? The others say why not where they are asked for by name.
     """
 
     key: str
@@ -53,6 +57,7 @@ class Method:
     class_dependent: bool = True
     sums: bool = False
     why_not: Callable[[Question], str | None] = _always
+    suits: Callable[[Network], bool] = lambda _network: True
 
     def __post_init__(self) -> None:
         if self.cost not in COSTS:
@@ -67,6 +72,12 @@ class Method:
     def slow(self) -> bool:
         """Does it take many passes, and stream?"""
         return self.cost != COSTS[0]
+
+    def defined(self, network: Network) -> bool:
+        """Is it defined for that network, at its own layer?"""
+        size = network.size
+        view = View(torch.zeros(1, 3, size, size), (0.0, 0.0, 1.0, 1.0), "")
+        return self.why_not(Question(network, view, (0,), network.last)) is None
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -86,8 +97,23 @@ class Method:
         return options.complete(self.title, self.options, given)
 
 
+def offered(network: Network) -> list[Method]:
+    """The methods that may be had for a network of its kind, in their order."""
+    return [method for method in METHODS.values() if method.suits(network)]
+
+
+def opening(network: Network) -> list[str]:
+    """The methods that are shown for a network without being asked for.
+
+    For a transformer, those alone that it can have: the page would open with reasons otherwise.
+    """
+    shown = [method for method in offered(network) if method.default]
+    return [each.key for each in shown if not network.attends or each.defined(network)]
+
+
 #: Told of every map that is finished, and of its network.
 listeners: list[Callable[[Explanation, Any], None]] = []
+
 #: Every method by its key, in the order of `place`.
 METHODS: dict[str, Method] = {}
 

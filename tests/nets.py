@@ -100,6 +100,16 @@ def why_not(network: Network, method: str) -> str | None:
     return METHODS[method].why_not(Question(network, view, (0,), network.last))
 
 
+def suited(network: Network, method: str) -> Network:
+    """That network, or a small transformer where the method is of attention."""
+    return network if METHODS[method].suits(network) else _transformer()
+
+
+@cache
+def _transformer() -> Network:
+    return seeded("test_vit", img_size=64)
+
+
 def maps(
     network: Network,
     x: Tensor,

@@ -87,7 +87,6 @@ REFUSED = {
         {},
         "is TorchScript",
     ),
-    "tokens": (lambda: Tokens(), {}, "sequence of tokens"),
 }
 
 
@@ -162,20 +161,6 @@ class Last(nn.Module):
         x = self.norm(self.stem(4 * x).permute(0, 2, 3, 1))
         x = self.mix(x) + self.near(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return self.head(self.block(x).mean((1, 2)))
-
-
-class Tokens(nn.Module):
-    """A small vision transformer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 8, 8)
-        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0)
-        self.body, self.head = nn.TransformerEncoder(layer, 2), nn.Linear(8, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x).flatten(2).transpose(1, 2)
-        return self.head(self.body(torch.cat([x[:, :1], x], 1))[:, 0])
 
 
 @pytest.mark.parametrize("channels", [8, 12])

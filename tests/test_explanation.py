@@ -88,20 +88,21 @@ def test_a_ready_made_input_is_repeated_too_but_not_with_another_s_network(pair)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_asked_again_as_it_was_while_the_network_forgets(resnet18, method) -> None:
-    view = resnet18.view(nets.noise(1, 3, 64, 64, seed=32))
-    asked = question(resnet18, view, 3)
+    network = nets.suited(resnet18, method)
+    asked = question(network, network.view(nets.noise(1, 3, 64, 64, seed=32)), 3)
     *_, first = ask(asked, method, **drawn(method, random.Random(7)))
     stage = next(sanity.check(asked, [first]))
     assert stage.absent == {}
     assert stage.maps[method].options == first.options
-    assert stage.similarity[method].signed < 1
+    assert stage.similarity[method].signed < 1 or method == "rollout"  # which asks no head
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_method_can_not_be_told_is_an_option_error_that_says_what_it_can(
     resnet18, method
 ) -> None:
-    asked = question(resnet18, resnet18.view(nets.noise(1, 3, 64, 64, seed=33)), 3)
+    network = nets.suited(resnet18, method)
+    asked = question(network, network.view(nets.noise(1, 3, 64, 64, seed=33)), 3)
     known = METHODS[method].options
     with pytest.raises(OptionError) as caught:
         list(ask(asked, method, colour="red"))

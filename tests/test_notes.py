@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from explainers import METHODS, Explanation, ask, explain, notes, read, steady
 from explainers.api import question
+from explainers.registry import offered
 from explainers.scores.faithfulness import pointing
 from tests import nets
 
@@ -107,7 +108,7 @@ def test_every_method_s_map_carries_its_notes_when_it_is_done() -> None:
         built.fc.bias[3] = -30
     network = nets.wrap(built, classes=20)
     view = network.view(nets.noise(1, 3, 64, 64, seed=41))
-    for method in METHODS:
+    for method in (each.key for each in offered(network)):
         few = {"masks": 32, "samples": 2, "steps": 2}
         options = {k: v for k, v in few.items() if k in METHODS[method].options}
         found = explain(network, view, [5, 3], method, **options)

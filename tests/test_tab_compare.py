@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from explainers import METHODS, ExplainError, Network
+from explainers import ExplainError, Network
 from explainers.methods import rise
+from explainers.registry import offered
 from explainers.scores.faithfulness import BATCH
 from tabs import page
 from tabs.compare import TAB, sides
@@ -322,7 +323,7 @@ def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Se
     settings, _ = fields.read(TAB.settings, asking(colours="Viridis")["settings"], network)
     side = sides.chosen(asked, settings)[0][0]
     tabs = {tab.key: tab for tab in page.TABS}
-    for key in METHODS:
+    for key in (each.key for each in offered(network)):
         opens = sides.opening(side, key, settings)
         if opens["tab"] not in tabs:
             continue

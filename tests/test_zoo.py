@@ -24,7 +24,7 @@ from explainers.zoo.catalogue import CATALOGUE, Entry, offered
 from explainers.zoo.sources import Hub
 from tabs.bar import Bar
 
-from .fake_hub import CONFIG, PHOTO, TINY, FakeHub, commit_of, running, weights_of
+from .fake_hub import CONFIG, TINY, FakeHub, commit_of, running, weights_of
 
 CATS = {"tabby", "tiger cat", "Egyptian cat"}
 
@@ -252,9 +252,6 @@ def test_the_least_used_leave_past_the_bound(hub: FakeHub, settings: Settings, t
     assert zoo.get("a") is not network
 
 
-LARGER = PHOTO | {"input_size": [3, 224, 224]}
-
-
 def test_a_visitor_may_type_a_hub_id_where_it_is_allowed(
     hub: FakeHub, settings: Settings, tiny: bytes
 ):
@@ -285,12 +282,6 @@ def test_what_is_no_id_of_timms_is_refused(settings: Settings, text: str):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"architecture": "test_vit"}, "attention"),
-        ({"architecture": "test_maxvit"}, "attention"),
-        (
-            {"architecture": "mixer_s16_224", "pretrained_cfg": LARGER},
-            "no convolutional feature map",
-        ),
         ({"architecture": "os.system"}, "no architecture that timm knows"),
         ({"architecture": "resnet18", "num_classes": 777}, "does not name its 777 classes"),
         ({"architecture": "resnet18", "num_classes": 0}, "not a classifier"),

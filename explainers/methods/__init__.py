@@ -1,5 +1,5 @@
 """The methods, a file for each family; importing them registers them."""
 
-from . import backprop, cam, occlusion, patches, rise
+from . import attention, backprop, cam, occlusion, patches, rise
 
-__all__ = ["backprop", "cam", "occlusion", "patches", "rise"]
+__all__ = ["attention", "backprop", "cam", "occlusion", "patches", "rise"]

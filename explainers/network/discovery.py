@@ -21,8 +21,10 @@ from torch.overrides import TorchFunctionMode
 from ..errors import ModelError
 from .door import same
 from .heads import SpatialHead
-from .layout import TALLER, WIDER, Order, order, unsure
+from .layout import TALLER, WIDER, Layout, order, unsure
 from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
+from .tokens import Outputs, follow, token_layouts
+from .unfolding import Attention, attention
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NONLINEARITIES = frozenset(
@@ -30,8 +32,8 @@ NONLINEARITIES = frozenset(
     "selu mish prelu rrelu softplus logsigmoid tanhshrink softsign".split()
 )
 
+ATTENTION = frozenset("scaled_dot_product_attention multi_head_attention_forward softmax".split())
 PRODUCTS = frozenset("linear conv2d matmul mm addmm __matmul__ __rmatmul__".split())
-MOST_PREFIXES = 16  # tokens that stand for no place, such as the class token
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Discovery:
     cam_weights: Tensor | None
     nonlinearities: frozenset[str]
     overwrites: bool
-    channels_last: frozenset[str]
+    layouts: dict[str, Layout]
+    attends: bool
+    attention: Attention | None
 
 
 class _Nonlinearities(TorchFunctionMode):
@@ -71,6 +75,7 @@ class _Nonlinearities(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.attends = False
         self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -83,6 +88,7 @@ class _Nonlinearities(TorchFunctionMode):
             self.names.add("relu")
         elif name in PRODUCTS:
             self.products.append((*args, *named.values()))
+        self.attends |= name in ATTENTION
         return func(*args, **named)
 
 
@@ -130,10 +136,12 @@ def discover(
         _Nonlinearities() as seen,
     ):
         logits = module(probe.clone().requires_grad_().clone()).detach()
-    maps, orders, vectors = _maps(calls.outputs, _shapes_for_a_larger(module, probe, calls.outputs))
+    larger = _shapes_for_a_larger(module, probe, calls.outputs)
+    maps, layouts, vectors = _maps(calls.outputs, larger)
+    if tokens := _tokens(module, probe, calls.outputs, maps, layouts):
+        maps, layouts, vectors = _maps(calls.outputs, larger, tokens)
     if not maps:
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
-    _check_tokens(calls.outputs, list(maps.values())[-1])
     stages = _stages(module, maps)
     chosen = last is not None
     last = last or getattr(module, "last_map", None) or _last(maps, stages)
@@ -141,43 +149,64 @@ def discover(
         last = next(reversed(fnmatch.filter(maps, last)), last)
     if last not in maps:
         raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
-    maps = {name: _channels_first(value.detach(), orders[name]) for name, value in maps.items()}
+    size = tuple(probe.shape[2:])
+    maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or _name(n, i + 1) for i, n in enumerate(names)}
-    named[last] += ", the default" if chosen else ", the last convolution"
+    kind = "tokens" if layouts[last].of_tokens else "convolution"
+    named[last] += ", the default" if chosen else f", the last {kind}"
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
     inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
     flat = _flat(module, vectors)
+    attended, places = None, maps[last][0, 0].numel()
+    if seen.attends and layouts[last].of_tokens:
+        attended = attention(module, probe, logits, layouts[last], places)
+    averages = attended is None or len(attended.read) >= places
     return Discovery(
         layers=layers,
         maps={n: both[n] for n in maps if n in both},
         places={n: both.get(n) or _layer(n, maps[n], probe, n) for n in maps},
         flat=flat,
         last=last,
-        cam_weights=_cam_weights(module, maps[last], logits, seen.products),
+        cam_weights=_cam_weights(module, maps[last], logits, seen.products) if averages else None,
         nonlinearities=frozenset(seen.names),
         overwrites=bool(overwritten),
-        channels_last=frozenset(n for n in maps if orders[n] == "channels last"),
+        layouts={n: layouts[n] for n in maps},
+        attends=seen.attends,
+        attention=attended,
     )
 
 
+def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
+    """A module's answer, and whether anything in it may be maps or tokens of places, by the shapes
+    alone: also on the device "meta", where nothing is computed."""
+    with torch.no_grad(), _Calls(module) as calls:
+        answer = module(x)
+    maps, _, _ = _maps(calls.outputs, {})
+    return answer, bool(maps) or follow(calls.outputs, set())
+
+
 def _maps(
-    outputs: list[tuple[str, nn.Module, Tensor]], larger: Mapping[str, tuple[int, ...]]
-) -> tuple[dict[str, Tensor], dict[str, Order], dict[str, int]]:
-    """The feature maps as they were handed out, how their axes stand, and the units of what comes
-    after the last of them; each by name, in order of completion."""
+    outputs: Outputs,
+    larger: Mapping[str, tuple[int, ...]],
+    tokens: Mapping[str, Layout] | None = None,
+) -> tuple[dict[str, Tensor], dict[str, Layout], dict[str, int]]:
+    """The feature maps as they were handed out, how they hold their places, and the units of what
+    comes after the last of them; each by name, in order of completion. tokens: those that are
+    sequences."""
     maps: dict[str, Tensor] = {}
-    orders: dict[str, Order] = {}
+    layouts: dict[str, Layout] = {}
     vectors: dict[str, int] = {}
     pooled: set[int] = set()
-    tokens = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
+    tokens = tokens or {}
+    counts = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
     for name, child, output in outputs:
-        if output.ndim != 4 or output.shape[-1] < 2:
+        if name not in tokens and (output.ndim != 4 or output.shape[-1] < 2):
             if output.ndim > 1 and output[0].numel() == output.shape[1]:
                 vectors[name] = output.shape[1]
             continue
-        found = order(output.shape, larger.get(name), tokens)
+        found = tokens.get(name) or order(output.shape, larger.get(name), counts)
         if found is None:
             continue
         vectors.clear()
@@ -185,8 +214,25 @@ def _maps(
             pooled.add(id(output))
         if id(output) not in pooled:
             maps.pop(name, None)
-            maps[name], orders[name] = output, found
-    return maps, orders, vectors
+            maps[name], layouts[name] = output, found
+    return maps, layouts, vectors
+
+
+def _tokens(
+    module: nn.Module,
+    probe: Tensor,
+    outputs: Outputs,
+    maps: Mapping[str, Tensor],
+    layouts: Mapping[str, Layout],
+) -> dict[str, Layout]:
+    """How the tokens of a network lie whose last map is followed by sequences of places."""
+    stem = next(((name, layouts[name]) for name in reversed(maps)), None)
+    final = maps[stem[0]] if stem else None
+    at = max((i for i, (_, _, output) in enumerate(outputs) if output is final), default=-1)
+    grids = {value.shape[2] for value in maps.values()}
+    if not follow(outputs[at + 1 :], grids):
+        return {}
+    return token_layouts(module, probe, _Calls, grids, stem)
 
 
 def _shapes_for_a_larger(
@@ -204,30 +250,6 @@ def _shapes_for_a_larger(
 def _some(names: Mapping[str, Tensor], count: int = 6) -> str:
     """The last few of these names."""
     return ", ".join(list(names)[-count:])
-
-
-def _channels_first(value: Tensor, found: Order) -> Tensor:
-    return value.movedim(3, 1) if found == "channels last" else value
-
-
-def _check_tokens(outputs: list[tuple[str, nn.Module, Tensor]], final: Tensor) -> None:
-    """Raises ModelError where blocks that work on sequences of places follow the last map."""
-    at = max(i for i, (_, _, output) in enumerate(outputs) if output is final)
-    places = final[0].numel() // max(final.shape[1], 1)
-    places = {final.shape[2] * final.shape[3], final.shape[1] * final.shape[2], places}
-    norms = [
-        name
-        for name, child, output in outputs[at + 1 :]
-        if output.ndim == 3
-        and any(0 <= output.shape[1] - count <= MOST_PREFIXES for count in places)
-        and not isinstance(child, nn.Linear)
-        and any(True for _ in child.parameters(recurse=False))
-    ]
-    if len(norms) > 1:
-        raise ModelError(
-            "This network keeps its places as a sequence of tokens (a transformer or mixer), "
-            "which these maps are not defined for: choose a convolutional one."
-        )
 
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:

@@ -26,6 +26,7 @@ from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_said, check_weights, settle, takes_any_size
+from .layout import FLAT, Layout
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Passing, Recording, passing, serials
@@ -80,8 +81,9 @@ class Network(Owner, Answers):
     which `framing` is then by default. functions: what stands in the place of classes, if
     anything. remarks: what every explanation should say, key -> sentence. takes: channels of what
     it was trained on, 1 where the module itself makes greys of three colours. read: what makes
-    logits of its output where a hook does. unread: why there are none, if so. Raises ModelError for
-    a module that can't be explained as it is.
+    logits of its output where a hook does. unread: why there are none, if so. attends: places
+    look at others by what they hold; attention: how, where every token looks at every other, block
+    after block. Raises ModelError for a module that can't be explained as it is.
     """
 
     transform: Transform | None = None
@@ -149,9 +151,10 @@ class Network(Owner, Answers):
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
+        self.attends, self.attention = found.attends, found.attention
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
-                self._tap(name, name in found.channels_last)
+                self._tap(name, found.layouts.get(name, FLAT))
             )
             for name in (*self.places, *self.flat)
         }
@@ -222,30 +225,30 @@ class Network(Owner, Answers):
         """The taps leave the module with this network."""
         self._release = weakref.finalize(self, _let_go, tuple(self._taps.values()))
 
-    def _tap(self, name: str, channels_last: bool):
+    def _tap(self, name: str, layout: Layout):
         serial = self.serial  # not self: a network in a circle would outlive those who used it
 
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
             current = passing.get()
             if current is None or current.serial != serial or name not in current.layers:
                 return None
-            recording = current.recording
-            output = output.movedim(3, 1) if channels_last else output
+            recording, size = current.recording, current.size
             first = not recording.activations and recording.inputs is None
-            kept = output.detach().requires_grad_(torch.is_grad_enabled()) if first else output
+            kept = layout.maps(output.detach() if first else output, size)
+            kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
             recording.activations[name] = kept
             if name == recording.until:
                 raise Enough
             onward = kept.clone()  # what follows may work in place
             if name in recording.muted:
                 onward[:, recording.muted[name]] = 0
-            return onward.movedim(1, 3) if channels_last else onward
+            return layout.restored(onward, output)
 
         return hook
 
     @contextmanager
-    def _recorded(self, recording: Recording, layers: Sequence[str]) -> Iterator[None]:
-        token = passing.set(Passing(self.serial, recording, frozenset(layers)))
+    def _recorded(self, recording: Recording, layers: Sequence[str], size: Size) -> Iterator[None]:
+        token = passing.set(Passing(self.serial, recording, frozenset(layers), size))
         try:
             yield
         finally:
@@ -282,7 +285,7 @@ class Network(Owner, Answers):
         with (
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),
-            self._recorded(recording, layers),
+            self._recorded(recording, layers, tuple(x.shape[2:])),
             copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):

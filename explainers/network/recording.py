@@ -51,12 +51,7 @@ class Recording:
         batch's logits. Returns (K, N, C, h, w). Raises OptionError for a target that is a function
         whose value has none.
         """
-        if self.fixed.intersection([*targets, *([] if against is None else [against])]):
-            raise OptionError(
-                "The value of this target function has no gradient here: hand over a tensor that "
-                "was computed from the output by torch alone, or ask by muting windows or RISE, "
-                "which need the value only."
-            )
+        self.check(targets, against)
         rest = against, layer, self.serial
         with self._lock:
             kept = {target: _gradients.get((target, *rest)) for target in targets}
@@ -66,6 +61,15 @@ class Recording:
             for target in missing if layer is not None else ():  # a layer serves several methods
                 _gradients.keep((target, *rest), kept[target], self)
         return torch.stack([kept[target] for target in targets])
+
+    def check(self, targets: Sequence[int], against: int | None) -> None:
+        """Raises OptionError for a target that is a function whose value has no gradient."""
+        if self.fixed.intersection([*targets, *([] if against is None else [against])]):
+            raise OptionError(
+                "The value of this target function has no gradient here: hand over a tensor that "
+                "was computed from the output by torch alone, or ask by muting windows or RISE, "
+                "which need the value only."
+            )
 
     @torch.inference_mode(False)
     def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
@@ -88,11 +92,13 @@ class Recording:
 
 @dataclass(frozen=True)
 class Passing:
-    """A pass under way: which network's, what it leaves behind, and at which layers."""
+    """A pass under way: which network's, what it leaves behind, at which layers, and the height and
+    width of its input."""
 
     serial: int
     recording: Recording
     layers: frozenset[str]
+    size: tuple[int, int]
 
 
 passing: ContextVar[Passing | None] = ContextVar("passing", default=None)

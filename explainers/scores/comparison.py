@@ -10,9 +10,9 @@ from typing import Any
 from ..api import ask, find, recall
 from ..errors import ExplainError
 from ..explanation import Explanation, Note, Question
-from ..network import Frame
+from ..network import Frame, Network
 from ..notes import describe
-from ..registry import COSTS, METHODS, Method
+from ..registry import COSTS, METHODS, Method, offered
 from .faithfulness import (
     BASELINES,
     DRAWS,
@@ -47,9 +47,10 @@ SORTS: dict[str, tuple[str, bool]] = {
 }
 
 
-def applicable(slow: bool = False) -> list[str]:
-    """Keys of all methods; those that take hundreds of passes only if `slow`."""
-    return [key for key, each in METHODS.items() if slow or each.cost != "hundreds"]
+def applicable(network: Network | None = None, *, slow: bool = False) -> list[str]:
+    """Keys of all methods, or of a network's; those of hundreds of passes only if `slow`."""
+    found = METHODS.values() if network is None else offered(network)
+    return [each.key for each in found if slow or each.cost != "hundreds"]
 
 
 @dataclass

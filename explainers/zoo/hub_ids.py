@@ -1,7 +1,7 @@
 """Networks that a visitor asks for by their id on the Hub: what is checked before one is built.
 
-Only timm's own repositories, only convolutional classifiers, and nothing in them is ever run: from
-a repository come numbers (safetensors) and a config.json of which a few values are read.
+Only timm's own repositories, only classifiers that keep places, and nothing in them is ever run:
+from a repository come numbers (safetensors) and a config.json of which a few values are read.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from ..errors import ModelError
 from ..network import Recipe
+from ..network.discovery import glimpse
 from ..settings import Settings
 from . import assembly, configs, download
 from .catalogue import Entry
@@ -19,11 +20,6 @@ from .sources import Hub
 
 _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")
-# Layers in which every place looks at every other: there a map's places mean something else.
-_ATTENTION = re.compile(
-    "Attention|Transformer|SelfAttn|CovarianceAttn|ClassAttn|SampleAttn|GroupedAttn|HaloAttn"
-    "|BottleneckAttn|NonLocalAttn|LambdaLayer|LiteMLA|SHSA"
-)
 
 
 def entry(text: str) -> Entry:
@@ -55,30 +51,24 @@ def inspect(entry: Entry, settings: Settings, keep_in: str | None) -> tuple[Reci
     revision = entry.source.revision
     config, commit = download.config(entry.repo, settings, keep_in=keep_in, revision=revision)
     recipe = configs.described(config, entry.title, licence=entry.licence)
-    _check_convolutional(recipe, settings, entry.title)
+    _check_explainable(recipe, settings, entry.title)
     return recipe, commit
 
 
-def _check_convolutional(recipe: Recipe, settings: Settings, title: str) -> None:
+def _check_explainable(recipe: Recipe, settings: Settings, title: str) -> None:
     """Try an empty shell of the network: it costs neither memory nor time."""
-    other = "choose a convolutional one, such as timm/resnet34.a1_in1k"
-    classes = len(recipe.labels)
+    other = "choose another one, such as timm/resnet34.a1_in1k"
     shell = assembly.blank(recipe)
-    if any(_ATTENTION.search(type(part).__name__) for part in shell.modules()):
-        raise ModelError(
-            f"{title} looks at a photo with attention (a transformer), where these maps would "
-            f"mislead: {other}."
-        )
-    photo = torch.zeros(1, 3, recipe.size, recipe.size, device="meta")
     try:
-        with torch.no_grad():
-            features = shell.forward_features(photo)
-            logits = shell.forward_head(features)
+        logits, has_maps = glimpse(
+            shell, torch.zeros(1, 3, recipe.size, recipe.size, device="meta")
+        )
     except (RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        raise ModelError(f"{title} has no features and head to take apart: {other}.") from error
-    a_map = getattr(features, "ndim", 0) == 4 and shell.num_features in features.shape[1::2]
-    if not a_map or tuple(logits.shape) != (1, classes):
-        raise ModelError(f"{title} has no convolutional feature map to explain: {other}.")
+        raise ModelError(f"{title} does not take in a photo as it is: {other}.") from error
+    if tuple(getattr(logits, "shape", ())) != (1, len(recipe.labels)):
+        raise ModelError(f"{title} does not answer with a logit for each class: {other}.")
+    if not has_maps:
+        raise ModelError(f"{title} has no maps or tokens of places to explain: {other}.")
     megabytes = sum(p.numel() * p.element_size() for p in shell.parameters()) / download.MEGABYTE
     if megabytes > settings.model_mb:
         raise ModelError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from explainers import METHODS, ExplainError, render
-from explainers.registry import COSTS
+from explainers.registry import COSTS, offered
 from explainers.render import report
 from explainers.scores.comparison import FIRST, SORTS, Comparison, applicable
 from explainers.scores.verdict import verdict
@@ -29,11 +29,11 @@ FIELDS = (
     Many(
         key="methods",
         label="Methods",
-        choices=lambda _network: [
-            (f"{each.title} (slow)" if each.cost == COSTS[-1] else each.title, key)
-            for key, each in METHODS.items()
+        choices=lambda network: [
+            (f"{each.title} (slow)" if each.cost == COSTS[-1] else each.title, each.key)
+            for each in offered(network)
         ],
-        default=lambda _network: applicable(),
+        default=applicable,
     ),
     Choice(
         key="layer",

@@ -11,7 +11,7 @@ from typing import Any
 from explainers import METHODS, ExplainError, Explanation, Method, Question, ask, render
 from explainers.explanation import to_npz
 from explainers.methods.cam import identity_gap
-from explainers.registry import COSTS
+from explainers.registry import COSTS, offered, opening
 from explainers.render import sheets
 
 from ..parts import html
@@ -31,8 +31,8 @@ SCRIPT = (Path(__file__).parent / "maps.js").read_text("utf-8")
 MARKUP = (Path(__file__).parent / "maps.html").read_text("utf-8")
 
 
-def _methods() -> list[tuple[str, str]]:
-    return [(each.title, key) for key, each in METHODS.items() if each.home == "maps"]
+def _methods(network: Any) -> list[tuple[str, str]]:
+    return [(each.title, each.key) for each in offered(network) if each.home == "maps"]
 
 
 def _layers(network: Any) -> list[tuple[str, str]]:
@@ -43,8 +43,8 @@ FIELDS = (
     Many(
         key="methods",
         label="Methods",
-        choices=lambda _network: _methods(),
-        default=lambda _network: [key for key, method in METHODS.items() if method.default],
+        choices=_methods,
+        default=opening,
     ),
     Choice(
         key="layer",

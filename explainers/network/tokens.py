@@ -1,0 +1,176 @@
+"""Networks that keep their places as sequences of tokens: which token is which place.
+
+A shape says how many tokens there are, and not where they lie: a class token may stand first or
+last, and some networks unroll their places in another order than row by row. So a part of the input
+is changed, here and there, and the tokens that change most must be those of that part.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..errors import ModelError
+from .layout import Layout, sequences
+from .swaps import copied
+
+#: Where the input is changed: (x, y) as fractions, none of which is another's mirror image.
+PLACES = ((0.1, 0.35), (0.8, 0.1), (0.35, 0.9), (0.65, 0.6), (0.9, 0.75), (0.2, 0.65))
+PART = 1 / 8  # of a side
+SURE = 0.8  # of all tokens that change less; by chance it would be half of them
+SLACK = 0.05  # where the maps that the tokens are made of are no surer: coarse ones behind a stem
+
+Outputs = list[tuple[str, nn.Module, Tensor]]
+
+
+def follow(outputs: Outputs, grids: set[int]) -> bool:
+    """Is what these modules hand out, one after the other, the places of a photo as tokens?"""
+    blocks = [
+        name
+        for name, child, output in outputs
+        if sequences(output.shape, grids)
+        and _may_be(child, output)
+        and any(True for _ in child.parameters(recurse=False))
+    ]
+    return len(blocks) > 1
+
+
+def token_layouts(
+    module: nn.Module,
+    probe: Tensor,
+    calls: Callable[[nn.Module], Any],
+    grids: set[int],
+    stem: tuple[str, Layout] | None,
+) -> dict[str, Layout]:
+    """How the tokens of each module that the logits depend on lie on the photo, by name.
+
+    calls: a context that notes the outputs of all modules in one pass. grids: sides of its maps.
+    stem: the last of them, and its layout. Raises ModelError where the order of the tokens is none
+    that can be told.
+    """
+    changes = _changes(module, probe, calls, grids, stem)
+    of_stem = changes.pop(stem[0], {}) if stem else {}
+    sure_enough = min(SURE, *(sure - SLACK for sure in of_stem.values()), 1.0)
+    votes: dict[tuple[int, ...], dict[Layout, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for by_layout in changes.values():
+        for (shape, layout), sure in by_layout.items():
+            votes[shape][layout].append(sure)
+    best = {
+        shape: max(found, key=lambda layout: round(sum(found[layout]) / len(found[layout]), 2))
+        for shape, found in votes.items()
+    }
+    placed = {
+        name: layout
+        for name, by_layout in changes.items()
+        for (shape, layout), sure in by_layout.items()
+        if layout == best[shape] and sure >= sure_enough
+    }
+    felt = _felt(module, probe, calls, placed) if placed else set()
+    found = {name: layout for name, layout in placed.items() if name in felt}
+    if not found:
+        raise ModelError(
+            "This network keeps its places as tokens in an order that can't be told, so no map "
+            "can be laid over the photo: choose another network."
+        )
+    return found
+
+
+@torch.no_grad()
+def _changes(
+    module: nn.Module,
+    probe: Tensor,
+    calls: Callable[[nn.Module], Any],
+    grids: set[int],
+    stem: tuple[str, Layout] | None,
+) -> dict[str, dict[tuple[tuple[int, ...], Layout], float]]:
+    """For each module and way to read its tokens: the share of places that change less than those
+    where the input was changed, over all `PLACES`."""
+    coarse = noise((1, probe.shape[1], 8, 8), 4).to(probe.device)
+    photo = nn.functional.interpolate(coarse, tuple(probe.shape[2:]), mode="bicubic")
+    with calls(module) as before:
+        module(photo.clone())
+    plain = {name: output for name, child, output in before.outputs if _may_be(child, output)}
+    found: dict[str, dict[tuple[tuple[int, ...], Layout], list[float]]] = {
+        name: {(tuple(output.shape), each): [] for each in sequences(output.shape, grids)}
+        for name, output in plain.items()
+    }
+    if stem:
+        plain |= {name: output for name, _, output in before.outputs if name == stem[0]}
+        found[stem[0]] = {((), stem[1]): []}
+    height, width = size = tuple(probe.shape[2:])
+    other = noise(probe.shape, 1).to(probe.device)
+    for x, y in PLACES:
+        region = torch.zeros(height, width, device=probe.device)
+        top, left = round((y - PART / 2) * height), round((x - PART / 2) * width)
+        top, left = max(top, 0), max(left, 0)
+        region[top : top + round(PART * height), left : left + round(PART * width)] = 1
+        with calls(module) as after:
+            module(photo + region * other)
+        for name, _, output in after.outputs:
+            if name not in plain or output.shape != plain[name].shape:
+                continue
+            change = (output - plain[name]).abs()
+            for (_, layout), sure in found[name].items():
+                if not layout.fits(output, size):
+                    continue
+                sure.append(_share(layout.maps(change, size)[0].mean(0), region))
+    return {
+        name: {key: sum(sure) / len(sure) for key, sure in ways.items() if sure}
+        for name, ways in found.items()
+    }
+
+
+def _may_be(child: nn.Module, output: Tensor) -> bool:
+    """A norm or a block; a lone projection hands out keys and values, which are no places."""
+    if output.ndim != 3 or not any(True for _ in child.parameters()):
+        return False
+    return sum(weight.ndim > 1 for weight in child.parameters()) != 1
+
+
+def _share(change: Tensor, region: Tensor) -> float:
+    """The share of cells (h, w) that changed less than those of the region (H, W) on average."""
+    inside = nn.functional.adaptive_avg_pool2d(region[None], change.shape)[0]
+    there = (change * inside).sum() / inside.sum()
+    return float((change[inside == 0] < there).float().mean()) if (inside == 0).any() else 1.0
+
+
+def _felt(
+    module: nn.Module,
+    probe: Tensor,
+    calls: Callable[[nn.Module], Any],
+    placed: dict[str, Layout],
+) -> set[str]:
+    """Those whose places the logits depend on: behind the last attention, a class token is all."""
+    with torch.enable_grad(), copied(), calls(module) as noted:
+        logits = functional_call(module, awake(module), probe.clone().requires_grad_().clone())
+    outputs = [(name, out) for name, _, out in noted.outputs if name in placed]
+    toward = noise(logits.shape, 2).to(logits.device)
+    gradients = torch.autograd.grad(
+        (logits * toward).sum(), [out for _, out in outputs], allow_unused=True
+    )
+    size = tuple(probe.shape[2:])
+    return {
+        name
+        for (name, _), gradient in zip(outputs, gradients, strict=True)
+        if gradient is not None and bool(placed[name].maps(gradient, size).any())
+    }
+
+
+def awake(module: nn.Module) -> dict[str, Tensor]:
+    """Noise in place of the weights that are all zero, as those of a head that is yet to be
+    trained: what can depend on a place at all is asked, not what does today."""
+    return {
+        name: 0.02 * noise(weight.shape, index).to(weight.device)
+        for index, (name, weight) in enumerate(module.named_parameters())
+        if not weight.any()
+    }
+
+
+def noise(shape: Sequence[int], seed: int) -> Tensor:
+    """Normal noise, the same each time."""
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))

@@ -1,0 +1,145 @@
+"""The weights of every attention of one pass, which fused functions keep to themselves.
+
+A torch function mode computes attention in its plain form for the pass of one thread: no module is
+touched, and the network's answer stays what it was, up to rounding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from .door import same
+from .layout import Layout
+from .tokens import awake, noise
+
+
+@dataclass(frozen=True)
+class Attention:
+    """That of a network in which every token looks at every other, block after block.
+
+    blocks, heads, tokens: how many. layout: which of the tokens are places. read: the tokens that
+    the logits are read off behind the last block: the class token, or all.
+    """
+
+    blocks: int
+    heads: int
+    tokens: int
+    layout: Layout
+    read: tuple[int, ...]
+
+
+class Unfolded(TorchFunctionMode):
+    """While it is entered, keeps the weights (N, heads, queries, keys) of every attention.
+
+    With gradients switched on, the first ones are a leaf, so that the backward pass ends there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[Tensor] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        named = kwargs or {}
+        if func is F.scaled_dot_product_attention:
+            return self._attended(*args, **named)
+        if func is F.multi_head_attention_forward:
+            return self._several(func, *args, **named)
+        out = func(*args, **named)
+        plain = getattr(func, "__name__", "") == "softmax" and isinstance(out, Tensor)
+        return self._kept(out) if plain and out.ndim == 4 else out
+
+    def _kept(self, weights: Tensor) -> Tensor:
+        if not self.weights and torch.is_grad_enabled():
+            weights = weights.detach().requires_grad_()
+        self.weights.append(weights)
+        return weights
+
+    def _attended(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        """`F.scaled_dot_product_attention` as its documentation writes it, without dropout."""
+        if enable_gqa:
+            times = query.shape[-3] // key.shape[-3]
+            key, value = (each.repeat_interleave(times, -3) for each in (key, value))
+        scale = query.shape[-1] ** -0.5 if scale is None else scale
+        scores = query @ key.transpose(-2, -1) * scale
+        if is_causal:
+            below = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            scores = scores.masked_fill(~below, -torch.inf)
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, -torch.inf)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return self._kept(scores.softmax(-1)) @ value
+
+    def _several(self, func: Any, *args: Any, **named: Any) -> tuple[Tensor, Tensor | None]:
+        """`F.multi_head_attention_forward`, in which no inner call is seen: its projections, and
+        the attention between them. Masks, extra keys and the like are left to itself."""
+        bound = _MULTI_HEAD.bind(*args, **named)
+        bound.apply_defaults()
+        told = bound.arguments
+        inputs = [told[name] for name in ("query", "key", "value")]
+        if any(told[name] is not None and told[name] is not False for name in _UNUSUAL) or any(
+            each.ndim != 3 for each in inputs
+        ):
+            return func(*args, **named)
+        bias = told["in_proj_bias"]
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        parts = [
+            F.linear(each, w, b).unflatten(2, (told["num_heads"], -1)).permute(1, 2, 0, 3)
+            for each, w, b in zip(inputs, told["in_proj_weight"].chunk(3), biases, strict=True)
+        ]
+        out = self._attended(*parts).permute(2, 0, 1, 3).flatten(2)
+        out = F.linear(out, told["out_proj_weight"], told["out_proj_bias"])
+        if not told["need_weights"]:
+            return out, None
+        weights = self.weights[-1]
+        return out, weights.mean(1) if told["average_attn_weights"] else weights
+
+
+_MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
+_UNUSUAL = (
+    "bias_k bias_v add_zero_attn training key_padding_mask attn_mask use_separate_proj_weight "
+    "static_k static_v is_causal"
+).split()
+
+
+def attention(
+    module: nn.Module, probe: Tensor, answer: Tensor, layout: Layout, places: int
+) -> Attention | None:
+    """How the network attends, or None where no single row of weights spans all its tokens, block
+    after block: with windows, with tokens that are pooled on the way, over channels.
+
+    answer: the module's for `probe`. layout, places: of its last tokens.
+    """
+    with torch.enable_grad(), Unfolded() as seen:
+        logits = module(probe.clone())
+    tokens = places + layout.before + layout.behind
+    fits = [len(w) == 1 and tuple(w.shape[2:]) == (tokens, tokens) for w in seen.weights]
+    if not fits or not all(fits) or not same(logits.detach(), answer):
+        return None
+    with torch.enable_grad(), Unfolded() as seen:
+        logits = functional_call(module, awake(module), probe.clone())
+    toward = noise(logits.shape, 3).to(logits.device)
+    (gradient,) = torch.autograd.grad((logits * toward).sum(), seen.weights[-1:], allow_unused=True)
+    if gradient is None:
+        return None
+    read = gradient[0].abs().sum((0, 2)).nonzero()[:, 0].tolist()
+    heads = seen.weights[-1].shape[1]
+    return Attention(len(seen.weights), heads, tokens, layout, tuple(read))
