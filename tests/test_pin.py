@@ -53,10 +53,10 @@ def test_the_printed_entry_is_pinned_and_loads(hub: FakeHub, capsys, tmp_path, c
 
 
 def test_what_cannot_be_explained_is_not_pinned(hub: FakeHub, capsys):
-    hub.put("timm/vit.x", config=CONFIG | {"architecture": "test_vit"}, weights=b"1234")
+    hub.put("timm/odd.x", config=CONFIG | {"architecture": "test_odd"}, weights=b"1234")
     hub.put("timm/bare.x", config=CONFIG)
     for repo, reason in {
-        "timm/vit.x": "transformer",
+        "timm/odd.x": "no architecture that timm knows",
         "timm/bare.x": "safetensors",
         "x": "Hub id",
     }.items():
