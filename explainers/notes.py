@@ -60,10 +60,14 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     """All notes of a map, target by target; costs no pass."""
     notes: list[Note] = []
     for row, target in enumerate(explanation.targets):
+        found = of_map(measure(explanation, row), kind(explanation), row)
         if network.head != "none":
-            chance = float(explanation.probabilities[target])
-            notes += of_pass(chance, seen_from(network, target), row)
-        notes += of_map(measure(explanation, row), kind(explanation), row)
+            chance, bound = float(explanation.probabilities[target]), seen_from(network, target)
+            notes += of_pass(chance, bound, row)
+            if network.head == "sigmoid" and explanation.against is None and chance >= bound:
+                # The logit is above its threshold: it is the head's bias that the map leaves out.
+                found = [note for note in found if note.key != "only against"]
+        notes += found
     return tuple(notes)
 
 

@@ -162,3 +162,11 @@ def test_a_map_that_moves_with_the_crop_is_noted_and_one_that_stays_is_not() -> 
             blank = dataclasses.replace(found, values=found.values * 0)
             assert steady(blank, network, photo).notes == blank.notes
             assert torch.equal(steady(found, network, photo).values, found.values)
+
+
+def test_a_class_that_is_seen_is_not_said_to_have_only_evidence_against_it() -> None:
+    """Where each class is a yes or no of its own, its bias may speak for it; no map shows that."""
+    network = nets.wrap(nets.module("resnet18", num_classes=2), classes=2, head="sigmoid")
+    for chance, keys in ((0.8, []), (0.3, ["not seen", "only against"])):
+        found = notes.of(made(-blob(), chance=chance), network)
+        assert [note.key for note in found] == keys
