@@ -5,9 +5,7 @@ Settings are environment variables, listed in `explainers/settings.py` and in th
 
 from __future__ import annotations
 
-import sys
-
-from tabs.command import main
+from tabs.command import process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

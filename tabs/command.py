@@ -31,6 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return page(given)
 
 
+def process() -> None:
+    """The command as a process of its own, which ends with it: threads in the midst of a
+    computation would otherwise be torn down with an abort."""
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def page(arguments: Sequence[str]) -> int:
     """Start the page, and stay until it ends."""
     head, _, rest = __doc__.partition("\n\n")
@@ -49,8 +59,7 @@ def page(arguments: Sequence[str]) -> int:
     except ExplainError as error:
         print(error, file=sys.stderr)
         return 2
-    logging.shutdown()
-    os._exit(0)  # threads in the midst of a computation would be torn down with an abort
+    return 0
 
 
 def networks(arguments: Sequence[str]) -> int:
