@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-FILE = Path(__file__).parents[2] / "assets" / "filters" / "measured.npz"
+from ..places import ASSETS
+
+FILE = ASSETS / "filters" / "measured.npz"
 
 Arrays = dict[str, np.ndarray]
 
