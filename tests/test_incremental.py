@@ -78,9 +78,9 @@ def test_scores_equal_full_passes_on_odd_oblong_photos_with_clipped_windows(entr
         return
     assert engine.note is None
     spatial = [i for i, size in enumerate(engine.sizes) if size != (1, 1) and engine.steps[i]]
-    trunk = [i for i in spatial if engine.steps[i].conv is not None]
+    trunk = [i for i in spatial if engine.steps[i].name == "convolution"]
     followed = [i for i in trunk if i < engine.first_whole]
-    assert len(followed) >= 0.9 * len(trunk) - 1  # all but a head's own convolution
+    assert len(followed) >= max(0.9 * len(trunk) - 1, 4)  # all but a head's own convolution
 
 
 @pytest.mark.slow
