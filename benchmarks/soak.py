@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.load import Photos, Seen  # noqa: E402
+from benchmarks.load import ONE_ADDRESS, Photos, Seen  # noqa: E402
 from benchmarks.load import Visitor as Browser  # noqa: E402
 from benchmarks.memory import EXAMPLES, NETWORKS  # noqa: E402
 from tests.browser import Server, serving  # noqa: E402
@@ -166,7 +166,7 @@ def main() -> None:
     chosen = options.parse_args()
     settings = dict(each.split("=", 1) for each in chosen.settings)
     photos, seen, whole = Photos(chosen.data), Seen(), 60 * chosen.minutes
-    with serving(SEEING_WHY_STARTUP="", SEEING_WHY_METRICS="on", **settings) as server:
+    with serving(**{"SEEING_WHY_STARTUP": "", **ONE_ADDRESS, **settings}) as server:
         watch = Watch(server)
         since = time.monotonic()
         guests = [
