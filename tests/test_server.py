@@ -313,6 +313,8 @@ def interrupted(server: Server) -> int:
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="cat.jpg"\r\n'
             b"Content-Type: image/jpeg\r\n\r\n"
         )
+        while "seeing_why_under_way 1.0" not in httpx.get(f"{server.url}/metrics").text:
+            pass
         server.process.send_signal(signal.SIGTERM)
         while httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200:
             pass
