@@ -193,8 +193,8 @@ def _maps(
     tokens: Mapping[str, Layout] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Layout], dict[str, int]]:
     """The feature maps as they were handed out, how they hold their places, and the units of what
-    comes after the last of them; each by name, in order of completion. tokens: those that are
-    sequences."""
+    comes after the last of them; each by name, in order of completion. tokens: those of a network
+    of tokens, where they are known."""
     maps: dict[str, Tensor] = {}
     layouts: dict[str, Layout] = {}
     vectors: dict[str, int] = {}
@@ -202,7 +202,7 @@ def _maps(
     tokens = tokens or {}
     counts = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
     for name, child, output in outputs:
-        if name not in tokens and (output.ndim != 4 or output.shape[-1] < 2):
+        if name not in tokens and (tokens or output.ndim != 4 or output.shape[-1] < 2):
             if output.ndim > 1 and output[0].numel() == output.shape[1]:
                 vectors[name] = output.shape[1]
             continue
@@ -226,13 +226,12 @@ def _tokens(
     layouts: Mapping[str, Layout],
 ) -> dict[str, Layout]:
     """How the tokens of a network lie whose last map is followed by sequences of places."""
-    stem = next(((name, layouts[name]) for name in reversed(maps)), None)
-    final = maps[stem[0]] if stem else None
+    final = next(reversed(maps.values()), None)
     at = max((i for i, (_, _, output) in enumerate(outputs) if output is final), default=-1)
     grids = {value.shape[2] for value in maps.values()}
     if not follow(outputs[at + 1 :], grids):
         return {}
-    return token_layouts(module, probe, _Calls, grids, stem)
+    return token_layouts(module, probe, _Calls, grids, {name: layouts[name] for name in maps})
 
 
 def _shapes_for_a_larger(

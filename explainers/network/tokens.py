@@ -8,7 +8,7 @@ is changed, here and there, and the tokens that change most must be those of tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,14 +45,15 @@ def token_layouts(
     probe: Tensor,
     calls: Callable[[nn.Module], Any],
     grids: set[int],
-    stem: tuple[str, Layout] | None,
+    maps: Mapping[str, Layout],
 ) -> dict[str, Layout]:
-    """How the tokens of each module that the logits depend on lie on the photo, by name.
+    """How the tokens and maps of each module that the logits depend on lie on the photo, by name.
 
-    calls: a context that notes the outputs of all modules in one pass. grids: sides of its maps.
-    stem: the last of them, and its layout. Raises ModelError where the order of the tokens is none
-    that can be told.
+    calls: a context that notes the outputs of all modules in one pass. maps: the layouts of those
+    that hand over maps, and grids their sides. Raises ModelError where the order of the tokens is
+    none that can be told.
     """
+    stem = next(reversed(maps.items()), None)
     changes = _changes(module, probe, calls, grids, stem)
     of_stem = changes.pop(stem[0], {}) if stem else {}
     sure_enough = min(SURE, *(sure - SLACK for sure in of_stem.values()), 1.0)
@@ -70,14 +71,13 @@ def token_layouts(
         for (shape, layout), sure in by_layout.items()
         if layout == best[shape] and sure >= sure_enough
     }
-    felt = _felt(module, probe, calls, placed) if placed else set()
-    found = {name: layout for name, layout in placed.items() if name in felt}
-    if not found:
+    felt = _felt(module, probe, calls, {**maps, **placed}) if placed else set()
+    if not felt & placed.keys():
         raise ModelError(
             "This network keeps its places as tokens in an order that can't be told, so no map "
             "can be laid over the photo: choose another network."
         )
-    return found
+    return {name: layout for name, layout in {**maps, **placed}.items() if name in felt}
 
 
 @torch.no_grad()
@@ -148,15 +148,15 @@ def _felt(
     """Those whose places the logits depend on: behind the last attention, a class token is all."""
     with torch.enable_grad(), copied(), calls(module) as noted:
         logits = functional_call(module, awake(module), probe.clone().requires_grad_().clone())
-    outputs = [(name, out) for name, _, out in noted.outputs if name in placed]
+    outputs = {name: out for name, _, out in noted.outputs if name in placed}  # at its last call
     toward = noise(logits.shape, 2).to(logits.device)
     gradients = torch.autograd.grad(
-        (logits * toward).sum(), [out for _, out in outputs], allow_unused=True
+        (logits * toward).sum(), list(outputs.values()), allow_unused=True
     )
     size = tuple(probe.shape[2:])
     return {
         name
-        for (name, _), gradient in zip(outputs, gradients, strict=True)
+        for name, gradient in zip(outputs, gradients, strict=True)
         if gradient is not None and bool(placed[name].maps(gradient, size).any())
     }
 
