@@ -125,3 +125,19 @@ def test_the_last_layer_of_known_transformers(make, layer, cells):
     network = wrap(make(), size=64, **KNOWN)
     found = network.layers[network.last]
     assert (network.last, found.height, found.width) == (layer, cells, cells)
+
+
+class Embedded(Tokens):
+    """Its places are embedded by a convolution of a constant, which no photo changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(2, WIDTH, 1)
+        self.register_buffer("grid", torch.rand(1, 2, CELLS, CELLS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + 0 * self.embed(self.grid).mean())
+
+
+def test_a_map_that_no_photo_changes_is_no_layer():
+    assert wrap(Embedded().eval(), size=SIDE, **KNOWN).last == "blocks.2.norm1"

@@ -148,7 +148,9 @@ def _felt(
     """Those whose places the logits depend on: behind the last attention, a class token is all."""
     with torch.enable_grad(), copied(), calls(module) as noted:
         logits = functional_call(module, awake(module), probe.clone().requires_grad_().clone())
-    outputs = {name: out for name, _, out in noted.outputs if name in placed}  # at its last call
+    outputs = {  # each at its last call; what knows nothing of the input is left out
+        name: out for name, _, out in noted.outputs if name in placed and out.requires_grad
+    }
     toward = noise(logits.shape, 2).to(logits.device)
     gradients = torch.autograd.grad(
         (logits * toward).sum(), list(outputs.values()), allow_unused=True
