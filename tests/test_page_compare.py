@@ -102,8 +102,10 @@ def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> 
     expect(page.locator("#compare-tab .say")).to_contain_text("tiger cat")
     page.get_by_text("Sanity check:").click()
     page.get_by_role("button", name="Randomise a copy").click()
-    page.wait_for_selector('[data-slot="forget:guided:1"] img')
-    page.locator("details[data-sanity] [data-cancel]").click()
+    page.wait_for_function(  # at once: a busy test would find the run at its end
+        """() => document.querySelector('[data-slot="forget:guided:1"] img')
+          && (document.querySelector('details[data-sanity] [data-cancel]').click(), true)"""
+    )
     expect(page.locator("details[data-sanity] .work")).to_contain_text("Stopped")
     expect(page.get_by_role("button", name="Randomise a copy")).to_be_enabled()
     usable(page)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,12 @@ from tests.browser import Server, serving
 
 PAGE = "/gradio_api/component_server"
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """To its end, in a thread: a browser of other tests may have a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
             assert said.startswith("Too many requests came from your address: try again in ")
         assert (await site.http.get("/")).status_code == 200  # looking is free
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_a_body_of_any_length_is_bounded_whether_it_says_so_or_not(
@@ -109,7 +115,7 @@ def test_a_body_of_any_length_is_bounded_whether_it_says_so_or_not(
         assert (cut.status_code, cut.json()) == (413, {"detail": gate.LARGE})
         assert site.state.under_way == site.state.uploads.arriving == 0
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_so_many_uploads_at_a_time_and_half_of_them_from_one_address(tmp_path: Path) -> None:
@@ -133,7 +139,7 @@ def test_so_many_uploads_at_a_time_and_half_of_them_from_one_address(tmp_path: P
         assert (await one).status_code == 200
         assert site.state.uploads.arriving == 0
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_past_the_bound_the_oldest_uploads_go(tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_past_the_bound_the_oldest_uploads_go(tmp_path: Path) -> None:
     async def upload() -> None:
         await Site(tmp_path, upload_mb=2).http.post("/gradio_api/upload", content=b"")
 
-    asyncio.run(upload())
+    run(upload())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "d"]
 
 
@@ -185,7 +191,7 @@ def test_a_full_disk_is_told_and_room_is_made(tmp_path: Path) -> None:
         site._transport.app.app = full
         return await site.http.post("/gradio_api/upload", content=b"x")
 
-    said = asyncio.run(upload())
+    said = run(upload())
     assert (said.status_code, said.json()) == (507, {"detail": gate.FULL.format(gate.SOON)})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.jpg", "1.jpg"]
 
@@ -197,11 +203,11 @@ def test_headers_say_who_may_frame_the_page(tmp_path: Path) -> None:
     async def ask(**options: Any) -> httpx.Headers:
         return (await Site(tmp_path, **options).http.get("/")).headers
 
-    headers = asyncio.run(ask())
+    headers = run(ask())
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
     assert headers["content-security-policy"].startswith("frame-ancestors 'self'")
-    assert "content-security-policy" not in asyncio.run(ask(frames="*"))
+    assert "content-security-policy" not in run(ask(frames="*"))
 
 
 @pytest.mark.parametrize(
@@ -332,4 +338,4 @@ def test_no_metrics_unless_asked_for(tmp_path: Path) -> None:
     async def look() -> int:
         return (await Site(tmp_path).http.get("/metrics")).status_code
 
-    assert asyncio.run(look()) == 404
+    assert run(look()) == 404
