@@ -232,7 +232,12 @@ def teach(module: nn.Module, side: int) -> None:
 def by_hand(module: nn.Module, x: Tensor, name: str, layer: Layer) -> Tensor:
     """Grad-CAM (h, w) of class `ASKED`, from a hook and autograd alone."""
     held: list[Tensor] = []
-    hook = module.get_submodule(name).register_forward_hook(lambda _m, _i, out: held.append(out))
+
+    def hold(_module: nn.Module, _inputs: object, out: Tensor) -> Tensor:
+        held.append(out)
+        return out.clone()  # which what follows may overwrite
+
+    hook = module.get_submodule(name).register_forward_hook(hold)
     logit = module(x.clone().requires_grad_().clone())[0, ASKED]
     hook.remove()
     (gradient,) = torch.autograd.grad(logit, held[-1])
@@ -295,7 +300,7 @@ def tried(name: str, module: nn.Module, side: int) -> Found:
     except ExplainError as error:
         return Found(name, reason=str(error), seconds=time.perf_counter() - start)
     layer, (share, peaks) = network.layers[network.last], found_in(network, side)
-    wrong = "" if share >= SURE else "the square is not found"
+    wrong = "" if share >= SURE or peaks == len(AT) else "the square is not found"
     enliven(module)
     network = wrapped(module, side, name)
     twin = copy.deepcopy(module).double().requires_grad_(False)
