@@ -23,6 +23,7 @@ from training.classic_heads import Recipe, Training
 from training.views import Photo, Views
 
 NAMES = {"alexnet": "alexnet", "vgg16": "vgg16-coco"}
+CLASSICS = ["alexnet", pytest.param("vgg16", marks=pytest.mark.slow)]
 SIZES = {"alexnet": 6_000_000, "vgg16": 16_000_000}
 # Of the arrays as the package holds them, for `noise()`: mean, root mean square and strongest
 # channel of the last layer that came from ImageNet, by torchvision's own architecture.
@@ -41,7 +42,7 @@ def trunk(network: nn.Module, x: Tensor, last: str) -> Tensor:
     raise AssertionError(last)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSICS)
 def test_the_layers_are_torchvisions_architecture_and_carry_its_weights(name: str) -> None:
     network = load(NAMES[name]).module
     theirs = getattr(torchvision.models, name)().features[:-1].eval()
@@ -66,7 +67,7 @@ def test_conv5_is_thirteen_by_thirteen_at_the_surveys_size() -> None:
     assert network.module.conv1[0].weight.shape == (64, 3, 11, 11)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CLASSICS)
 def test_cam_is_exact_and_guided_backprop_defined(name: str, photo) -> None:
     network = load(NAMES[name])
     view = network.prepare(photo, "whole")
@@ -88,6 +89,7 @@ def test_files_are_small_and_their_card_says_so(name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_cat_is_seen_and_its_map_lies_on_it(photo) -> None:
     for key in NAMES.values():
         network = load(key)

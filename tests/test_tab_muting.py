@@ -239,6 +239,7 @@ def test_what_is_half_done_stays_and_is_never_less_than_before(page, monkeypatch
     assert (np.frombuffer(base64.b64decode(again["ranks"]), "<i2") >= 0).sum() >= max(known)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_left_goes_on_for_another_class(page, monkeypatch) -> None:
     """Windows do not depend on the class: what is known of them is read anew, and none is tried
     twice."""
