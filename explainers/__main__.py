@@ -28,13 +28,13 @@ from .api import find, question
 from .errors import ExplainError, OptionError
 from .network import Network
 from .photo import read
+from .photos import SUFFIXES
 from .registry import METHODS
 from .render import report
 from .scores.comparison import Comparison, applicable
 from .scores.faithfulness import BASELINES, STEPS, counts
 from .zoo.brought import named
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
 LISTED = 20  # photos whose notes are printed
 UNEXPECTED = "The photo could not be explained: something unexpected went wrong."
 
