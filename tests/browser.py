@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
 
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 
@@ -32,6 +33,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream"
 ).split()
 expect.set_options(timeout=30_000)  # two cores, shared
+COMPONENTS = re.compile("component_server")  # where the page's calls go
 TWIN = "timm/test_resnet.again"
 TRANSFORMER = "timm/test_vit.r160_in1k"
 NOWHERE = "http://127.0.0.1:9"  # nothing answers there: a Hub that can't be reached
@@ -247,18 +249,46 @@ def heats(page: Page) -> list[str]:
 def calls(page: Page) -> list[str]:
     """From now on, what the page asks the server: “maps.more”, “rail.take”, …"""
     asked: list[str] = []
-    parts = page.evaluate(
-        "() => Object.fromEntries(gradio_config.components.map((c) => [c.id, c.props.elem_id]))"
-    )
+    parts = _parts(page)
 
     def note(request: Request) -> None:
-        if "component_server" in request.url:
-            body = json.loads(request.post_data or "{}")
-            part = str(parts.get(str(body.get("component_id")))).removesuffix("-html")
-            asked.append(f"{part}.{body.get('fn_name')}")
+        if COMPONENTS.search(request.url):
+            asked.append(_call(request, parts))
 
     page.on("request", note)
     return asked
+
+
+@contextmanager
+def held(page: Page, name: str) -> Iterator[None]:
+    """Until the end of the block no call of that name, such as “compare.more”, reaches the server:
+    what takes long is in its midst, on a fast machine too."""
+    parts, waiting = _parts(page), []
+
+    def hold(route: Route) -> None:
+        waiting.append(route) if _call(route.request, parts) == name else route.continue_()
+
+    page.route(COMPONENTS, hold)
+    try:
+        yield
+    finally:
+        for route in waiting:
+            route.continue_()
+        page.unroute(COMPONENTS, hold)
+
+
+def _parts(page: Page) -> dict[str, str]:
+    """The page's components: names by number."""
+    return page.evaluate(
+        "() => Object.fromEntries(gradio_config.components.map((c) => [c.id, c.props.elem_id]))"
+    )
+
+
+def _call(request: Request, parts: dict[str, str]) -> str:
+    """What a request asks the server: “maps.more”."""
+    body = json.loads(request.post_data or "{}")
+    part = str(parts.get(str(body.get("component_id")))).removesuffix("-html")
+    return f"{part}.{body.get('fn_name')}"
 
 
 def usable(page: Page) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, usable
+from tests.browser import Visit, calls, held, settled, usable
 
 pytestmark = pytest.mark.browser
 
@@ -84,15 +84,14 @@ def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -
 
 def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> None:
     """The fixture sees to it that no answer is a 5xx."""
-    page = visit(query=CAT + "gradcam,layercam,guided", width=390, height=844)
-    page.wait_for_selector("#compare-tab .work:not([hidden])")
-    usable(page)
+    page = visit(query="&example=cat.jpg&framing=crop&compare.methods=gradcam,layercam", width=390)
+    settled(page)
+    with held(page, "compare.more"):
+        page.get_by_role("tab", name="Compare").click()
+        page.wait_for_selector("#compare-tab .work:not([hidden])")
+        page.get_by_role("tab", name="Maps").click()
+        page.wait_for_selector(".stage canvas[data-painted]")
     asked = calls(page)
-    page.get_by_role("tab", name="Maps").click()
-    page.wait_for_selector(".stage canvas[data-painted]")
-    page.wait_for_function("() => !document.querySelector('#maps-tab.busy')")
-    asked.clear()
-    page.evaluate("() => new Promise((done) => setTimeout(done, 0))")
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_function("() => document.querySelectorAll('.compare-gain:not(:empty)').length")
     assert "compare.more" in asked
@@ -101,11 +100,9 @@ def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> 
     page.get_by_role("tab", name="Compare").click()
     expect(page.locator("#compare-tab .say")).to_contain_text("tiger cat")
     page.get_by_text("Sanity check:").click()
-    page.get_by_role("button", name="Randomise a copy").click()
-    page.wait_for_function(  # at once: a busy test would find the run at its end
-        """() => document.querySelector('[data-slot="forget:guided:1"] img')
-          && (document.querySelector('details[data-sanity] [data-cancel]').click(), true)"""
-    )
-    expect(page.locator("details[data-sanity] .work")).to_contain_text("Stopped")
+    with held(page, "compare.more"):
+        page.get_by_role("button", name="Randomise a copy").click()
+        page.locator("details[data-sanity] [data-cancel]").click()
+        expect(page.locator("details[data-sanity] .work")).to_contain_text("Stopped")
     expect(page.get_by_role("button", name="Randomise a copy")).to_be_enabled()
     usable(page)
