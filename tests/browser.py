@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
 
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 
@@ -260,13 +260,23 @@ def calls(page: Page) -> list[str]:
 
 
 @contextmanager
-def held(page: Page, name: str) -> Iterator[None]:
+def held(page: Page, name: str, since: str = "") -> Iterator[None]:
     """Until the end of the block no call of that name, such as “compare.more”, reaches the server:
-    what takes long is in its midst, on a fast machine too."""
-    parts, waiting = _parts(page), []
+    what takes long is in its midst, on a fast machine too. since: those go through until an answer
+    to one of them has these words."""
+    parts, waiting, said = _parts(page), [], not since
 
     def hold(route: Route) -> None:
-        waiting.append(route) if _call(route.request, parts) == name else route.continue_()
+        nonlocal said
+        if _call(route.request, parts) != name:
+            route.continue_()
+        elif said:
+            waiting.append(route)
+        else:
+            with suppress(Error):  # the page was closed meanwhile
+                answer = route.fetch()
+                said = since in answer.text()
+                route.fulfill(response=answer)
 
     page.route(COMPONENTS, hold)
     try:

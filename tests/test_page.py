@@ -18,7 +18,7 @@ from skimage import data
 from explainers import Network, explain, read, render
 from tabs.page import TABS
 from tabs.parts.tab import begun, script
-from tests.browser import Visit, calls, drop, heats, settled, usable
+from tests.browser import Visit, calls, drop, heats, held, settled, usable
 
 HERE = Path(__file__).parent
 EXAMPLES = json.loads((HERE.parent / "assets/examples/examples.json").read_text("utf-8"))
@@ -185,11 +185,12 @@ def test_a_slow_method_grows_is_stopped_and_goes_on(visit: Visit) -> None:
     page = visit()
     settled(page)
     page.click("#maps-tab .adjust summary")
-    page.get_by_label("Integrated gradients").check()
     bar = page.locator("#maps-tab .work >> nth=0")
-    expect(bar).to_contain_text("Integrated gradients")
-    bar.get_by_role("button").click()
-    expect(bar).to_contain_text("Stopped")
+    with held(page, "maps.more", since="Integrated gradients: "):
+        page.get_by_label("Integrated gradients").check()
+        expect(bar).to_contain_text("Integrated gradients")
+        bar.get_by_role("button").click()
+        expect(bar).to_contain_text("Stopped")
     asked = calls(page)
     page.click("[data-wipe]")  # the page still answers, and nothing goes on by itself
     page.click("[data-wipe]")
@@ -274,12 +275,14 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
 
 def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam,integrated,smoothgrad")
-    expect(page.locator("#maps-tab .work >> nth=0")).to_be_visible()
-    drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
-    page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
-    expect(page.locator("#maps-tab .work >> nth=0")).to_be_visible()
-    page.click("#tab-filters-button")
-    page.wait_for_selector("#filters-tab .say:not(:empty)")
+    bar = page.locator("#maps-tab .work >> nth=0")
+    expect(bar).to_be_visible()
+    with held(page, "maps.more", since="gradients: "):
+        drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
+        page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
+        expect(bar).to_be_visible()
+        page.click("#tab-filters-button")
+        page.wait_for_selector("#filters-tab .say:not(:empty)")
     asked = calls(page)
     page.evaluate("() => new Promise((done) => setTimeout(done, 400))")  # longer than a slice
     assert "maps.more" not in asked, "work that was left goes on"

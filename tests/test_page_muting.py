@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, usable
+from tests.browser import Visit, calls, held, usable
 
 pytestmark = pytest.mark.browser
 
@@ -190,19 +190,23 @@ def test_on_a_phone_a_finger_paints_and_does_not_scroll(visit: Visit) -> None:
 def test_what_is_left_stops_and_can_be_come_back_to(visit: Visit) -> None:
     page = opened(visit)
     tab = page.locator("#muting-tab")
-    tab.locator("[data-sweep]").click()
     bar = tab.locator('[data-work="sweep"]')
-    expect(bar).to_contain_text("places ·")
-    bar.get_by_role("button", name="Cancel").click()
-    expect(bar).to_contain_text("Stopped")
-    bar.get_by_role("button", name="Go on").click()
-    expect(bar).to_contain_text("places ·")
-    page.locator("#tab-maps-button").click()
-    page.wait_for_selector(".stage canvas[data-painted]")
+    with held(page, "muting.more", since=" places"):
+        tab.locator("[data-sweep]").click()
+        expect(bar).to_contain_text("places ·")
+        bar.get_by_role("button", name="Cancel").click()
+        expect(bar).to_contain_text("Stopped")
+    with held(page, "muting.more", since=" places"):
+        bar.get_by_role("button", name="Go on").click()
+        expect(bar).to_contain_text("places ·")
+        page.locator("#tab-maps-button").click()
+        page.wait_for_selector(".stage canvas[data-painted]")
     asked = calls(page)
-    page.locator("#tab-muting-button").click()
-    expect(bar).to_contain_text("places ·")
-    page.locator(".rail .chip").nth(1).click()  # another class ends it
+    with held(page, "muting.more", since=" places"):
+        page.locator("#tab-muting-button").click()
+        expect(bar).to_contain_text("places ·")
+        page.locator(".rail .chip").nth(1).click()  # another class ends it
+        expect(tab.locator(".say")).to_contain_text("tiger cat")
     expect(tab.locator('[data-place="maps"] h4')).to_contain_text("tiger cat")
     expect(bar).to_be_hidden()
     assert "muting.ask" in asked
