@@ -7,14 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import METHODS, ExplainError, Photo, explain, notes, photo, render
-from explainers.zoo import Zoo
+from explainers import METHODS, ExplainError, Photo, photo
 
+from .parts.engine import Engine
 from .parts.guard import sentence
-from .parts.lanes import Busy, Lane, Lanes
-
-MOST = 20  # classes listed
-WAIT = 60.0  # seconds that a program waits for its turn
 
 
 def _read(file: dict[str, Any] | None) -> Photo:
@@ -23,21 +19,22 @@ def _read(file: dict[str, Any] | None) -> Photo:
     return photo.read(Path(file["path"]))
 
 
-def _answer(lane: Lane, work: Any, *inputs: Any) -> Any:
-    try:
-        with lane.turn(object(), WAIT) as place:
-            if place:
-                raise Busy(round(WAIT))
-            return work(*inputs)
-    except Exception as error:
-        raise gr.Error(sentence(error), print_exception=False) from None
-
-
 class Endpoints:
     """Functions with the names under which they can be called."""
 
-    def __init__(self, zoo: Zoo, lanes: Lanes) -> None:
-        self.zoo, self.lanes = zoo, lanes
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def _ask(self, what: str, image: Any = None, **given: Any) -> dict[str, Any]:
+        try:
+            if what != "networks":
+                given["photo"] = _read(image)
+            found = self.engine.answer("programs", what, given)
+        except Exception as error:
+            found = {"problem": sentence(error)}
+        if "problem" in found:
+            raise gr.Error(found["problem"], print_exception=False) from None
+        return found
 
     def classify(self, image: dict[str, Any], network: str, count: float) -> Any:
         """Name what a convolutional network sees in a photo.
@@ -50,17 +47,7 @@ class Endpoints:
         Returns:
             The likeliest classes, each with its probability.
         """
-        return _answer(self.lanes.quick, self._classify, image, network, count)
-
-    def _classify(self, image: dict[str, Any], network: str, count: float) -> Any:
-        chosen = self.zoo.get(network)
-        view = chosen.prepare(_read(image))
-        chances = chosen.probabilities(chosen.logits(view.tensor))[0]
-        best = chances.topk(max(1, min(MOST, int(count or 5))))
-        return [
-            {"class": chosen.labels[int(i)], "index": int(i), "probability": float(chances[i])}
-            for i in best.indices
-        ]
+        return self._ask("classify", image, network=network, count=count)["found"]
 
     def explain_photo(
         self, image: dict[str, Any], target: str, method: str, network: str, against: str
@@ -77,26 +64,9 @@ class Endpoints:
         Returns:
             The photo with the heat map over it, and what it shows in words.
         """
-        slow = method in METHODS and METHODS[method].slow
-        lane = self.lanes.slow if slow else self.lanes.quick
-        return _answer(lane, self._explain, image, target, method, network, against)
-
-    def _explain(
-        self, image: dict[str, Any], target: str, method: str, network: str, against: str
-    ) -> Any:
-        seen, chosen = _read(image), self.zoo.get(network)
-        found = explain(chosen, seen, target or None, method or "gradcam", against=against or None)
-        index = found.targets[0]
-        x, y = found.peak()
-        about = {
-            "class": chosen.labels[index],
-            "probability": float(found.probabilities[index]),
-            "method": METHODS[found.method].title,
-            "what_to_look_for": METHODS[found.method].caption,
-            "peak": {"x": round(x, 3), "y": round(y, 3)},
-            "notes": notes.sentences(found),
-        }
-        return render.overlay(seen, found), about
+        asked = {"target": target, "method": method, "network": network, "against": against}
+        found = self._ask("explain", image, **asked)
+        return found["picture"], found["about"]
 
     def methods(self) -> Any:
         """List the ways to explain: key, title, what to look for and the paper of each."""
@@ -107,15 +77,12 @@ class Endpoints:
 
     def networks(self) -> Any:
         """List the networks: key, title, and whether each is ready."""
-        return [
-            {"key": each.key, "title": each.title, "state": each.state, "message": each.message}
-            for each in self.zoo.status()
-        ]
+        return self._ask("networks")["found"]
 
 
-def build(zoo: Zoo, lanes: Lanes) -> None:
+def build(engine: Engine) -> None:
     """Endpoints need widgets for their types; these are never shown."""
-    ends = Endpoints(zoo, lanes)
+    ends = Endpoints(engine)
     with gr.Row(visible=False):
         image = gr.Image(label="photo", format="jpeg")
         network = gr.Textbox("lite0", label="network")

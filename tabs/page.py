@@ -30,13 +30,15 @@ from . import (
     tour,
 )
 from .allocator import Trim
+from .here import Here
 from .parts import tab as parts
+from .parts.engine import Engine
 from .parts.lanes import Lanes
 from .parts.work import Jobs
 from .server import logs, running
 from .server import options as server_options
 from .server.limits import Rate
-from .subject import Subject, examples
+from .subject import examples
 
 HERE = Path(__file__).parent
 HOUR = 3600
@@ -84,25 +86,25 @@ def start(zoo: Zoo) -> dict[str, Any]:
     }
 
 
-def build(zoo: Zoo, jobs: Jobs | None = None) -> gr.Blocks:
-    """The page; `zoo` holds the networks that all visitors share, `jobs` their work under way."""
-    subject, begin = Subject(zoo), start(zoo)
-    jobs = Jobs() if jobs is None else jobs
+def build(engine: Engine) -> gr.Blocks:
+    """The page; all that its visitors ask is answered by `engine`."""
+    begin = start(engine.subject.zoo)
     with gr.Blocks(
         title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=True
     ) as page:
-        bar.build(zoo, begin)
+        bar.build(engine, begin)
         with gr.Row(elem_id="main"):
             with gr.Column(elem_id="rail-side", min_width=0):
-                rail.build(subject)
+                rail.build(engine)
             with gr.Column(elem_id="stage-side", min_width=0):
                 tour.build()
                 with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
                     for tab in TABS:
                         with gr.Tab(tab.title, id=tab.key, elem_id=f"tab-{tab.key}"):
-                            first = parts.whole(tab, subject, begin) if tab is TABS[0] else None
-                            parts.build(tab, subject, jobs, first=first)
-        endpoints.build(zoo, jobs.lanes)
+                            whole = tab is TABS[0]
+                            first = parts.whole(tab, engine.subject, begin) if whole else None
+                            parts.build(tab, engine, first=first)
+        endpoints.build(engine)
     return page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
 
 
@@ -133,9 +135,10 @@ def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     Trim().keep()
     zoo.start()
     jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
-    server = running.Running(zoo, jobs, options)
+    engine = Here(zoo, TABS, jobs)
+    server = running.Running(engine, options)
     server.run(
-        build(zoo, jobs),
+        build(engine),
         theme=THEME,
         css=css(),
         footer_links=["api", "settings"],

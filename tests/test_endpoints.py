@@ -21,6 +21,7 @@ from explainers.settings import Settings
 from explainers.zoo import BUNDLED, shared
 from explainers.zoo.catalogue import CATALOGUE, offered
 from tabs import page
+from tabs.here import Here
 from tests.browser import Server
 
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
@@ -174,5 +175,5 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
 
 
 def test_uploads_are_deleted_after_an_hour() -> None:
-    every, age = page.build(shared()).delete_cache
+    every, age = page.build(Here(shared(), page.TABS)).delete_cache
     assert every <= age == 3600

@@ -13,8 +13,9 @@ import gradio as gr
 
 from explainers.zoo import Status, Zoo
 
+from ..parts.engine import Engine, asked_of
 from ..parts.guard import sentence
-from ..parts.tab import plain, script
+from ..parts.tab import script
 
 HERE = Path(__file__).parent
 
@@ -46,6 +47,8 @@ def _stands(status: Status) -> str:
 class Bar:
     """What the bar's script may ask for."""
 
+    answers = ("networks", "add")
+
     def __init__(self, zoo: Zoo) -> None:
         self.zoo = zoo
 
@@ -67,19 +70,19 @@ class Bar:
             return {"problem": sentence(error)}
 
 
-def build(zoo: Zoo, start: dict[str, Any]) -> gr.HTML:
+def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
     """Lay out the bar. `start`: what is asked when the address says nothing."""
-    bar = Bar(zoo)
+    settings = engine.subject.zoo.settings
     markup = (HERE / "bar.html").read_text("utf-8")
-    if not zoo.settings.hub_ids:
+    if not settings.hub_ids:
         markup = markup.replace("<!--hub-->", "")
-    hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(zoo.settings.hub_file_mb))
+    hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(settings.hub_file_mb))
     return gr.HTML(
         markup.replace("<!--hub-->", hub),
         head=f"<script>{script('store.js', 'tab.js', 'tiles.js', 'search.js')}</script>",
         js_on_load=(HERE / "bar.js").read_text("utf-8"),
-        server_functions=[plain(bar.networks), plain(bar.add)],
+        server_functions=asked_of(engine, "bar", Bar.answers),
         elem_id="bar",
         start=json.dumps(start),
-        known=json.dumps(bar.networks()["networks"]),
+        known=json.dumps(engine.answer("bar", "networks", None)["networks"]),
     )

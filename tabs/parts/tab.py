@@ -25,6 +25,7 @@ from explainers import ExplainError
 
 from ..subject import Asked, Gone, Subject, Wait
 from . import fields
+from .engine import Engine, asked_of
 from .guard import sentence
 from .lanes import Busy
 from .work import Jobs, Show, Work
@@ -78,7 +79,9 @@ class Tab:
 
 
 class Server:
-    """What a tab's script reaches: `ask`, `act`, `more`, `stop`, `call`. Never raises."""
+    """What a tab's script may ask for. Never raises."""
+
+    answers = ("ask", "act", "more", "stop", "call")
 
     def __init__(self, tab: Tab, subject: Subject, jobs: Jobs) -> None:
         self.tab, self.subject, self.jobs = tab, subject, jobs
@@ -228,17 +231,15 @@ def markup(tab: Tab, subject: Subject) -> str:
     )
 
 
-def build(tab: Tab, subject: Subject, jobs: Jobs, **props: Any) -> gr.HTML:
+def build(tab: Tab, engine: Engine, **props: Any) -> gr.HTML:
     """Lay the tab out, inside its `gr.Tab`."""
-    server = Server(tab, subject, jobs)
-    names = ("ask", "act", "more", "stop", "call")
     run = (
         f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
     )
     return gr.HTML(
-        markup(tab, subject),
+        markup(tab, engine.subject),
         js_on_load=begun(run),
-        server_functions=[plain(getattr(server, name)) for name in names],
+        server_functions=asked_of(engine, tab.key, Server.answers),
         elem_id=f"{tab.key}-html",
         **tab.props,
         **props,

@@ -15,6 +15,7 @@ import gradio as gr
 from explainers import photo, render
 
 from ..parts import html
+from ..parts.engine import Engine, asked_of
 from ..parts.guard import sentence
 from ..parts.tab import begun, plain
 from ..subject import Subject, example, examples
@@ -37,7 +38,9 @@ def _strip() -> str:
 
 
 class Rail:
-    """What the rail's script may ask for."""
+    """What the rail's script may ask for. Photos are taken in where the page is."""
+
+    answers = ("labels",)
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -57,13 +60,15 @@ class Rail:
             return {"problem": sentence(error)}
 
 
-def build(subject: Subject) -> gr.HTML:
+def build(engine: Engine) -> gr.HTML:
     """Lay out the rail."""
-    rail = Rail(subject)
     markup = (HERE / "rail.html").read_text("utf-8").replace("<!--examples-->", _strip())
     return gr.HTML(
         markup,
         js_on_load=begun((HERE / "rail.js").read_text("utf-8")),
-        server_functions=[plain(rail.take), plain(rail.labels)],
+        server_functions=[
+            plain(Rail(engine.subject).take),
+            *asked_of(engine, "rail", Rail.answers),
+        ],
         elem_id="rail",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from explainers import Explanation, Network
@@ -17,7 +17,7 @@ BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300)
 class Numbers:
     """Counters of one server. gauges: name -> (what it is, its value now)."""
 
-    def __init__(self, gauges: dict[str, tuple[str, Callable[[], float]]]) -> None:
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
         import prometheus_client as prometheus
         from prometheus_client.core import GaugeMetricFamily
 

@@ -8,18 +8,14 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder, ipython_check
 
-from explainers import recent
-from explainers.zoo import Zoo
-
 from ..parts import guard
-from ..parts.work import Jobs
+from ..parts.engine import Engine, Gauges
 from . import logs
 from .gate import Gate, State
 from .limits import Uploads
@@ -46,22 +42,18 @@ def own_folder(environ: Any) -> Path:
 class Ready:
     """Does the bundled network answer? Asked at most every few seconds."""
 
-    def __init__(self, zoo: Zoo) -> None:
-        self.zoo = zoo
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self._lock = threading.Lock()
         self._said, self._when = False, -FRESH
 
     def __call__(self) -> bool:
         with self._lock:
             if time.monotonic() - self._when > FRESH:
-                try:
-                    network = self.zoo.get()
-                    sides = len(network.mean), *network.shape
-                    logits = network.logits(network.mean.new_zeros(1, *sides))
-                    self._said = bool(logits.isfinite().all())
-                except Exception:
-                    log.exception("the bundled network does not answer")
-                    self._said = False
+                answer = self.engine.answer("programs", "well", {})
+                self._said = bool(answer.get("well"))
+                if not self._said:
+                    log.error("the bundled network does not answer: %s", answer.get("problem"))
                 self._when = time.monotonic()
             return self._said
 
@@ -69,10 +61,10 @@ class Ready:
 class Running:
     """What stands before a page. `middleware` goes to Gradio; `run` serves until it is to stop."""
 
-    def __init__(self, zoo: Zoo, jobs: Jobs, options: Options) -> None:
-        self.zoo, self.jobs, self.options = zoo, jobs, options
+    def __init__(self, engine: Engine, options: Options) -> None:
+        self.engine, self.options = engine, options
         uploads = Uploads(Path(get_upload_folder()), options.upload_bytes, options.uploads)
-        self.state = State(options, uploads, None, Ready(zoo))
+        self.state = State(options, uploads, None, Ready(engine))
         if options.metrics:
             self.state.numbers = Numbers(self._gauges())
             guard.noted.append(self.state.numbers.failed)
@@ -82,17 +74,11 @@ class Running:
         """As FastAPI takes it: class, arguments, keywords."""
         return [(Gate, (), {"state": self.state})]
 
-    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
-        lanes, uploads, memory = self.jobs.lanes, self.state.uploads, recent.memory
+    def _gauges(self) -> Gauges:
+        uploads = self.state.uploads
         return {
-            "waiting_quick": ("Who waits for a quick answer", lambda: lanes.quick.waiting),
-            "waiting_slow": ("Who waits for slow work", lambda: lanes.slow.waiting),
+            **self.engine.gauges(),
             "under_way": ("Requests under way", lambda: self.state.under_way),
-            "work": ("Pieces of work under way or left lately", lambda: self.jobs.count),
-            "results_bytes": ("Results kept", lambda: memory.bytes),
-            "results_evicted": ("Results that left to make room", lambda: memory.evicted),
-            "networks_bytes": ("Networks in memory", lambda: self.zoo.bytes),
-            "networks_evicted": ("Networks that left to make room", lambda: self.zoo.evicted),
             "uploads_arriving": ("Uploads arriving", lambda: uploads.arriving),
             "uploads_bytes": ("Uploads on disk", uploads.bytes),
         }
@@ -119,10 +105,10 @@ class Running:
         """Refuse what is new, wait for what is under way, delete uploads."""
         log.info("stopping: what is under way has %.0f s", GRACE)
         self.state.closing = True
-        self.jobs.lanes.close()
+        self.engine.refuse()
         until = time.monotonic() + GRACE
-        while time.monotonic() < until and (self.state.under_way or self.jobs.pulled(QUIET)):
+        while time.monotonic() < until and (self.state.under_way or self.engine.pulled(QUIET)):
             time.sleep(0.05)
         page.close(verbose=False)
-        self.zoo.close()
+        self.engine.close()
         shutil.rmtree(self.state.uploads.folder, ignore_errors=True)
