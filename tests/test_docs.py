@@ -14,6 +14,7 @@ import yaml
 
 from assets import make_lists
 from explainers import load
+from explainers.settings import Settings
 from explainers.zoo.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,15 @@ def test_the_card_is_a_valid_space_card() -> None:
     assert (ROOT / card["thumbnail"].split("/main/")[1]).exists()
     assert card["python_version"]
     assert card["tags"]
+
+
+def test_the_space_is_built_with_the_networks_that_it_starts_with() -> None:
+    card = yaml.safe_load(README.split("---")[1])
+    sources = {entry.key: entry.source for entry in CATALOGUE}
+    started = [sources[key] for key in Settings().startup]
+    files = [f"{each.repo} {each.filename} {each.revision}" for each in started]
+    assert card["preload_from_hub"] == files
+    assert all(re.fullmatch("[0-9a-f]{40}", each.revision) for each in started)
 
 
 def test_the_lists_are_those_of_the_catalogue_and_the_registry() -> None:

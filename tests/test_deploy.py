@@ -1,0 +1,162 @@
+"""What `deploy/` holds works: nginx runs before two fronts; the rest is checked by its linter."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import httpx2
+from playwright.sync_api import Browser
+
+from benchmarks.load import Seen, Visitor
+from tabs.server import gate
+from tests.browser import ROOT, Server, drop, free_port, settled
+from tests.proxied import proxied
+
+DEPLOY = ROOT / "deploy"
+CAT = ROOT / "assets/examples/cat.jpg"
+
+
+def port(server: Server) -> int:
+    return urlsplit(server.url).port
+
+
+# ---- nginx ----
+
+
+def test_each_visitor_keeps_his_photo_and_both_fronts_serve(
+    server: Server, open_server: Server, tmp_path: Path
+) -> None:
+    with proxied(tmp_path, port(server), port(open_server)) as url:
+        met: set[str] = set()  # the folders of uploads, each front's own
+        while len(met) < 2:
+            visitor = Visitor(url, seen := Seen(), len(met))
+            visitor.http.get(f"{url}/")
+            fronts = {upload(visitor.http) for _ in range(4)}
+            assert len(fronts) == 1
+            if not fronts <= met:
+                visitor.ask(visitor.bring(CAT.read_bytes()))
+                assert seen.maps
+                assert not seen.errors
+                met |= fronts
+        with httpx2.Client(base_url=f"{url}/gradio_api") as program:  # known by its address
+            assert len({upload(program) for _ in range(4)}) == 1
+            assert not program.cookies
+
+
+def upload(http: httpx2.Client) -> str:
+    """The folder of the front that took an upload."""
+    [path] = http.post("/upload", files={"files": ("a.jpg", b"1")}).raise_for_status().json()
+    return next(part for part in Path(path).parts if part.startswith("seeing-why-"))
+
+
+def test_the_page_is_whole_behind_nginx(server: Server, chromium: Browser, tmp_path: Path) -> None:
+    with proxied(tmp_path, port(server), free_port()) as url:  # and one front is away
+        page = chromium.new_page()
+        asked: list[str] = []
+        page.on("request", lambda each: asked.append(each.url))
+        page.goto(url)
+        settled(page)
+        drop(page, CAT.read_bytes(), "cat.jpg", "image/jpeg")
+        settled(page)
+        assert page.evaluate("() => Boolean(seeing.state.photo.own)")
+        page.context.close()
+    assert all(each.startswith((url, "data:", "blob:")) for each in asked)
+
+
+class Front(BaseHTTPRequestHandler):
+    """A front of a test's own: tells what it was asked, and sends a stream in which each event
+    waits until the test has seen what came before."""
+
+    seen: threading.Semaphore
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        stream = self.path == "/gradio_api/queue/data"
+        self.send_header("Content-Type", "text/event-stream" if stream else "application/json")
+        self.end_headers()
+        if not stream:
+            self.wfile.write(json.dumps(dict(self.headers)).encode())
+            return
+        for event in (b"data: first\n\n", b"data: second\n\n"):
+            self.seen.acquire(timeout=60)
+            self.wfile.write(event)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def front() -> Iterator[ThreadingHTTPServer]:
+    Front.seen = threading.Semaphore(0)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+def test_events_come_as_they_are_sent_and_nobody_claims_an_address(tmp_path: Path) -> None:
+    with front() as made, proxied(tmp_path, made.server_port) as url:
+        with httpx.stream("GET", f"{url}/gradio_api/queue/data", timeout=30) as answer:
+            Front.seen.release()
+            events = answer.iter_lines()
+            assert next(events) == "data: first"
+            Front.seen.release()
+            assert "data: second" in list(events)
+        claimed = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Host": "evil.example"}
+        heard = httpx.get(f"{url}/config", headers=claimed).json()
+        assert heard["X-Forwarded-For"] == "127.0.0.1"
+        assert heard["X-Forwarded-Host"] == heard["Host"] == urlsplit(url).netloc
+        assert httpx.get(f"{url}/metrics").status_code == 404
+
+
+def said(url: str, path: str, length: int) -> tuple[int, str]:
+    """The answer to a body of that length, before any of it is sent."""
+    line = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    line.putrequest("POST", path)
+    line.putheader("Content-Length", str(length))
+    line.endheaders()
+    answer = line.getresponse()
+    found = answer.status, json.loads(answer.read())["detail"]
+    line.close()
+    return found
+
+
+def test_what_nginx_refuses_it_refuses_in_our_words(tmp_path: Path) -> None:
+    photo, question = "/gradio_api/upload", "/gradio_api/queue/join"
+    with proxied(tmp_path, free_port()) as url:
+        assert said(url, photo, gate.MOST_BYTES[True] + 10**6) == (413, gate.LARGE)
+        assert said(url, question, gate.MOST_BYTES[False] + 2 * 10**6) == (413, gate.LARGE)
+        assert said(url, question, 0) == (503, gate.CLOSING)
+        slow = [waiting(url, photo) for _ in range(5)]
+        crowded = answered(slow)  # any of them may be the one too many
+        assert (crowded.status, crowded.headers["Retry-After"]) == (429, "5")
+        assert json.loads(crowded.read())["detail"] == gate.CROWDED.format(gate.SOON)
+        for each in slow:
+            each.close()
+
+
+def waiting(url: str, path: str) -> socket.socket:
+    """An upload whose body does not come."""
+    line = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 60)
+    line.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n".encode())
+    return line
+
+
+def answered(lines: list[socket.socket]) -> http.client.HTTPResponse:
+    """What the first of them reads that is answered."""
+    [line, *_], _, _ = select.select(lines, [], [], 60)
+    answer = http.client.HTTPResponse(line, method="POST")
+    answer.begin()
+    return answer
