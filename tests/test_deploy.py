@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +21,9 @@ import httpx2
 from playwright.sync_api import Browser
 
 from benchmarks.load import Seen, Visitor
-from tabs.server import gate
+from tabs.server import gate, running
 from tests.browser import ROOT, Server, drop, free_port, settled
-from tests.proxied import proxied
+from tests.proxied import proxied, tool
 
 DEPLOY = ROOT / "deploy"
 CAT = ROOT / "assets/examples/cat.jpg"
@@ -160,3 +163,44 @@ def answered(lines: list[socket.socket]) -> http.client.HTTPResponse:
     answer = http.client.HTTPResponse(line, method="POST")
     answer.begin()
     return answer
+
+
+# ---- what can't run here ----
+
+
+def test_the_units_are_sound_and_give_the_page_time_to_stop(tmp_path: Path) -> None:
+    analyze = tool("systemd-analyze", "systemd")
+    units = sorted(DEPLOY.glob("*.service"))
+    here = {"/opt/seeing-why/.venv/bin": str(Path(sys.executable).parent), "/opt/seeing-why": ROOT}
+    for unit in units:
+        text = unit.read_text("utf-8")
+        assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) > running.GRACE + 5
+        for there, place in here.items():
+            text = text.replace(there, str(place))
+        (tmp_path / unit.name).write_text(text)
+    copies = [str(tmp_path / unit.name) for unit in units]
+    checked = subprocess.run([analyze, "verify", *copies], capture_output=True, text=True)
+    assert checked.stderr == ""  # a name it does not know is no error to it
+    for copy in copies:  # its own measure of what a unit may do: 0 nothing, 100 all
+        strict = [analyze, "security", "--offline=yes", "--threshold=20", copy]
+        assert subprocess.run(strict, capture_output=True).returncode == 0, copy
+
+
+def test_the_image_is_as_its_linter_wants_it() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    checked = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    stages = (DEPLOY / "Dockerfile").read_text("utf-8").split("\nFROM ")[1:]
+    assert all(re.findall(r"^USER (.*)$", stage, re.MULTILINE)[-1:] == ["10001"]
+               for stage in stages if "\nUSER " in stage)  # fmt: skip
+    assert stages[-1].startswith("base AS page")  # what is built unless another one is named
+
+
+def test_the_example_of_settings_names_settings() -> None:
+    lines = (DEPLOY / "seeing-why.env.example").read_text("utf-8").splitlines()
+    names = [
+        line.removeprefix("#").split("=")[0] for line in lines if re.match(r"#?[A-Z_]+=", line)
+    ]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert names
+    assert all(f"`{name}`" in readme for name in names), names

@@ -7,7 +7,11 @@ import errno
 import json
 import logging
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +28,7 @@ from tabs.parts.work import Jobs, Show
 from tabs.server import gate, logs
 from tabs.server.limits import Rate, Uploads
 from tabs.server.options import Options, from_environment
-from tests.browser import Server, serving
+from tests.browser import ROOT, Server, serving
 
 PAGE = "/gradio_api/component_server"
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
@@ -210,6 +214,18 @@ def test_headers_say_who_may_frame_the_page(tmp_path: Path) -> None:
     assert "content-security-policy" not in run(ask(frames="*"))
 
 
+def test_what_the_page_does_not_use_of_gradio_is_closed(tmp_path: Path) -> None:
+    async def ask() -> list[int]:
+        http = Site(tmp_path).http
+        closed = [
+            await http.get(f"/gradio_api/{path}") for path in ("dev/reload", "proxy=x", "runs")
+        ]
+        closed += [await http.post("/gradio_api/process_recording", content=b"x")]
+        return [each.status_code for each in [*closed, await http.get("/gradio_api/info")]]
+
+    assert run(ask()) == [404, 404, 404, 404, 200]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -284,10 +300,41 @@ def ask(server: Server, **more: Any) -> httpx.Response:
     return httpx.post(f"{server.url}{PAGE}", json=body, timeout=120)
 
 
+def image(folder: Path) -> tuple[Path, list[str]]:
+    """A folder with what the image holds of this one, and how the image asks for its health."""
+    text = (ROOT / "deploy/Dockerfile").read_text("utf-8")
+    for source in re.findall(r"^COPY (\S+) ", text.split("\nFROM ")[1], re.MULTILINE):
+        place = folder / source
+        if (ROOT / source).is_dir():
+            unwanted = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / source, place, ignore=unwanted, copy_function=linked)
+        else:
+            linked(ROOT / source, place)
+    asked = re.search(r"^HEALTHCHECK[^\[]*(\[.*\])$", text, re.MULTILINE)
+    return folder, json.loads(asked[1])
+
+
+def linked(source: str | Path, place: str | Path) -> None:
+    try:
+        os.link(source, place)
+    except OSError:  # another disk
+        shutil.copy(source, place)
+
+
 @pytest.mark.browser
-def test_a_server_from_its_start_to_its_end() -> None:
-    """Health, numbers, what is not there; then SIGTERM during a question and after an upload."""
-    with serving(SEEING_WHY_STARTUP="", SEEING_WHY_METRICS="on", SEEING_WHY_LOG="json") as server:
+def test_a_server_from_its_start_to_its_end(tmp_path: Path) -> None:
+    """As in its image: health, numbers, what is not there; then SIGTERM during a question and after
+    an upload."""
+    folder, healthy = image(tmp_path)
+    settings = {"SEEING_WHY_STARTUP": "", "SEEING_WHY_METRICS": "on", "SEEING_WHY_LOG": "json"}
+    settings["SEEING_WHY_UPLOADS"] = "2"  # one from each address
+    with serving(cwd=folder, **settings) as server:
+        asked = [
+            sys.executable,
+            *healthy[1:-1],
+            healthy[-1].replace("http://127.0.0.1:7860", server.url),
+        ]
+        assert subprocess.run(asked, capture_output=True).returncode == 0
         assert httpx.get(f"{server.url}/healthz").text == "up\n"
         assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
         for path in ("/monitoring", "/monitoring/summary", "/openapi.json", "/docs"):
@@ -313,6 +360,7 @@ def test_a_server_from_its_start_to_its_end() -> None:
 
 def interrupted(server: Server) -> int:
     """The status of an upload in the midst of which the server is told to stop."""
+    url = f"{server.url}/gradio_api/upload"
 
     def body() -> Iterator[bytes]:
         yield (
@@ -321,6 +369,10 @@ def interrupted(server: Server) -> int:
         )
         while "seeing_why_under_way 1.0" not in httpx.get(f"{server.url}/metrics").text:
             pass
+        claimed = {"X-Forwarded-For": "6.6.6.6"}  # no proxy is believed here
+        second = {"files": ("cat.jpg", b"x")}
+        crowded = httpx.post(url, files=second, headers=claimed)
+        assert crowded.status_code == 429, crowded.text
         server.process.send_signal(signal.SIGTERM)
         while httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200:
             pass
@@ -330,7 +382,6 @@ def interrupted(server: Server) -> int:
         yield CAT.read_bytes() + b"\r\n--x--\r\n"
 
     kind = {"content-type": "multipart/form-data; boundary=x"}
-    url = f"{server.url}/gradio_api/upload"
     return httpx.post(url, content=body(), headers=kind, timeout=60).status_code
 
 

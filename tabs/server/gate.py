@@ -20,6 +20,10 @@ log = logging.getLogger("seeing_why")
 
 API = "/gradio_api/"
 PAGE = f"{API}component_server"  # what the page's own scripts call
+UNUSED = (  # what Gradio offers besides, some of it without end or bound
+    *("custom_component/", "deep_link", "dev/", "process_recording", "profiling/", "proxy="),
+    *("run-history/", "runs", "stream/", "undo-vibe", "vibe-"),
+)
 MOST_BYTES = {True: 125_000_000, False: 24_000_000}  # of a request's body: an upload's, any other's
 UPLOAD_SECONDS = 180  # that an upload may take to arrive
 CLOSING = "The page is about to restart: try again in a minute."
@@ -69,6 +73,8 @@ class Gate:
         try:
             if path in ("/healthz", "/readyz", "/metrics"):
                 await self._health(path, talk.send)
+            elif path.startswith(API) and path.removeprefix(API).startswith(UNUSED):
+                await _answer(talk.send, 404, b"Not found\n")
             elif scope["method"] == "POST" and path.startswith(API):
                 await self._post(path, scope, talk)
             else:

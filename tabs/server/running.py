@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import tempfile
@@ -27,6 +28,7 @@ log = logging.getLogger("seeing_why")
 GRACE = 10.0  # seconds that what is under way has to end
 QUIET = 1.5  # seconds without a pull after which nobody waits for the rest of some work
 FRESH = 20.0  # seconds for which an answer of the bundled network counts
+INSIDE = "10.0.0.0/8"  # where a Space is asked from: by its own proxy alone
 
 
 def own_folder(environ: Any) -> Path:
@@ -37,6 +39,12 @@ def own_folder(environ: Any) -> Path:
     folder = tempfile.mkdtemp(prefix="seeing-why-", dir=within)
     environ["GRADIO_TEMP_DIR"] = folder
     return Path(folder)
+
+
+def believe(environ: Any) -> None:
+    """Have X-Forwarded-For count only where FORWARDED_ALLOW_IPS names the proxy that says it, and
+    on a Space, which can't be reached otherwise. (uvicorn by itself believes this machine.)"""
+    environ.setdefault("FORWARDED_ALLOW_IPS", INSIDE if environ.get("SPACE_ID") else "")
 
 
 class Ready:
@@ -89,6 +97,7 @@ class Running:
         In a notebook, or where the main thread has other work, it goes on in the background.
         """
         launch["enable_monitoring"] = False
+        believe(os.environ)
         main = threading.current_thread() is threading.main_thread()
         if ipython_check() or not main or launch.get("prevent_thread_lock"):
             page.launch(**launch)
