@@ -41,7 +41,7 @@ FILLS, WINDOW = 300, 120  # seconds
 OFTEN = 5.0  # seconds between looks at the server
 GROWTH = 0.02  # at most
 LEAVES = 0.2  # share of answers that a visitor goes away from
-TABS = ("maps", "muting", "activations", "filters", "impressions", "compare", "patches")
+TABS = ("maps", "muting", "activations", "cards", "filters", "impressions", "compare", "patches")
 
 
 @dataclass
