@@ -33,10 +33,15 @@ class Trim:
     """Gives free memory back after work; does nothing where there is no glibc.
 
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors.
+    tidy: lets go of what is not needed, before each look.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
-        self.clock, self.before = clock, clock()
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.process_time,
+        tidy: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.clock, self.tidy, self.before = clock, tidy, clock()
 
     def __call__(self) -> None:
         if self.clock() - self.before >= WORK:
@@ -49,6 +54,7 @@ class Trim:
 
         def watch() -> None:
             while not over.wait(seconds):
+                self.tidy()
                 self()
 
         threading.Thread(target=watch, name="trim", daemon=True).start()

@@ -132,9 +132,9 @@ def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     cores.share(settings)
     zoo = Zoo(settings, own=bring([*networks, *settings.networks]))
     zoo.get()
-    Trim().keep()
-    zoo.start()
     jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
+    Trim(tidy=jobs.tidy).keep()
+    zoo.start()
     engine = Here(zoo, TABS, jobs)
     server = running.Running(engine, options)
     server.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 from explainers.muting import windows
 from explainers.muting.incremental import Incremental
+from explainers.muting.tape import record
+from explainers.recent import memory
 from tests import nets
 
 
@@ -157,3 +160,35 @@ def test_the_network_is_left_as_it_was():
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
     assert [(p.requires_grad, p.grad) for p in module.parameters()] == flags
     assert not any(m.training or m._forward_hooks for m in module.modules())
+
+
+class Forgetful(nn.Sequential):
+    """Lets go of each map as soon as the next one is there, and says whether it has left."""
+
+    def forward(self, x):
+        self.left = []
+        for layer in self:
+            before, x = weakref.ref(x), layer(x)
+            self.left.append(before() is None)
+        return x
+
+
+def test_recording_keeps_no_map_of_the_network():
+    module = Forgetful(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    record(module, nets.noise(1, 3, 8, 8))
+    assert module.left == [False, True, True]  # the input is the caller's
+
+
+def test_prepared_weights_count_and_are_shared_by_all_shapes():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        wide = nn.Conv2d(256, 256, 3, padding=1)
+        parts = [nn.Conv2d(3, 256, 3, 4, 1), nn.ReLU(), wide, nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        module = nn.Sequential(*parts).eval().requires_grad_(False)
+    transformed = 36 * wide.weight[:, :, 0, 0].numel() * 4
+    before = memory.bytes
+    Incremental(module, nets.noise(1, 3, 32, 32))
+    one = memory.bytes - before
+    Incremental(module, nets.noise(1, 3, 32, 48))
+    assert transformed < one < 2 * transformed
+    assert memory.bytes - before < 1.1 * one

@@ -140,6 +140,9 @@ def test_what_was_left_with_much_memory_goes_first_and_what_is_waited_for_never(
     jobs.start(("e", "draw"), heavy("e"))
     assert stopped == ["b"]
     jobs.more(tickets["c"])
+    now[0] += work.AWAY + 1
+    jobs.tidy()  # as it is called now and then, when nobody starts anything
+    assert stopped == ["b", "a", "d"]
 
 
 def test_shows_add_up() -> None:

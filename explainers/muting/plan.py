@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .steps import Step
 
-MEMORY = 320 * 2**20  # bytes of maps that one lot may hold at a time
+MEMORY = 128 * 2**20  # bytes of maps that one lot may hold at a time; more makes nothing quicker
 WORK = 16e9  # multiply-adds in one lot: a third of a second on one core, then it can be stopped
 TOUCH = 24  # multiply-adds that fit in the time of moving one number
 CALL = 10e6  # ... and of calling one operator

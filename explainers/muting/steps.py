@@ -137,7 +137,7 @@ def packed(step: Step) -> Step:
     weight, bias, stride, pads, dilation, groups = step.conv
     plain = (stride, dilation, groups) == ((1, 1), (1, 1), 1)
     if plain and weight.shape[2:] == (3, 3) and min(weight.shape[:2]) >= winograd.WORTH:
-        fast = winograd.Winograd(weight, bias)
+        fast = winograd.Winograd(weight, bias).convolved
         return replace(
             step,
             run=lambda xs: fast(

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
+from torch.utils.weak import WeakIdKeyDictionary
 
 from .steps import Conv, Op, Pair, Ref, Step, conv_step, fold, packed
 
@@ -32,22 +33,20 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, x: Tensor):
         super().__init__()
         self.ops: list[Op | None] = [None]
-        self.index = {id(x): 0}
-        self.alive: list[Any] = [x]  # an id is only unique while its tensor lives
+        self.index = WeakIdKeyDictionary({x: 0})  # no map is kept for it
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
 
         def ref(a: Any) -> Any:
-            return Ref(self.index[id(a)]) if id(a) in self.index else a
+            return Ref(self.index[a]) if isinstance(a, Tensor) and a in self.index else a
 
         kept = tree_map(ref, (args, kwargs))
         out = func(*args, **kwargs)
         first = out[0] if isinstance(out, tuple | list) and out else out
         op = Op(func, *kept, first.shape if isinstance(first, Tensor) else torch.Size())
         if op.refs and isinstance(first, Tensor):
-            self.alive.append(out)
-            self.index[id(first)] = len(self.ops)
+            self.index[first] = len(self.ops)
             self.ops.append(op)
         return out
 
@@ -60,9 +59,9 @@ def record(module: nn.Module, x: Tensor) -> list[Step | None]:
     """
     with _Recorder(x) as tape:
         out = module(x)
-    if id(out) not in tape.index:
+    if out not in tape.index:
         raise ValueError("the output is not a recorded tensor")
-    return _Lowering(tape.ops, tape.index[id(out)], x.shape).steps
+    return _Lowering(tape.ops, tape.index[out], x.shape).steps
 
 
 class _Lowering:

@@ -7,6 +7,8 @@ the same convolution up to rounding (about 1e-5 of the map's range).
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,16 +36,35 @@ _OUTPUT = torch.tensor(
 )
 
 
+class Kernel:
+    """A weight (K, C, 3, 3), and the same transformed (36, C, K): four times the memory."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight  # whose address is its own as long as this lives
+        made = torch.einsum("ai,bj,kcij->abck", _KERNEL, _KERNEL, weight)
+        self.transformed = made.flatten(0, 1).contiguous()
+
+
+_kernels: weakref.WeakValueDictionary[tuple, Kernel] = weakref.WeakValueDictionary()
+
+
+def kernel(weight: Tensor) -> Kernel:
+    """The transformed weight, shared by all inputs' shapes as long as any of them is in use."""
+    age = 0 if weight.is_inference() else weight._version
+    key = weight.data_ptr(), age, weight.shape, weight.stride()
+    found = _kernels.get(key)
+    return _kernels.setdefault(key, Kernel(weight)) if found is None else found
+
+
 class Winograd:
-    """x (N, C, H, W) -> (N, K, H - 2, W - 2), in channels_last memory, for weight (K, C, 3, 3)."""
+    """For weight (K, C, 3, 3), a convolution without padding."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        kernel = torch.einsum("ai,bj,kcij->abck", _KERNEL, _KERNEL, weight)
-        self.kernel = kernel.flatten(0, 1).contiguous()
-        self.bias = bias
+        self.kernel, self.bias = kernel(weight), bias
         self.before, self.after = torch.kron(_INPUT, _INPUT), torch.kron(_OUTPUT, _OUTPUT)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def convolved(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W) -> (N, K, H - 2, W - 2), in channels_last memory."""
         n, channels, height, width = x.shape
         down, across = -(-(height - 2) // TILE), -(-(width - 2) // TILE)
         x = x.permute(0, 2, 3, 1)
@@ -54,7 +75,7 @@ class Winograd:
             (of_row, of_col, of_n, of_row * TILE, of_col * TILE, of_channel),
         )
         tiles = (self.before @ tiles.reshape(SIDE**2, -1)).view(SIDE**2, -1, channels)
-        products = torch.bmm(tiles, self.kernel)
+        products = torch.bmm(tiles, self.kernel.transformed)
         tiles = (self.after @ products.flatten(1)).view(TILE, TILE, n, down, across, -1)
         y = tiles.permute(2, 3, 0, 4, 1, 5).reshape(n, down * TILE, across * TILE, -1)
         y = y[:, : height - 2, : width - 2]

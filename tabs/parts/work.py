@@ -149,6 +149,13 @@ class Jobs(Apart):
         if job is not None:
             _close(job)
 
+    def tidy(self) -> None:
+        """Let go of what was left for too long, or takes too much; to be called now and then."""
+        with self._lock:
+            left = self._idle()
+        for each in left:
+            _close(each)
+
     def _idle(self) -> list[_Job]:
         now = time.monotonic()
         over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
