@@ -114,7 +114,7 @@ def torchcam_areas(asked: Question, strengths: torch.Tensor, kind: str, steps: i
         partial(torch.softmax, dim=-1),
         steps=steps,
         baseline=baseline_image(asked.network, x, kind),
-        batch_size=ours.BATCH,
+        batch_size=asked.network.at_once(x.shape[2:]),
     )
     metric.update(x, asked.targets[0])
     found = metric.summary()
@@ -143,7 +143,8 @@ def bare_ratio(asked: Question, strengths: torch.Tensor, steps: int, rounds: int
     network, x = asked.network, asked.view.tensor
     fill = baseline_image(network, x, "blur")
     inner = 2 * (len(ours.counts(strengths.numel(), steps)) - 2)
-    sizes = [2, *([ours.BATCH] * (inner // ours.BATCH)), inner % ours.BATCH]
+    lot = network.at_once(x.shape[2:])
+    sizes = [2, *([lot] * (inner // lot)), inner % lot]
     ready = {
         n: x.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         for n in set(sizes) - {0}

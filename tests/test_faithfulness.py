@@ -15,6 +15,7 @@ from benchmarks.faithfulness import torchcam_areas
 from explainers import METHODS, OptionError, View, ask
 from explainers.api import question
 from explainers.explanation import Question
+from explainers.network import frozen
 from explainers.registry import register
 from explainers.render import report
 from explainers.scores import faithfulness as f
@@ -118,7 +119,10 @@ def test_a_sigmoid_network_is_compared_reported_and_forgotten(many_labels, photo
         assert f"Probability {chance:.1%}" in archive.read("report.html").decode()
 
 
-def test_a_patch_s_value_is_the_class_s_chance_when_it_is_seen_alone(resnet18, photo) -> None:
+def test_a_patch_s_value_is_the_class_s_chance_when_it_is_seen_alone(
+    resnet18, photo, monkeypatch
+) -> None:
+    monkeypatch.setattr(frozen, "PIXELS", 8 * 64 * 64)
     asked = question(resnet18, photo, [2, 5], against=7, framing="crop")
     growing = list(ask(asked, "patches", patch=16, overlap=0.0))
     assert [each.done for each in growing] == [0.5, 1.0]

@@ -33,7 +33,7 @@ def full_pass(module, x, rows, cols, fill):
 
 def incremental(engine, rows, cols, fill):
     found = torch.full((len(rows), len(cols), len(engine.logits)), float("nan"))
-    for batch, logits in engine.scores(rows, cols, fill):
+    for batch, logits in filter(None, engine.scores(rows, cols, fill)):
         found[torch.as_tensor(batch.rows)[:, None], torch.as_tensor(batch.cols)] = logits
     return found
 

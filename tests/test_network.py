@@ -318,14 +318,14 @@ def test_memory_of_past_visitors_is_bounded(resnet18, monkeypatch):
 
 
 def test_large_inputs_go_through_a_few_at_a_time(resnet18, monkeypatch):
-    """A batch takes no more memory than four photos do, whatever their size and number."""
+    """A batch takes no more memory than two photos do, whatever their size and number."""
     x, sizes, alive = nets.noise(6, 3, 64, 96), [], []
     whole = resnet18.logits(x)
     smooth, integrated = (
         maps(resnet18, x[:1], each, 1, **options)
         for each, options in (("smoothgrad", {"samples": 5}), ("integrated", {"steps": 5}))
     )
-    monkeypatch.setattr(frozen.at_once, "__defaults__", (2 * 64 * 96,))
+    monkeypatch.setattr(frozen, "PIXELS", 2 * 64 * 96)
     record = Network.record
 
     def noted(network, x, *args, **kwargs):

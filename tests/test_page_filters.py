@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import expect
+import json
+import re
 
-from tests.browser import Visit, usable
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser import Visit, settled, usable
 
 pytestmark = pytest.mark.browser
 
@@ -35,3 +38,26 @@ def test_what_a_filter_looks_for_is_drawn_by_a_click(visit: Visit) -> None:
     assert page.evaluate("() => seeing.state.tab") == "impressions"
     page.go_back()
     page.wait_for_selector("#filters-tab .shown img >> visible=true")
+
+
+def test_what_is_chosen_while_a_tab_is_on_its_way_stays_chosen(visit: Visit) -> None:
+    page = visit()
+    settled(page)
+
+    def meanwhile(route: Route) -> None:
+        if json.loads(route.request.post_data or "{}").get("fn_name") == "ask":
+            page.evaluate("() => seeing.state.targets || seeing.set({ targets: [504] })")
+        route.continue_()
+
+    page.route(re.compile("component_server"), meanwhile)
+    page.evaluate(
+        "() => seeing.set({ tab: 'filters', photo: { example: 'espresso.jpg' }, targets: null })"
+    )
+    expect(page.locator(".rail .chip.on")).to_contain_text("coffee mug")
+    expect(page.locator(".rail .chip").first).to_contain_text("espresso")
+    assert page.evaluate("() => seeing.state.targets") == [504]
+    search = page.locator("[data-search]")  # nor does this tab lack a class that it does not need
+    search.press_sequentially("volcan")
+    expect(page.locator("#found-classes [aria-selected=true]")).to_have_text("volcano")
+    search.press("Enter")
+    expect(page.locator(".rail .chip.on")).to_contain_text("volcano")

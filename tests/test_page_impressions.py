@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, usable
+from tests.browser import Visit, calls, usable
 
 pytestmark = pytest.mark.browser
 
@@ -55,6 +55,16 @@ def test_what_is_stopped_stays_and_goes_on_and_what_is_left_waits(visit: Visit) 
     expect(words).to_contain_text("Step")
     page.wait_for_function(
         "(src) => document.querySelector('.imp-pictures img').src !== src", arg=stopped
+    )
+    # another photo is no reason to draw anew, and the rail says what is in it all the same
+    asked = calls(page)
+    page.locator('[data-example="espresso.jpg"]').click()
+    expect(page.locator(".rail .chip.on")).to_contain_text("espresso")
+    expect(page.locator("[data-class-name]")).to_have_text("espresso")
+    assert set(asked) <= {"impressions.see", "impressions.more", "impressions.stop"}
+    now = page.locator(".imp-pictures img").get_attribute("src")
+    page.wait_for_function(
+        "(src) => document.querySelector('.imp-pictures img').src !== src", arg=now
     )
     page.get_by_role("tab", name="Filters").click()
     page.wait_for_selector("#filters-tab .shown img")

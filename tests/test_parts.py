@@ -110,6 +110,31 @@ def test_slow_work_of_many_does_not_stand_before_what_is_quick(
     assert len(done) == 4
 
 
+def test_what_is_at_work_gives_way_when_its_visitor_asks_for_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(work, "SLICE", 60.0)
+    jobs, begun, go, found = Jobs(), threading.Event(), threading.Event(), []
+
+    def slow() -> Iterator[Show]:
+        yield from (Show(done=0.1), Show(done=0.2))  # shown at once, each
+        for step in range(9):
+            begun.set()
+            go.wait(20)
+            yield Show({"place": str(step)}, done=0.5)
+
+    _, ticket = jobs.start(("me", "old tab"), slow())
+    jobs.more(ticket)
+    thread = threading.Thread(target=lambda: found.append(jobs.more(ticket)))
+    thread.start()
+    assert begun.wait(20)
+    jobs.start(("me", "new tab"), iter([Show()]))
+    go.set()
+    thread.join(20)
+    assert found[0][0].places == {"place": "0"}
+    assert jobs.more(ticket)[0].places == {"place": "8"}  # come back to: nothing holds it up
+
+
 def test_what_nobody_pulls_is_let_go_when_there_is_too_much_of_it() -> None:
     jobs, stopped = Jobs(), []
     for number in range(MOST + 5):
@@ -255,6 +280,10 @@ def test_the_rail_s_part_comes_first_and_only_when_it_is_not_known(subject: Subj
     again = server.ask(CAT | {"knows": True, "form": "lite0"})
     assert "seen" not in again["data"]
     assert "gradcam:0" in again["data"]["maps"]
+    alone = server.see(CAT)  # for a tab that is not drawn anew
+    assert alone["data"] == {"seen": first["data"]["seen"]}
+    assert "more" not in alone
+    assert server.see(CAT | {"targets": ["no such class"]})["problem"].endswith(".")
 
 
 def test_a_network_on_its_way_is_waited_for(subject: Subject) -> None:

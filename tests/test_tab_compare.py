@@ -18,7 +18,6 @@ import torch
 from explainers import ExplainError, Network
 from explainers.methods import rise
 from explainers.registry import offered
-from explainers.scores.faithfulness import BATCH
 from tabs import page
 from tabs.compare import TAB, sides
 from tabs.parts import fields
@@ -148,7 +147,7 @@ def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monke
     settings, _ = fields.read(TAB.settings, asking("gradcam,patches")["settings"], network)
     steps = 0
     for _ in TAB.draw(asked, settings):
-        assert sum(sizes) <= 2 * BATCH + 2
+        assert sum(sizes) <= 2 * network.at_once() + 2
         sizes.clear()
         steps += 1
     assert steps > 20
@@ -281,7 +280,7 @@ def test_the_box_s_answer_stands_beside_it(server: Server) -> None:
 
 
 def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypatch) -> None:
-    monkeypatch.setattr(rise, "FEWEST", rise.BATCH)
+    monkeypatch.setattr(rise, "FEWEST", rise.DRAWN)
     monkeypatch.setattr(rise.Running, "unsettled", lambda _self: 0.0)
     given = {**asking("cam,gradcam,guided,rise"), "targets": [6], "act": "forget"}
     found = answers(server, server.act(given))

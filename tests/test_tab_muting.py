@@ -140,7 +140,7 @@ def test_nothing_painted_is_said_and_not_answered(page) -> None:
 
 
 def test_the_brush_is_there_before_any_window_was_tried(page, monkeypatch) -> None:
-    monkeypatch.setattr(windows, "mute", lambda *_, **__: pytest.fail("a window came first"))
+    monkeypatch.setattr(windows, "mute_in_steps", lambda *_, **__: pytest.fail("a window came first"))
     answer = page.ask({**CAT, "form": "resnet18", "settings": {"window": 20}})
     assert answer["data"]["brush"]["rows"]
     assert "class 3" in answer["places"]["say"]
@@ -176,7 +176,7 @@ def test_a_coarse_look_by_itself_then_every_place_on_demand(page, resnet18) -> N
 
 def test_another_class_is_drawn_from_the_same_scores(page, monkeypatch) -> None:
     first = ask(page)
-    monkeypatch.setattr(windows, "mute", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr(windows, "mute_in_steps", lambda *_, **__: pytest.fail("computed again"))
     other = ask(page, {**CAT, "targets": [5]})
     assert last(other, "places", "maps") != last(first, "places", "maps")
     assert "class 5" in last(other, "places", "maps")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..explanation import Explanation, Question
-from ..network import Network, Recording, at_once
+from ..network import Network, Recording
 from ..network.swaps import LEAN, Clamp, Swapped, Swaps, clamps, passed, relus
 from ..options import SEEDS, Within
 from ..recent import Recent
@@ -167,16 +167,16 @@ def _averaged(
     network, x = question.network, question.view.tensor
     logits = network.recorded(question.view, network.last).logits
     total, seen, weight = torch.zeros(len(question.targets), *x.shape[1:]), 0, 0.0
-    lot = at_once(x)
+    lot = network.at_once(x.shape[2:])
     for batch, weights in inputs:
         for some, shares in zip(batch.split(lot), weights.split(lot), strict=True):
             recording = _plain_recording(network, some)
             gradients = recording.gradients(question.targets, question.against).cpu()
             del recording  # before the next one takes as much again
             total = total + torch.einsum("n,knchw->kchw", shares, gradients)
-        seen, weight = seen + len(batch), weight + float(weights.sum())
-        mean = total / weight * scale
-        yield question.answer(method, mean, logits, start, done=seen / count)
+            seen, weight = seen + len(some), weight + float(shares.sum())
+            mean = total / weight * scale
+            yield question.answer(method, mean, logits, start, done=seen / count)
 
 
 @register(

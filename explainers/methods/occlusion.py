@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 
 from ..explanation import Explanation, Question
-from ..muting import Score, mute, recent
+from ..muting import Score, mute_in_steps, recent
 from ..muting.baselines import BASELINES
 from ..options import SEEDS, OneOf, Within
 from ..registry import register
@@ -42,15 +42,21 @@ def occlusion(
     key = (view.key, window, stride, baseline, seed if baseline == "noise" else 0)
     known = recent.get(key)
     if known is None or known.done < 1:
-        muted = mute(
+        muted = mute_in_steps(
             question.network, view, window=window, stride=stride, baseline=baseline, seed=seed
         )
     else:
         muted = [known]
+    found = None
     for muting in muted:
+        if muting is None:
+            if found is not None:
+                yield found  # nothing new, but whoever waits can turn away
+            continue
         if muting.done >= 1:
             recent[key] = muting
         values = torch.stack([muting.drop(target, score) for target in question.targets])
         if question.against is not None:
             values = values - muting.drop(question.against, score)
-        yield question.answer("occlusion", values, muting.before[None], start, done=muting.done)
+        found = question.answer("occlusion", values, muting.before[None], start, done=muting.done)
+        yield found

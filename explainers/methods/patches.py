@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..mil.patches import MAX_OVERLAP, cut, stitch
-from ..mil.scores import BATCH
 from ..options import Within
 from ..registry import register
 
@@ -54,9 +53,9 @@ def patches(
     grid = cut(x[0].permute(1, 2, 0).numpy(), patch, overlap)
     parts = [torch.from_numpy(part).permute(2, 0, 1)[None] for part in grid.patches]
     logits, found = network.recorded(question.view, network.last).logits, []
-    for first in range(0, len(parts), BATCH):
+    for first in range(0, len(parts), network.at_once()):
         some = [F.interpolate(p, network.shape, mode="bilinear", antialias=True)
-                for p in parts[first : first + BATCH]]  # fmt: skip
+                for p in parts[first : first + network.at_once()]]  # fmt: skip
         chances = network.probabilities(network.logits(torch.cat(some)).float()).cpu()
         values = chances[:, list(question.targets)]
         if question.against is not None:

@@ -7,6 +7,7 @@ a pixel's importance is the mean score over the masks that show it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ..muting.baselines import baseline as baseline_image
 from ..options import SEEDS, OneOf, Within
 from ..registry import register
 
-BATCH = 16
+DRAWN = 16  # masks at a time
 FEWEST = 192  # masks before it may stop by itself
 
 
@@ -113,8 +114,11 @@ def rise(
     generator = torch.Generator().manual_seed(seed)
     logits = network.logits(x)
     running, done = Running(len(question.targets), size, keep), 0.0
-    while running.count < masks:
-        some = random_masks(min(BATCH, masks - running.count), size, grid, keep, generator)
+    drawn = (
+        random_masks(min(DRAWN, masks - first), size, grid, keep, generator)
+        for first in range(0, masks, DRAWN)
+    )
+    for some in itertools.chain.from_iterable(each.split(network.at_once(size)) for each in drawn):
         scores = network.probabilities(network.logits(x * some + fill * (1 - some)).float().cpu())
         scores = scores[:, chosen]
         if question.against is not None:

@@ -2,7 +2,6 @@
 
 from .attention import (
     BACKBONE,
-    BATCH,
     FEATURES,
     INPUT,
     WEIGHTS,
@@ -24,7 +23,6 @@ from .attention import (
 
 __all__ = [
     "BACKBONE",
-    "BATCH",
     "FEATURES",
     "INPUT",
     "WEIGHTS",

@@ -21,7 +21,6 @@ from .patches import Grid, cut, stitch
 
 Pooling = Literal["max", "mean", "lse", "noisy-or"]
 SHARPNESS = 10.0  # of log-sum-exp: 0 would be the mean, infinity the maximum
-BATCH = 8
 
 
 def log_sum_exp(p: np.ndarray) -> np.ndarray:
@@ -117,8 +116,9 @@ def patch_scores(
         raise OptionError("Choose a class to look for.")
     grid = cut(pixels, patch, overlap)
     start, read = time.perf_counter(), []
-    for first in range(0, len(grid), BATCH):
-        x = as_batch(grid.patches[first : first + BATCH], network.size, network)
+    some = network.at_once()
+    for first in range(0, len(grid), some):
+        x = as_batch(grid.patches[first : first + some], network.size, network)
         with torch.no_grad():
             read.append(network.probabilities(network.logits(x)).cpu().double().numpy())
         seconds = time.perf_counter() - start

@@ -9,8 +9,9 @@ geometry is that of rows and of columns, and windows with like rectangles share 
 
 from __future__ import annotations
 
+import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -24,6 +25,7 @@ from .steps import Pair, Step
 from .tape import record
 
 Interval = tuple[int, int]
+OFTEN = 0.03  # seconds after which whoever waits can turn away, at the network's next step
 NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
 # Steps hold prepared copies of the weights, which serve the network's next photos of a shape.
@@ -143,12 +145,12 @@ class Incremental:
         cols: Sequence[Interval],
         baseline: Tensor,
         known: Tensor | None = None,
-    ) -> Iterator[tuple[Batch, Tensor]]:
+    ) -> Iterator[tuple[Batch, Tensor] | None]:
         """Mute every window rows x cols; baseline: (1, 3, H, W) says with what.
 
         rows, cols: intervals [start, stop) of the input; known: bool (rows, cols), batches of which
         nothing is missing are left out. Yields, batch by batch, which windows they are and their
-        logits (rows, columns, classes).
+        logits (rows, columns, classes); between steps of the network None, now and then.
         """
         spans = self.spans(0, rows), self.spans(1, cols)
         for lot in self.planner.lots(*spans):
@@ -156,8 +158,8 @@ class Incremental:
                 lot = [each for each in lot if not known[np.ix_(each.rows, each.cols)].all()]
             if not lot:
                 continue
-            with torch.no_grad():
-                found = _run([_Patches(self, batch, spans, baseline) for batch in lot], self)
+            patches = [_Patches(self, batch, spans, baseline) for batch in lot]
+            found = yield from _run(patches, self)
             for batch, logits in found:
                 yield batch, logits.unflatten(0, (len(batch.rows), len(batch.cols))).float()
 
@@ -269,13 +271,20 @@ class _Patches:
         return _nchw(full)
 
 
-def _run(lot: list[_Patches], engine: Incremental) -> list[tuple[Batch, Tensor]]:
-    """Each batch with its logits (windows, classes), row by row.
+@torch.no_grad()
+def _run(
+    lot: list[_Patches], engine: Incremental
+) -> Generator[None, None, list[tuple[Batch, Tensor]]]:
+    """Each batch with its logits (windows, classes), row by row; yields now and then.
 
     A batch goes on alone, on rectangles, up to its cut; from there all run together.
     """
     together: dict[int, Tensor] = {}
+    since = time.perf_counter()
     for i, step in enumerate(engine.steps[1:], 1):
+        if time.perf_counter() - since > OFTEN:
+            yield
+            since = time.perf_counter()
         if arrived := [patches.whole() for patches in lot if patches.batch.cut == i]:
             parts = [together, *arrived] if together else arrived
             together = {v: _cat([p[v] for p in parts]) for v in arrived[0]}

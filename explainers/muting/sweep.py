@@ -47,6 +47,22 @@ def mute(
     generator stops the work, unless somebody else waits for the same. Raises OptionError for a
     window or stride that is not possible.
     """
+    options = {"window": window, "stride": stride, "baseline": baseline, "seed": seed}
+    steps = mute_in_steps(network, view, **options, known=known)
+    return (result for result in steps if result is not None)
+
+
+def mute_in_steps(
+    network: Network,
+    view: View,
+    *,
+    window: int = 32,
+    stride: int = 16,
+    baseline: str = "grey",
+    seed: int = 0,
+    known: Muting | None = None,
+) -> Iterator[Muting | None]:
+    """`mute`, in steps: None between results, so that whoever waits can turn away."""
     asked = (network.serial, view.key, window, stride, baseline, seed)
     return together(asked, lambda: _sweep(network, view, window, stride, baseline, seed, known))
 
@@ -59,7 +75,7 @@ def _sweep(
     baseline: str,
     seed: int,
     before: Muting | None,
-) -> Iterator[Muting]:
+) -> Iterator[Muting | None]:
     start = time.perf_counter()
     x = view.tensor.to(network.device)
     rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))
@@ -80,7 +96,11 @@ def _sweep(
     for some_rows, some_cols in _passes(len(rows), len(cols), window, stride):
         lots = [rows[i] for i in some_rows], [cols[i] for i in some_cols]
         here = known[np.ix_(some_rows, some_cols)]
-        for batch, scores in engine.scores(*lots, fill, here):
+        for found in engine.scores(*lots, fill, here):
+            if found is None:
+                yield None
+                continue
+            batch, scores = found
             at = np.ix_(some_rows[batch.rows], some_cols[batch.cols])
             logits[at], known[at] = scores.cpu(), True
             now, done = time.perf_counter(), float(known.float().mean())

@@ -1,7 +1,7 @@
 """A frozen network that many visitors share, and recorded passes through it."""
 
 from .discovery import Layer
-from .frozen import Network, at_once
+from .frozen import Network
 from .recipe import Head, Recipe
 from .recording import Enough, Recording
 from .scored import Function
@@ -18,5 +18,4 @@ __all__ = [
     "Recipe",
     "Recording",
     "View",
-    "at_once",
 ]

@@ -38,18 +38,12 @@ from .views import ALL, UNPLACED, Framing, Size, View, framed
 if TYPE_CHECKING:
     from ..photo import Photo
 
-PIXELS = 2**18  # of the inputs that go through together: four photos; more take longer on CPUs
+PIXELS = 2**17  # of the inputs that go through together: two photos; more are no faster on CPUs
 
 
 def noise(channels: int, shape: Size) -> Tensor:
     """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
     return torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(0))
-
-
-def at_once(x: Tensor, pixels: int = PIXELS) -> int:
-    """How many inputs of the size of x (N, C, H, W) to send through together, 1 or more."""
-    pixels *= 8 if x.is_cuda else 1
-    return max(1, pixels // (x.shape[2] * x.shape[3]))
 
 
 def _let_go(hooks: Sequence[RemovableHandle]) -> None:
@@ -324,7 +318,12 @@ class Network(Owner, Answers):
     def logits(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) -> logits (N, classes), with nothing kept for gradients."""
         x = x.to(self.device, memory_format=self.memory)
-        return torch.cat([self._passed(part) for part in x.split(at_once(x))])
+        return torch.cat([self._passed(part) for part in x.split(self.at_once(x.shape[2:]))])
+
+    def at_once(self, shape: Sequence[int] | None = None) -> int:
+        """How many inputs of (height, width) to send through together, 1 or more."""
+        height, width = shape or self.shape
+        return max(1, PIXELS * (16 if self.device.type == "cuda" else 1) // (height * width))
 
     def prepare(self, photo: Photo, framing: Framing | None = None) -> View:
         """The photo as this network's input.

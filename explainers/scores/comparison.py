@@ -25,6 +25,7 @@ from .faithfulness import (
     average,
     drawing,
     energy_inside,
+    pieces,
     pointing,
     recall_orders,
     recall_score,
@@ -139,6 +140,11 @@ class Comparison:
             (self.scores, self.orders, {"baseline": self.baseline, "steps": self.steps}),
             (self.again, self.orders_again, {"baseline": other, "steps": coarse}),
         ]
+
+    def pieces(self) -> tuple[int, int]:
+        """How often `measure` yields for one map, and how often `repeat` does."""
+        one, other = (1 + pieces(self.question, how["steps"]) for _, _, how in self._rounds())
+        return one, other
 
     def _draw(self, method: Method) -> Iterator[str]:
         try:

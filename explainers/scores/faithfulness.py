@@ -28,7 +28,6 @@ from ..notes import measure
 from ..recent import Recent
 
 STEPS = 24
-BATCH = 8  # passes at a time: whoever waits can turn away in between
 DRAWS = 2  # random orders that the floor is the mean of
 SEED = 0
 BASELINES = {"blur": "a blurred copy", "mean": "the photo’s mean colour"}
@@ -99,7 +98,7 @@ def counts(places: int, steps: int) -> list[int]:
     return [*range(0, places, -(-places // steps)), places]
 
 
-def at_once(work: Callable[P, Steps[T]]) -> Callable[P, T]:
+def in_one_go(work: Callable[P, Steps[T]]) -> Callable[P, T]:
     """Work that is done in steps, as a plain function."""
 
     @functools.wraps(work)
@@ -122,14 +121,12 @@ def following(
     target: int,
     *,
     steps: int = STEPS,
-    batch: int = BATCH,
     ends: tuple[float, float] | None = None,
 ) -> Steps[Scores]:
-    """Both curves of one order of pixels; yields after each batch.
+    """Both curves of one order of pixels; yields every few passes.
 
     x, fill: (1, 3, H, W), the input and what stands where a pixel is missing; ranked: (H, W) as
-    from `ranks`; ends: the target's probability for x and for fill, if known. Memory is that of
-    `batch` inputs.
+    from `ranks`; ends: the target's probability for x and for fill, if known.
     """
     taken = counts(ranked.numel(), steps)
     if ends is None:
@@ -139,7 +136,7 @@ def following(
     ranked, inner = ranked.to(network.device), taken[1:-1]
     jobs = torch.tensor([(count, which) for which in (0, 1) for count in inner])
     found: list[float] = []
-    for some in jobs.split(batch):
+    for some in jobs.split(network.at_once(x.shape[2:])):
         limit, insertion = (column.to(ranked.device).view(-1, 1, 1, 1) for column in some.T)
         missing = (ranked < limit) ^ insertion.bool()
         found += _chances(network, torch.where(missing, fill, x), target)
@@ -152,7 +149,13 @@ def following(
     )
 
 
-curves = at_once(following)
+curves = in_one_go(following)
+
+
+def pieces(question: Question, steps: int = STEPS) -> int:
+    """How often `scoring` yields for one map."""
+    size = question.view.tensor.shape[2:]
+    return -(-2 * (len(counts(size.numel(), steps)) - 2) // question.network.at_once(size))
 
 
 def _chances(network: Network, x: Tensor, target: int) -> list[float]:
@@ -206,7 +209,7 @@ def scoring(
     return _scored.keep(key, known, of=question.network)
 
 
-score = at_once(scoring)
+score = in_one_go(scoring)
 
 
 def shape(explanation: Explanation, row: int = 0) -> Tensor:
@@ -252,7 +255,7 @@ def drawing(
 
 def floor(question: Question, target: int, **options: Any) -> Scores:
     """The mean of what random orders score; options are those of `drawing`."""
-    return average(at_once(drawing)(question, target, **options))
+    return average(in_one_go(drawing)(question, target, **options))
 
 
 def average(several: Sequence[Scores]) -> Scores:

@@ -12,9 +12,8 @@ from explainers.scores.faithfulness import DRAWS
 from ..parts.pace import Pace
 from .sides import Side
 
-# How many short steps of work a map takes by its cost, how many its scores, and their repetition.
+# How many short steps of work a map takes, by its cost.
 STEPS = dict(zip(COSTS, (1, 15, 60), strict=True))
-MEASURED, REPEATED = 7, 4
 PIXELS = ("gradient", "guided")  # families whose maps are as fine as the photo
 
 
@@ -57,9 +56,10 @@ def _measures(found: Comparison, names: Sequence[str]) -> int:
     doubles = {name for twins in found.twins().values() for name in twins}
     grains = {METHODS[name].family in PIXELS for name in names}  # random orders: as coarse, as fine
     steps = 0
+    once, again = found.pieces()
     for each, scores, orders in (
-        (MEASURED, found.scores, found.orders),
-        (REPEATED, found.again, found.orders_again),
+        (once, found.scores, found.orders),
+        (again, found.again, found.orders_again),
     ):
         steps += each * len(set(names) - doubles - scores.keys())
         steps += each * DRAWS * len(grains - orders.keys())

@@ -2,7 +2,7 @@
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const presets = JSON.parse(props.presets);
-let begun = null, several = false, growing = false, takes = null, ready = '';
+let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
 
 // ---- what to draw ----
 const classes = () => tab.value('class').split(',').filter(Boolean);
@@ -55,6 +55,7 @@ seeing.search(find('.find input'), find('.find .found'), async (index, label) =>
 const asked = () => JSON.stringify([seeing.state.network, tab.value('from') && seeing.state.photo,
   { ...seeing.state.settings?.impressions, go: '' }]);
 const edited = () => {
+  if (stopped) begun = null; // whoever chooses it again means it; another photo does not
   if (tab.value('go')) tab.set('go', ''); // what is shown is no longer what is asked
   shape();
   tab.act('estimate');
@@ -62,7 +63,7 @@ const edited = () => {
 const want = () => {
   if (seeing.state.tab !== tab.key || ready !== seeing.state.network || tab.value('go') !== '1' || asked() === begun) return;
   begun = asked();
-  growing = false;
+  stopped = growing = false;
   wall(false);
   tab.act('draw');
 };
@@ -103,7 +104,7 @@ tab.show = (data, places, channel) => {
 };
 tab.over = (channel) => { // stopped, or at its end
   if (channel !== 'draw') return;
-  if (tab.place('problem').textContent || growing) begun = null; // Draw begins anew
+  stopped = Boolean(tab.place('problem').textContent) || growing;
   if (!growing) return;
   const drawing = find('.imp-row')?.dataset.drawing;
   if (drawing) tab.act('look', { drawing });
@@ -133,6 +134,7 @@ element.addEventListener('click', (event) => {
   if (!button) return;
   const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
   if (button.matches('[data-draw]')) {
+    if (stopped) begun = null;
     if (tab.value('go') === '1') want(); else tab.set('go', '1');
   } else if (button.matches('[data-class]')) {
     if (tab.value('what') === 'unit') tab.set('what', 'class');

@@ -17,7 +17,7 @@ from ..subject import Asked
 from . import told, windows
 
 OFTEN = 0.25  # seconds between pictures
-AT_ONCE = 4  # regions tried in one step, so that Cancel is heard
+AT_ONCE = 2  # regions tried in one step, so that Cancel is heard
 
 
 def smallest(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:

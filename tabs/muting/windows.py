@@ -9,7 +9,7 @@ from typing import Any
 
 from explainers import ExplainError, Question
 from explainers.explanation import to_npz
-from explainers.muting import COARSE, Key, Muting, Position, check, mute, recent, windows
+from explainers.muting import COARSE, Key, Muting, Position, check, mute_in_steps, recent, windows
 from explainers.muting.maps import drop_map
 from explainers.muting.pictures import sheet as drawn
 
@@ -67,11 +67,12 @@ class Run:
         fine, first = recent.get(self.key(question)), recent.get(self.coarse.key(question))
         return max((each for each in (fine, first) if each), key=_count, default=None)
 
-    def steps(self, question: Question) -> Iterator[Muting]:
-        """Mute every window; what is known stays known when the visitor leaves."""
+    def steps(self, question: Question) -> Iterator[Muting | None]:
+        """Mute every window, None between results; what is known stays so when one leaves."""
         least, known = _count(self.found(question)), recent.get(self.key(question))
-        for muting in mute(question.network, question.view, **vars(self), known=known):
-            if muting.count >= least or muting.done >= 1:  # less would be a step back
+        for muting in mute_in_steps(question.network, question.view, **vars(self), known=known):
+            news = muting is not None
+            if news and (muting.count >= least or muting.done >= 1):  # less would be a step back
                 recent.keep(self.key(question), muting, of=question.network)
             yield muting
 
@@ -105,8 +106,11 @@ def sweep(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Looking
 def _looked(asked: Asked, question: Question, settings: Settings, run: Run) -> Looking:
     since, drawn, pace = time.monotonic(), 0.0, Pace()
     least = _count(run.found(question))
-    for muting in run.steps(question):
-        now, left = time.monotonic(), pace.words(muting.done)
+    for found in run.steps(question):
+        if found is None:
+            yield None
+            continue
+        now, muting, left = time.monotonic(), found, pace.words(found.done)
         if muting.done >= 1 or now - drawn < OFTEN:
             yield None
             continue
@@ -126,7 +130,7 @@ def known(asked: Asked, settings: Settings) -> Iterator[None]:
         if wrong := run.wrong(question):
             raise wrong
         for muting in run.coarse.steps(question):
-            found = muting
+            found = muting or found
             yield None
     return found
 

@@ -55,8 +55,9 @@
         seen.picture = URL.createObjectURL(new Blob([bytes], { type: 'image/jpeg' }));
       }
       seeing.seen = { ...seen, stamp: part(seeing.state, ['photo', 'network', 'framing']) };
-      if (!same(seeing.state.targets, seen.targets)) {
-        seeing.state.targets = seen.targets;
+      const { targets, against = null } = seen; // by number, whatever the address called them
+      if (!same([seeing.state.targets, seeing.state.against], [targets, against])) {
+        Object.assign(seeing.state, { targets, against });
         seeing.write('replace');
       }
       seeing.tell('seen');

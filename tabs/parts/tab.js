@@ -11,7 +11,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const pulling = {}; // the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {};
   const paused = new Set(); // channels that Cancel stopped
-  let drawn = '', asking = false, network = null;
+  let drawn = '', asking = false, looking = false, network = null;
 
   // ---- settings ----
   const controls = () => [...body.querySelectorAll('[data-first]')];
@@ -56,7 +56,6 @@ seeing.tab ||= (element, server, key, props = {}) => {
   // ---- answers ----
   const fill = (answer, channel) => {
     const { places = {}, data = {}, settings = {}, state = {} } = answer;
-    if (data.seen && channel) seeing.arrived(data.seen);
     const fresh = data.form && data.form !== (form() ?? network); // widgets for another network
     if (data.form) network = data.form;
     for (const [name, html] of Object.entries(places)) {
@@ -141,6 +140,18 @@ seeing.tab ||= (element, server, key, props = {}) => {
     hooks.over?.(channel);
     return true;
   };
+  // What the photo shows, where this tab is not drawn anew for it: nothing under way ends.
+  const see = async () => {
+    if (looking || seeing.knows()) return;
+    looking = true;
+    const whole = seeing.stamp(), answer = await call('see', question());
+    looking = false;
+    if (answer.wait) setTimeout(ask, 700);
+    else if (whole !== seeing.stamp()) ask();
+    else if (answer.data) seeing.arrived(answer.data.seen);
+    else if (answer.gone) seeing.tell('gone');
+    if (answer.problem && live()) tell(answer.problem);
+  };
   const leave = () => { for (const channel in turns) turns[channel] += 1; };
   const ask = async () => {
     if (!live()) return; // who pulls sees it, and stops
@@ -148,13 +159,14 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (now === drawn) { // seen already: go on where it was left
       for (const channel in tickets)
         if (tickets[channel] && !paused.has(channel) && pulling[channel] !== turns[channel]) { const turn = (turns[channel] += 1); resume(channel, turn); }
+      see();
       return;
     }
     leave();
     if (asking) return;
     asking = true;
     body.classList.add('busy');
-    const turn = (turns[''] = (turns[''] || 0) + 1);
+    const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
     const answer = await call('ask', question());
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
@@ -170,9 +182,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (const each of bars) if (each.dataset.work) each.hidden = true;
     hooks.asked?.();
     if (answer.problem) { if (!answer.lost) drawn = now; bar('').hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
-    if (answer.data?.seen) seeing.arrived(answer.data.seen); // may name the targets
+    if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen); // may name the targets
     drawn = stamp();
     pull('', answer, turn);
+    see();
   };
   const resume = async (channel, turn) => {
     pulling[channel] = turn;
@@ -205,13 +218,14 @@ seeing.tab ||= (element, server, key, props = {}) => {
     waiting[name] = null;
     paused.delete(name);
     tickets[name] = null; // nobody goes on with the one before
-    const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp();
+    const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp(), whole = seeing.stamp();
     const answer = await call('act', { ...question(), act: name, data });
     const next = waiting[name];
     delete waiting[name];
     if (asked !== stamp() || !live()) { if (next && live()) act(name, next); return null; }
     if (answer.gone) seeing.tell('gone');
     if (!answer.problem) tell('');
+    if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen);
     const pulled = pull(name, answer, turn); // shown before the next is sent: who goes on sees it move
     if (next) act(name, next);
     await pulled;

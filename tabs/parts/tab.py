@@ -81,14 +81,14 @@ class Tab:
 class Server:
     """What a tab's script may ask for. Never raises."""
 
-    answers = ("ask", "act", "more", "stop", "call")
+    answers = ("ask", "act", "see", "more", "stop", "call")
 
     def __init__(self, tab: Tab, subject: Subject, jobs: Jobs) -> None:
         self.tab, self.subject, self.jobs = tab, subject, jobs
 
     def ask(self, data: Any) -> dict[str, Any]:
         """Draw the tab anew for what is asked."""
-        return self._answer(data, self.tab.draw, "")
+        return self._answer(data, lambda given: self._work(given, self.tab.draw), "")
 
     def act(self, data: Any) -> dict[str, Any]:
         """One of the tab's own acts, by its name."""
@@ -98,7 +98,15 @@ class Server:
             return {"problem": "There is no such thing to do: choose one of those shown."}
         given = data.get("data")
         given = given if isinstance(given, dict) else {}
-        return self._answer(data, lambda asked, settings: work(asked, settings, given), name)
+
+        def draw(asked: Asked, settings: Settings) -> Show | Work:
+            return work(asked, settings, given)
+
+        return self._answer(data, lambda question: self._work(question, draw), name)
+
+    def see(self, data: Any) -> dict[str, Any]:
+        """The rail's part alone, of what is asked but does not change the tab."""
+        return self._answer(data, self._seen, "see")
 
     def more(self, data: Any) -> dict[str, Any]:
         """The next slice of work under way."""
@@ -126,14 +134,19 @@ class Server:
         except Exception as error:
             return _problem(error)
 
-    def _answer(self, data: Any, draw: Callable[..., Any], what: str) -> dict[str, Any]:
+    def _answer(
+        self, data: Any, work: Callable[[dict[str, Any]], Work], what: str
+    ) -> dict[str, Any]:
         try:
             data = data if isinstance(data, dict) else {}
             visit = str(data.get("visit"))[:40]
-            work = self._work(data, draw)
-            return _plain(*self.jobs.start((visit, f"{self.tab.key} {what}"), work))
+            return _plain(*self.jobs.start((visit, f"{self.tab.key} {what}"), work(data)))
         except Exception as error:
             return _problem(error)
+
+    def _seen(self, data: dict[str, Any]) -> Work:
+        yield from ()
+        return Show(data={"seen": self.subject.seen(self.subject.asked(data))})
 
     def _work(self, data: dict[str, Any], draw: Callable[..., Any]) -> Work:
         """The rail's part first, where the browser lacks it; then what the tab draws."""

@@ -78,6 +78,7 @@ class _Job:
     slices: int = 0
     spent: float = 0.0
     bytes: int | None = None
+    left: bool = False  # since this slice began, its visitor has asked for something else
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -114,7 +115,8 @@ class Jobs(Apart):
     def start(self, owner: tuple[str, str], work: Work) -> tuple[Show, str | None]:
         """The first thing to see, and a ticket for what follows (None when that is all).
 
-        owner: (visitor, kind of work). Raises Busy when too many wait, or he asks too often.
+        What the visitor's other work is at just now gives way at its next step. owner: (visitor,
+        kind of work). Raises Busy when too many wait, or he asks too often.
         """
         if self.rate is not None and (seconds := self.rate.wait(owner[0])):
             raise Busy(seconds, "That is more than one visitor may ask")
@@ -123,6 +125,8 @@ class Jobs(Apart):
             old = [key for key, each in self._jobs.items() if each.owner == owner]
             left = [self._jobs.pop(key) for key in old]
             left += self._idle()
+            for each in self._jobs.values():
+                each.left = each.left or each.owner[0] == owner[0]
             self._jobs[ticket] = job
         for each in left:
             _close(each)
@@ -193,7 +197,7 @@ class Jobs(Apart):
 
 def _pull(job: _Job) -> tuple[Show, bool]:
     """Work on for a slice: all that is new by then, and whether that was the end."""
-    since, shown = time.monotonic(), None
+    since, shown, job.left = time.monotonic(), None, False
     job.slices += 1
     while True:
         try:
@@ -206,7 +210,7 @@ def _pull(job: _Job) -> tuple[Show, bool]:
             shown = new if shown is None else shown.then(new)
             job.slow = new.done < 1
         spent = time.monotonic() - since
-        if over or spent > SLICE or (shown is not None and job.slices <= PROMPT):
+        if over or job.left or spent > SLICE or (shown is not None and job.slices <= PROMPT):
             job.spent += spent
             return shown or Show(), over
 
