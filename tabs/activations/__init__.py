@@ -164,7 +164,7 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
     yield Show(
         {
             "glow": unit.glow(question, asked.seen, channel),
-            "where": unit.heading(question, channel),
+            "where": unit.heading(question, channel, linked=True),
         },
         {"unit": facts},
     )
@@ -172,7 +172,7 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
     yield Show(
         {
             "glow": unit.glow(question, asked.seen, channel, found),
-            "where": unit.heading(question, channel, found),
+            "where": unit.heading(question, channel, found, linked=True),
             "crops": unit.crops(asked.seen, found),
         }
     )

@@ -58,7 +58,9 @@ def empty(taken: int = 0) -> str:
 
 
 def _pin(question: Question, seen: Photo, channel: int, known: Layers | None) -> str:
-    layer, title = question.layer, escape(unit.name(question.network, question.layer, channel))
+    network, layer = question.network, question.layer
+    title = escape(unit.name(network, layer, channel))
+    name = html.card(network.key, layer, channel, f"<b>{title}</b>", 'title="Its card"')
     peak = acts.peak(question, channel)
     usual = known[layer].top(channel) if known else 0.0
     picture = unit.over_photo(question, seen, channel, SIZE, usual if usual > 0 else peak)
@@ -67,8 +69,8 @@ def _pin(question: Question, seen: Photo, channel: int, known: Layers | None) ->
     where = f'data-channel="{channel}" data-layer="{escape(layer)}"'
     return (
         f'<figure class="pin"><button type="button" class="pin-show" {where} title="Look at it '
-        f'closely"><img alt="{title} over the photo" src="{url}"></button><figcaption><b>{title}'
-        f"</b><small>maximum {peak:.3g}{share}</small></figcaption>"
+        f'closely"><img alt="{title} over the photo" src="{url}"></button><figcaption>{name}'
+        f"<small>maximum {peak:.3g}{share}</small></figcaption>"
         f'<button type="button" class="pin-drop" {where} aria-label="Unpin {title}">×</button>'
         "</figure>"
     )

@@ -63,16 +63,24 @@ def _field(box: Frame) -> str:
     return "" if _covers(box) else outline(box, "field")
 
 
-def heading(question: Question, channel: int, found: Unit | None = None) -> str:
-    """The channel's name, its strength, and where it fires most when that is known."""
-    title = escape(name(question.network, question.layer, channel))
+def heading(
+    question: Question, channel: int, found: Unit | None = None, *, linked: bool = False
+) -> str:
+    """The channel's name, its strength, and where it fires most when that is known.
+
+    linked: does the name lead to the channel's card?
+    """
+    network, layer = question.network, question.layer
+    title = f"<b>{escape(name(network, layer, channel))}</b>"
+    if linked:
+        title = html.card(network.key, layer, channel, title, 'title="Its card"')
     values = activation(question)[channel]
     top, mean = float(values.max()), float(values.mean())
     if top <= 0:
         where = "it does not fire on this photo"
     else:
         where = f"fires most at the {html.place(*found.place)}" if found is not None else "fires"
-    return f"<b>{title}</b> {where} <small>maximum {top:.3g}, mean {mean:.3g}</small>"
+    return f"{title} {where} <small>maximum {top:.3g}, mean {mean:.3g}</small>"
 
 
 def crops(seen: Photo, found: Unit) -> str:

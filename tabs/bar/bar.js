@@ -95,6 +95,12 @@ document.addEventListener('click', (event) => {
   const tab = event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
   if (tab && tab !== seeing.state.tab) seeing.set({ tab });
 });
+document.addEventListener('click', (event) => { // a link to a card, without loading the page anew
+  const link = event.target.closest('.tab-body :is(a[data-unit], a[data-class])');
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  seeing.set({ tab: 'cards', settings: { ...seeing.state.settings, cards: { ...link.dataset } } });
+});
 document.addEventListener('keydown', (event) => { // arrows between tabs, as everywhere
   const now = event.target.closest?.('#tabs [role="tab"]');
   if (!now || !['ArrowLeft', 'ArrowRight'].includes(event.key)) return;

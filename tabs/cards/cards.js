@@ -1,4 +1,4 @@
-// A card: links lead to other cards without loading the page anew.
+// A card, of a unit or of a class.
 const { body } = tab, one = (selector) => element.querySelector(selector);
 let card = null, shown = null; // what is shown; the settings and network that it is of
 const number = one('[data-number]');
@@ -28,12 +28,7 @@ number.addEventListener('change', () => { if (number.value !== '') open({ layer:
 body.addEventListener('change', (event) => { if (event.target.name === 'layer') open({ layer: event.target.value }); });
 seeing.search(one('[data-find]'), one('#card-classes'), (_, label) => open({ class: label }));
 element.addEventListener('click', (event) => {
-  const link = event.target.closest('a[data-unit], a[data-class]'), button = event.target.closest('button');
-  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-    event.preventDefault();
-    const { layer, unit } = link.dataset;
-    open(unit === undefined ? { class: link.dataset.class } : { layer, unit });
-  }
+  const button = event.target.closest('button');
   if (!button || !card) return;
   const { settings } = seeing.state;
   if (button.matches('[data-unit]')) open({ layer: card.layer, unit: button.dataset.unit });

@@ -51,11 +51,8 @@ def tile(network: Network, layer: str, channel: int, peaks: Peaks, words: str) -
     elif best and best[0].peak > 0:
         url = _place(network, layer, best[0].photo, best[0].cell)
         shown = f'<img alt="Where unit {channel} fires most" src="{url}">'
-    where = escape(address(network, layer=layer, unit=channel))
-    return (
-        f'<a href="{where}" data-layer="{escape(layer)}" data-unit="{channel}">{shown}'
-        f"<b>{channel}</b> <small>{escape(words)}</small></a>"
-    )
+    inside = f"{shown}<b>{channel}</b> <small>{escape(words)}</small>"
+    return html.card(network.key, layer, channel, inside)
 
 
 def _place(network: Network, layer: str, number: int, cell: tuple[int, int]) -> str:

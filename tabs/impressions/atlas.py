@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 from explainers import Network, render
 from explainers.api import question
@@ -99,12 +98,9 @@ def _whole(sheet: Sheet, name: str, needed: list[int] | None = None) -> str:
 
 
 def _link(sheet: Sheet, unit: int, needed: bool, inside: str = "") -> str:
-    where = {"network": sheet.network, "layer": sheet.layer, "unit": unit}
-    kind = ' class="needed"' if needed else ""
-    return (
-        f'<a href="?{escape(urlencode(where))}" data-layer="{escape(sheet.layer)}" '
-        f'data-unit="{unit}" title="Unit {unit}" aria-label="Unit {unit}"{kind}>{inside}</a>'
-    )
+    kind = 'class="needed"' if needed else ""
+    named = f'title="Unit {unit}" aria-label="Unit {unit}" {kind}'
+    return html.card(sheet.network, sheet.layer, unit, inside, named)
 
 
 def _tile(sheet: Sheet, unit: int) -> str:

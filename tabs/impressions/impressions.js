@@ -126,11 +126,7 @@ element.addEventListener('input', (event) => { // before the address is told: no
 }, true);
 element.addEventListener('change', (event) => { if (event.target.closest('[data-first]')) edited(); });
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('button'), unit = event.target.closest('a[data-unit]');
-  if (unit && document.getElementById('cards-tab') && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-    event.preventDefault();
-    seeing.set({ tab: 'cards', settings: { ...seeing.state.settings, cards: { ...unit.dataset } } }, 'push');
-  }
+  const button = event.target.closest('button');
   if (!button) return;
   const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
   if (button.matches('[data-draw]')) {

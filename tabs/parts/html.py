@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from urllib.parse import urlencode
 
 from explainers import render
 
@@ -20,6 +21,15 @@ def percent(probability: float) -> str:
     if 0.9995 <= probability < 1:
         return ">99.9 %"
     return f"{probability:.1%}".replace("%", " %")
+
+
+def card(network: str, layer: str, unit: int, inside: str, attributes: str = "") -> str:
+    """A link to a unit's card; `inside` and `attributes` are HTML."""
+    where = escape(urlencode({"network": network, "layer": layer, "unit": unit}))
+    return (
+        f'<a href="?{where}" data-layer="{escape(layer)}" data-unit="{unit}" {attributes}>'
+        f"{inside}</a>"
+    )
 
 
 def notice(text: str, kind: str = "note") -> str:
