@@ -43,6 +43,7 @@ class Repo:
 
     status: answer every question with this code. corrupt: send other bytes than announced.
     announced_size: claim another size. break_off: hang up half way through the first download.
+    breaks: hang up half way through every one. storage: answer every download with this code.
     hold: send half, then wait until it is set. silent: say nothing until it is set.
     """
 
@@ -51,6 +52,8 @@ class Repo:
     corrupt: bool = False
     announced_size: int | None = None
     break_off: bool = False
+    breaks: bool = False
+    storage: int = 200
     hold: threading.Event | None = None
     silent: threading.Event | None = None
 
@@ -164,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         if body:
             self.hub.downloads.append((name, filename, wanted))
+        if repo.storage != 200:
+            return self._refuse(repo.storage, None)
         if repo.corrupt:
             data = data[:-8] + bytes(8 * [7])
         start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
@@ -171,7 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         half = None
-        if repo.break_off and not wanted:
+        if repo.breaks:
+            half = "hang up"
+        elif repo.break_off and not wanted:
             half, repo.break_off = "hang up", False
         elif repo.hold is not None:
             half = "wait"

@@ -67,21 +67,23 @@ def silent(repo: Repo) -> None:
         (silent, "can't be reached"),
         (lambda repo: setattr(repo, "status", 429), "error 429"),
         (lambda repo: setattr(repo, "status", 503), "error 503"),
+        (lambda repo: setattr(repo, "storage", 500), "error 500"),
+        (lambda repo: setattr(repo, "breaks", True), "broke off"),
         (lambda repo: setattr(repo, "corrupt", True), "arrived damaged"),
     ],
-    ids=["slow", "429", "503", "wrong digest"],
+    ids=["slow", "429", "503", "storage", "breaks off", "wrong digest"],
 )
 def test_a_hub_in_trouble_is_told_and_forgiven(
     hub: FakeHub, zoo: Zoo, entry: Entry, monkeypatch, trouble: Callable, sentence: str
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("explainers.zoo.loaded.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)  # between tries
     trouble(hub.repos[TINY])
     with pytest.raises(ModelError, match=sentence) as refused:
         zoo.get(entry.key)
     assert str(refused.value).endswith(".")
-    hub.repos[TINY].silent = None
-    hub.repos[TINY].status, hub.repos[TINY].corrupt = 200, False
+    hub.repos[TINY] = Repo(hub.repos[TINY].files)
     now[0] += 10  # seconds: by then it is tried again
     assert zoo.get(entry.key).title == entry.title
 
@@ -144,6 +146,7 @@ def test_a_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         assert place == 0
 
 
+SESSION = {"session_hash": "gone"}
 STREAMS = {
     "upload": (
         b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
@@ -164,35 +167,52 @@ STREAMS = {
 }
 
 
-def asked(server: Server, tab: str, **settings: object) -> bytes:
-    """A whole question of the page, as it goes over the line."""
-    config = httpx.get(f"{server.url}/config", timeout=120).json()
-    place = next(
-        each["id"] for each in config["components"]
-        if each["props"].get("elem_id") == f"{tab}-html"
-    )  # fmt: skip
-    question = {"photo": {"example": "cat.jpg"}, "visit": "gone", "settings": settings}
-    body = {"component_id": place, "fn_name": "ask", "session_hash": "gone", "data": question}
-    request = httpx.Request("POST", f"{server.url}/gradio_api/component_server", json=body)
+class Page:
+    """The calls of the page's scripts, as they go over the line."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=120)
+        config = self.http.get(f"{url}/config").json()
+        self.parts = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+
+    def call(self, tab: str, name: str, data: object) -> httpx.Request:
+        body = {"component_id": self.parts[f"{tab}-html"], "fn_name": name, "data": data}
+        return self.http.build_request("POST", "/component_server", json=body | SESSION)
+
+    def program(self) -> httpx.Request:
+        """The stream of a map that a program waits for."""
+        files = {"files": ("cat.jpg", CAT.read_bytes())}
+        [path] = self.http.post("/upload", files=files).json()
+        cat = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        data = {"data": [cat, "tabby", "rise", "lite0", ""]}
+        event = self.http.post("/call/explain", json=data).json()["event_id"]
+        return self.http.build_request("GET", f"/call/explain/{event}")
+
+
+def line(request: httpx.Request) -> bytes:
+    """All of it, in bytes."""
     heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    return f"POST /gradio_api/component_server HTTP/1.1\r\n{heads}\r\n".encode() + request.content
+    return f"{request.method} {request.url.path} HTTP/1.1\r\n{heads}\r\n".encode() + request.read()
 
 
 def test_a_client_may_go_away_in_the_midst_of_anything(server: Server) -> None:
     log = Path(f"/proc/{server.process.pid}/fd/2")
     before = len(log.read_text())
-    where = urlsplit(server.url)
-    tabs = [asked(server, "maps", methods=["rise"]), asked(server, "impressions")]
-    for request in [*STREAMS.values(), *tabs]:
-        with socket.create_connection((where.hostname, where.port), 60) as line:
-            line.sendall(request)
-    question = httpx.post(
-        f"{server.url}/gradio_api/upload",
-        files={"files": ("cat.jpg", CAT.read_bytes())},
-        timeout=120,
-    )
-    assert question.status_code == 200  # nobody holds its place
-    until = time.monotonic() + 60
-    while httpx.get(f"{server.url}/healthz", timeout=60).status_code != 200:
-        assert time.monotonic() < until
+    where, page = urlsplit(server.url), Page(server.url)
+    question = {"photo": {"example": "cat.jpg"}, "visit": "gone", "settings": {"methods": ["rise"]}}
+    rise = page.call("maps", "ask", question)
+    ticket = page.http.send(rise).json()["more"]
+    calls = [
+        rise,
+        page.call("impressions", "ask", {**question, "settings": {}}),
+        page.call("maps", "more", ticket),
+        page.call("activations", "call", {"call": "ticket"}),
+        page.program(),
+    ]
+    for request in [*STREAMS.values(), *map(line, calls)]:
+        with socket.create_connection((where.hostname, where.port), 60) as talk:
+            talk.sendall(request)
+    again = page.http.post("/upload", files={"files": ("cat.jpg", CAT.read_bytes())})
+    assert again.status_code == 200  # nobody holds its place
+    assert "chips" in page.http.send(page.call("maps", "ask", question)).json()["data"]["seen"]
     assert "Traceback" not in log.read_text()[before:]

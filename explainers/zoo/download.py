@@ -261,10 +261,13 @@ def _reporter(progress: Progress | None, size: int) -> type:
 def _in_words(name: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one sentence."""
     unreachable = f"{name} can't be fetched because the Hugging Face Hub can't be reached"
+    broken = f"The download of {name} broke off: choose it again in a few minutes."
     try:
         yield
     except ModelError:
         raise
+    except httpx2.RemoteProtocolError as error:
+        raise Unreachable(broken) from error
     except (httpx2.TransportError, hub.OfflineModeIsEnabled, hub.LocalEntryNotFoundError) as error:
         raise Unreachable(f"{unreachable}: check the connection and choose it again.") from error
     except hub.GatedRepoError as error:
@@ -289,6 +292,4 @@ def _in_words(name: str) -> Iterator[None]:
     except (OSError, ValueError, hub.HFValidationError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise ModelError(f"There is no room on the disk for {name}: make some.") from error
-        raise ModelError(
-            f"The download of {name} broke off: choose it again in a few minutes."
-        ) from error
+        raise ModelError(broken) from error
