@@ -72,11 +72,14 @@ class Cores:
 shared = Cores()
 
 
-def share(settings: Settings) -> int:
-    """Share the cores as the settings say, from now on; returns the threads of one alone."""
+def share(settings: Settings, cores: int | None = None) -> int:
+    """Share the cores as the settings say, from now on; returns the threads of one alone.
+
+    cores: those that are ours, where other processes have the rest.
+    """
     global shared
     gpu = settings.torch_device.startswith("cuda")
-    shared = Cores(threads=settings.threads, gpu=gpu)
+    shared = Cores(cores, settings.threads, gpu=gpu)
     alone = shared.each(1)
     torch.set_num_threads(alone)
     return alone

@@ -111,6 +111,11 @@ class Memory:
             self._bury()
             self._drop_all_of(gone)
 
+    def drop(self, place: Place) -> None:
+        """Drop one entry, if it is there."""
+        with self._lock:
+            self._drop(place)
+
     def count(self, drawer: int) -> int:
         """How many entries a drawer has."""
         with self._lock:
@@ -229,6 +234,10 @@ class Recent(Apart, Generic[Key, Value]):
         """Keep a value that came `of` this network or module, and leaves with it."""
         self._memory.keep((self._serial, key), value, of, self._most)
         return value
+
+    def drop(self, key: Key) -> None:
+        """Let go of it, if it is there."""
+        self._memory.drop((self._serial, key))
 
     def found(self, key: Key, find: Callable[[], Value], of: Any = None) -> Value:
         """The value, found now if it is not there: however many ask at a time, it is found once."""

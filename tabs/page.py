@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from explainers import cores
-from explainers.settings import from_environment
+from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 from explainers.zoo.brought import Brought
 
@@ -38,6 +38,7 @@ from .parts.work import Jobs
 from .server import logs, running
 from .server import options as server_options
 from .server.limits import Rate
+from .server.options import Options
 from .subject import examples
 
 HERE = Path(__file__).parent
@@ -108,6 +109,21 @@ def build(engine: Engine) -> gr.Blocks:
     return page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
 
 
+def answering(settings: Settings, options: Options, networks: tuple[Brought, ...] = ()) -> Engine:
+    """Who answers the page: this process, or the cluster that the options name."""
+    zoo = Zoo(settings, own=bring([*networks, *settings.networks]))
+    zoo.get()
+    if options.cluster:
+        from .cluster.joining import join  # Ray, which nothing else needs
+
+        Trim().keep()
+        return join(zoo, options, networks)
+    jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
+    Trim(tidy=jobs.tidy).keep()
+    zoo.start()
+    return Here(zoo, TABS, jobs)
+
+
 def css() -> str:
     """The page's look: what all share, then each part's own; and the questions under the tabs."""
     sheets = [HERE / "page.css", *sorted(HERE.glob("*/*.css"))]
@@ -130,12 +146,7 @@ def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     logs.start(options.log)
     running.own_folder(os.environ)
     cores.share(settings)
-    zoo = Zoo(settings, own=bring([*networks, *settings.networks]))
-    zoo.get()
-    jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
-    Trim(tidy=jobs.tidy).keep()
-    zoo.start()
-    engine = Here(zoo, TABS, jobs)
+    engine = answering(settings, options, tuple(networks))
     server = running.Running(engine, options)
     server.run(
         build(engine),

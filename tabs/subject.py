@@ -133,6 +133,14 @@ class Subject:
         self._photos[token] = seen
         return {"own": token, "notes": list(getattr(seen, "notes", ()))}
 
+    def keep(self, token: str, seen: Photo) -> None:
+        """A photo that was taken in elsewhere, under the name that it got there."""
+        own = {
+            name: None if values is None else _own(values)
+            for name, values in (("pixels", seen.pixels), ("bands", seen.bands))
+        }
+        self._photos[token] = replace(seen, **own)
+
     def photo(self, given: Any) -> Photo | None:
         """The photo that a question names, or None where it names none."""
         given = given if isinstance(given, Mapping) else {}
@@ -185,6 +193,13 @@ class Subject:
             about["likely"] = [{"index": i, "label": network.labels[i]} for i in likely]
             about |= pictures(asked.photo)
         return about
+
+
+def _own(values: Any) -> Any:
+    """A copy in our own memory, read-only as all photos are."""
+    copied = values.copy()
+    copied.setflags(write=False)
+    return copied
 
 
 def ready(zoo: Zoo, key: Any) -> Network:

@@ -113,7 +113,7 @@ class Server:
         try:
             return _plain(*self.jobs.more(str(data)))
         except Exception as error:
-            return _problem(error)
+            return problem(error)
 
     def stop(self, data: Any) -> dict[str, Any]:
         """The visitor does not want the rest."""
@@ -132,7 +132,7 @@ class Server:
                     raise Busy(1)
                 return work(self.subject, data)
         except Exception as error:
-            return _problem(error)
+            return problem(error)
 
     def _answer(
         self, data: Any, work: Callable[[dict[str, Any]], Work], what: str
@@ -142,7 +142,7 @@ class Server:
             visit = str(data.get("visit"))[:40]
             return _plain(*self.jobs.start((visit, f"{self.tab.key} {what}"), work(data)))
         except Exception as error:
-            return _problem(error)
+            return problem(error)
 
     def _seen(self, data: dict[str, Any]) -> Work:
         yield from ()
@@ -187,7 +187,8 @@ def _plain(show: Show, ticket: str | None) -> dict[str, Any]:
     return answer
 
 
-def _problem(error: Exception) -> dict[str, Any]:
+def problem(error: Exception) -> dict[str, Any]:
+    """What the browser is told about an error."""
     if isinstance(error, Wait):
         status = error.status
         return {"wait": {"done": status.progress, "words": f"{status.title} is on its way"}}

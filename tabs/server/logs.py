@@ -15,9 +15,9 @@ GONE = "ClientDisconnect"  # Starlette's: a client that went away is no error of
 OTHERS = ("uvicorn", "uvicorn.error", "uvicorn.access")  # these bring handlers of their own
 
 
-def begin() -> str:
+def begin(name: str = "") -> str:
     """Name the request that is answered from here on, in this context."""
-    name = secrets.token_hex(2)
+    name = name or secrets.token_hex(2)
     _request.set(name)
     return name
 

@@ -30,6 +30,12 @@ class Options:
         Content-Security-Policy, or "*" for all.
     metrics: SEEING_WHY_METRICS, "on" or "off": is there /metrics, for everybody who asks?
     log: SEEING_WHY_LOG, "lines" or "json".
+    cluster: SEEING_WHY_CLUSTER, empty for this process alone; "local" for a Ray cluster of this
+        machine, or the address of one that it belongs to.
+    replicas, most_replicas: SEEING_WHY_REPLICAS, how many answer: "4", or "2-20" to grow and shrink
+        with what is asked; 0 for as many as this machine's cores allow.
+    replica_cpus: SEEING_WHY_REPLICA_CPUS, on how many cores each of them computes.
+    replica_gpus: SEEING_WHY_REPLICA_GPUS, how many GPUs each of them has.
     """
 
     upload_mb: int = 2000
@@ -42,16 +48,25 @@ class Options:
     frames: str = FRAMES
     metrics: bool = False
     log: str = "lines"
+    cluster: str = ""
+    replicas: int = 0
+    most_replicas: int = 0
+    replica_cpus: int = 1
+    replica_gpus: int = 0
 
     @property
     def upload_bytes(self) -> int:
         return self.upload_mb * MEGABYTE
 
+    def least_replicas(self, cores: int) -> int:
+        """How many there are at least, on a machine of so many cores."""
+        return self.replicas or max(1, cores // self.replica_cpus)
+
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
     """Read the options; raises OptionError that names the variable with a bad value."""
     numbers = ("upload_mb", "uploads", "rate", "address_rate", "waiting", "sessions")
-    numbers += ("work_seconds",)
+    numbers += ("work_seconds", "replica_cpus")
     default = Options()
     found = {
         name: whole(environ, f"SEEING_WHY_{name.upper()}", getattr(default, name))
@@ -66,4 +81,23 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Options:
             "SEEING_WHY_FRAMES must be addresses with spaces between, such as https://example.org."
         )
     metrics = switch(environ, "SEEING_WHY_METRICS", default.metrics)
-    return Options(**found, frames=frames, metrics=metrics, log=log)
+    least, most = _range(environ.get("SEEING_WHY_REPLICAS", "").strip())
+    return Options(
+        **found,
+        frames=frames,
+        metrics=metrics,
+        log=log,
+        cluster=environ.get("SEEING_WHY_CLUSTER", "").strip(),
+        replicas=least,
+        most_replicas=most,
+        replica_gpus=whole(environ, "SEEING_WHY_REPLICA_GPUS", default.replica_gpus, least=0),
+    )
+
+
+def _range(text: str) -> tuple[int, int]:
+    """ "4" -> 4, 4; "2-20" -> 2, 20; raises OptionError."""
+    found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text or "0")
+    least, most = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if most < least or (found and found[2] and not least):
+        raise OptionError("SEEING_WHY_REPLICAS must be a number such as 4, or a range as 2-20.")
+    return least, most

@@ -1,0 +1,88 @@
+"""How a front comes to its replicas: a cluster is started here, or joined."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
+try:
+    import ray
+    from ray import serve
+except ImportError as error:
+    from explainers import OptionError
+
+    raise OptionError(
+        "SEEING_WHY_CLUSTER needs Ray: pip install -r requirements-cluster.txt."
+    ) from error
+
+from explainers import OptionError, cores
+from explainers.zoo import Zoo
+
+from ..server.options import Options
+from ..subject import Subject
+from .front import Front
+from .replica import NAME, application
+
+log = logging.getLogger("seeing_why")
+
+LOCAL = "local"
+STORE = 256_000_000  # bytes of Ray's object store on this machine: photos and clips on their way
+ROOT = Path(__file__).parents[2]
+
+
+def join(zoo: Zoo, options: Options, networks: Sequence[Any] = ()) -> Front:
+    """The engine whose replicas are those of SEEING_WHY_CLUSTER; returns when they answer.
+
+    zoo: of the front; its settings hold for all replicas. networks: of the operator, by name.
+    Raises OptionError.
+    """
+    if not all(isinstance(each, str | Path) for each in networks):
+        raise OptionError(
+            "In a cluster your own networks are named, not handed over: a folder, a file of "
+            "weights, a Hub id, or your code as file.py:make."
+        )
+    local = options.cluster == LOCAL
+    try:
+        if local:
+            _start(options)
+        else:
+            ray.init(options.cluster, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        log.info("Ray said: %s", error)
+        raise OptionError(
+            "SEEING_WHY_CLUSTER is neither “local” nor the address of a Ray cluster that this "
+            "machine belongs to: start Ray here first, ray start --address=ADDRESS."
+        ) from error
+    handle = _handle(application(zoo.settings, options, tuple(map(str, networks))))
+    return Front(handle, Subject(zoo), options, leave=_end if local else ray.shutdown)
+
+
+def _start(options: Options) -> None:
+    """A cluster of this machine alone, which nobody else can reach."""
+    ray.init(
+        num_cpus=options.least_replicas(cores.shared.cores) * options.replica_cpus,
+        num_gpus=options.least_replicas(cores.shared.cores) * options.replica_gpus,
+        object_store_memory=STORE,
+        include_dashboard=False,
+        log_to_driver=True,
+        _node_ip_address="127.0.0.1",
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+
+
+def _handle(app: serve.Application) -> Any:
+    """Of the application as it runs in the cluster, where it was deployed before; else of ours."""
+    serve.start(proxy_location="Disabled")
+    found = serve.status().applications.get(NAME)
+    if found is not None and found.status == "RUNNING":
+        return serve.get_app_handle(NAME)
+    return serve.run(app, name=NAME, route_prefix=None)
+
+
+def _end() -> None:
+    serve.shutdown()
+    ray.shutdown()

@@ -1,0 +1,38 @@
+"""Which replica gets a request: Ray asks this class, wherever requests are sent from."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from ray.serve.request_router import MultiplexMixin, RequestRouter
+
+EASY = 2  # requests at a replica up to which a visitor stays there
+
+
+class ByVisit(MultiplexMixin, RequestRouter):
+    """A visit stays where its results are remembered, unless that replica is busy; work under way
+    (`only`) stays there whatever. All others go where the network is loaded, to the less busy of
+    two chosen at random (Mitzenmacher 2001), then to the replicas with the fewest networks."""
+
+    async def choose_replicas(
+        self, candidate_replicas: list[Any], pending_request: Any = None
+    ) -> list[list[Any]]:
+        """Ranks of replicas, the preferred first."""
+        if pending_request is None:
+            return [candidate_replicas]
+        pending_request.routing_context.should_backoff = True
+        given = pending_request.kwargs
+        at = given.get("at")
+        mine = [each for each in candidate_replicas if each.replica_id.unique_id == at]
+        if mine and given.get("only"):
+            return [mine]
+        if mine and (self.replica_queue_len_cache.get(mine[0].replica_id) or 0) >= EASY:
+            mine = []
+        network = pending_request.metadata.multiplexed_model_id
+        ranks = self.rank_replicas_via_multiplex(candidate_replicas, network)
+        return [each for each in (mine, *map(_two, ranks)) if each]
+
+
+def _two(rank: list[Any]) -> list[Any]:
+    return random.sample(rank, min(2, len(rank)))
