@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported
+# Read when Ray is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
 try:
     import ray
     from ray import serve
@@ -45,12 +48,11 @@ def join(zoo: Zoo, options: Options, networks: Sequence[Any] = ()) -> Front:
             "In a cluster your own networks are named, not handed over: a folder, a file of "
             "weights, a Hub id, or your code as file.py:make."
         )
-    local = options.cluster == LOCAL
     try:
-        if local:
+        if options.cluster == LOCAL:
             _start(options)
         else:
-            ray.init(options.cluster, log_to_driver=False)
+            ray.init(options.cluster, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
         log.info("Ray said: %s", error)
         raise OptionError(
@@ -58,18 +60,20 @@ def join(zoo: Zoo, options: Options, networks: Sequence[Any] = ()) -> Front:
             "machine belongs to: start Ray here first, ray start --address=ADDRESS."
         ) from error
     handle = _handle(application(zoo.settings, options, tuple(map(str, networks))))
-    return Front(handle, Subject(zoo), options, leave=_end if local else ray.shutdown)
+    return Front(handle, Subject(zoo), options, leave=ray.shutdown)
 
 
 def _start(options: Options) -> None:
-    """A cluster of this machine alone, which nobody else can reach."""
+    """A cluster of this machine alone: whoever reaches its ports needs its secret."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    most = max(options.least_replicas(cores.shared.cores), options.most_replicas)
     ray.init(
-        num_cpus=options.least_replicas(cores.shared.cores) * options.replica_cpus,
-        num_gpus=options.least_replicas(cores.shared.cores) * options.replica_gpus,
+        num_cpus=most * options.replica_cpus,
+        num_gpus=most * options.replica_gpus,
         object_store_memory=STORE,
         include_dashboard=False,
         log_to_driver=True,
-        _node_ip_address="127.0.0.1",
+        logging_level=logging.WARNING,
         runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
     )
 
@@ -81,8 +85,3 @@ def _handle(app: serve.Application) -> Any:
     if found is not None and found.status == "RUNNING":
         return serve.get_app_handle(NAME)
     return serve.run(app, name=NAME, route_prefix=None)
-
-
-def _end() -> None:
-    serve.shutdown()
-    ray.shutdown()

@@ -34,7 +34,7 @@ from .router import ByVisit
 NAME = "seeing-why"  # of the application
 ONGOING = 16  # requests at one replica: those at work, and those in its lanes
 ANNOUNCED = 12  # networks of which the others are told that they are here
-LOUD = {"enable_access_log": False, "log_level": "WARNING"}
+LOGGED = {"enable_access_log": False, "log_level": "WARNING"}
 
 
 class Replica:
@@ -126,7 +126,7 @@ def application(
         graceful_shutdown_wait_loop_s=1,
         graceful_shutdown_timeout_s=running.GRACE,
         health_check_period_s=5,
-        logging_config=LOUD,
+        logging_config=LOGGED,
         **many,
     )
     return made(Replica).bind(settings, options, own)

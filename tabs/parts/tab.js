@@ -96,6 +96,13 @@ seeing.tab ||= (element, server, key, props = {}) => {
     work.querySelector('button').textContent = 'Cancel';
     work.querySelector('button').hidden = Boolean(answer.wait);
   };
+  const hold = (channel, words) => { // until the visitor wants to go on
+    paused.add(channel);
+    body.classList.remove('busy');
+    bar(channel).querySelector('span').textContent = words;
+    bar(channel).querySelector('button').textContent = 'Go on';
+    hooks.over?.(channel);
+  };
   const save = (file) => {
     const bytes = Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0));
     const link = document.createElement('a');
@@ -131,6 +138,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       tickets[channel] = answer.more || null;
       if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
       fill(answer, channel);
+      if (answer.paused) hold(channel, answer.work.words);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
       answer = await call('more', answer.more);
@@ -202,14 +210,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (pulling[channel] !== turns[channel]) resume(channel, (turns[channel] += 1));
       return;
     }
-    paused.add(channel); // the slice under way is still shown
-    body.classList.remove('busy');
-    work.querySelector('span').textContent = 'Stopped; what is here stays.';
-    event.target.textContent = 'Go on';
-    hooks.over?.(channel);
+    hold(channel, 'Stopped; what is here stays.'); // the slice under way is still shown
   });
 
-  const ring = (name, data = {}) => call('call', { ...data, call: name }); // the tab's own calls
+  const ring = (name, data = {}) => call('call', { ...data, visit: seeing.visit, call: name }); // the tab's own calls
 
   // An act of the tab's own; of gestures that come faster than answers, the newest is sent next.
   const waiting = {};

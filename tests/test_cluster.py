@@ -1,0 +1,205 @@
+"""A real cluster on this machine: two replicas answer as the process does, and may be killed."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explainers import METHODS, Photo, cores
+from explainers.settings import Settings
+from tabs.cluster.front import INTERRUPTED, Front
+from tabs.here import Here
+from tabs.page import answering
+from tabs.server.options import Options
+
+from .cluster_nets import NAMED
+
+pytestmark = pytest.mark.slow
+SETTINGS = Settings(networks=NAMED, startup=(), endpoint="http://127.0.0.1:9", threads=1)
+CNN, TRANSFORMER = "cnn", "transformer"
+MAPS = {name: [key for key, each in METHODS.items() if each.home == "maps"] for name in (CNN,)}
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[Front]:
+    made = answering(SETTINGS, Options(cluster="local", replicas=2))
+    assert isinstance(made, Front)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Here]:
+    made = answering(SETTINGS, Options())
+    assert isinstance(made, Here)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "shared", cores.Cores(1, 1))  # as each replica has
+
+
+@pytest.fixture
+def own(front: Front, here: Here, photo: Photo) -> dict[str, Any]:
+    """A visitor's question, with a photo of his own that only the front and the process have."""
+    for each in (front, here):
+        each.subject.keep("mine", photo)
+    return {"photo": {"own": "mine"}, "visit": "me", "targets": [3], "network": CNN}
+
+
+def replicas() -> list[int]:
+    """The processes of all replicas that run now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::ServeReplica:seeing-why"):
+                found.append(int(path.parent.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def busy(process: int) -> float:
+    """Seconds of the processor's time that it took so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def drained(engine: Any, desk: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """That answer and all that follow; fails if one of them is a problem, or waits."""
+    while True:
+        assert not answer.keys() & {"problem", "paused"}, answer
+        yield answer
+        if "more" not in answer:
+            return
+        answer = engine.answer(desk, "more", answer["more"])
+
+
+def arrays(engine: Any, question: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The raw maps of every method of the Maps tab, as they are downloaded."""
+    methods = [key for key, each in METHODS.items() if each.home == "maps"]
+    act = question | {"act": "npz", "settings": {"methods": methods}}
+    answers = list(drained(engine, "maps", engine.answer("maps", "act", act)))
+    import base64
+
+    file = base64.b64decode(answers[-1]["file"]["data"])
+    return dict(np.load(io.BytesIO(file)))
+
+
+def test_maps_are_bit_for_bit_those_of_the_process(front, here, own, photo) -> None:
+    found: set[str] = set()
+    for network in (CNN, TRANSFORMER, "lite0"):
+        theirs, ours = (arrays(engine, own | {"network": network}) for engine in (front, here))
+        assert theirs.keys() == ours.keys()
+        for name, values in ours.items():
+            assert theirs[name].tobytes() == values.tobytes(), (network, name)
+        found |= theirs.keys()
+        if network == "lite0":
+            continue
+        for method in METHODS:
+            asked = {"photo": photo, "network": network, "target": "3", "method": method}
+            a, b = (e.answer("programs", "explain", asked | {"against": ""}) for e in (front, here))
+            assert a.keys() == b.keys()
+            if "problem" in a:  # not defined for this network
+                assert a == b
+                continue
+            found.add(method)
+            assert a["about"] == b["about"]
+            assert a["picture"].tobytes() == b["picture"].tobytes(), (network, method)
+    assert found - {"about"} == set(METHODS)
+
+
+def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, Any]) -> None:
+    act = own | {"network": "lite0", "act": "sweep", "settings": {"stride": 4}}
+    answer = front.answer("muting", "act", act)
+    while not answer.get("work", {}).get("done"):
+        assert "more" in answer, answer
+        answer = front.answer("muting", "more", answer["more"])
+    while any(
+        each["state"] == "loading" for each in front.answer("bar", "networks", "")["networks"]
+    ):
+        time.sleep(0.2)  # that work is nobody's, and is to end first
+    time.sleep(1)
+    before, since = sum(map(busy, replicas())), time.monotonic()
+    time.sleep(1)
+    assert sum(map(busy, replicas())) - before < 0.3 * (time.monotonic() - since)
+    following = front.answer("muting", "more", answer["more"])  # and goes on where it was
+    assert following.get("work", {"done": 1})["done"] >= answer["work"]["done"]
+    front.answer("muting", "stop", answer["more"])
+
+
+def test_slow_work_on_a_replica_that_dies_is_interrupted_and_gone_on_with(front, own) -> None:
+    act = own | {"network": "lite0", "act": "sweep", "settings": {"stride": 4, "window": 24}}
+    answer = front.answer("muting", "act", act)
+    while not answer.get("work", {}).get("done"):
+        answer = front.answer("muting", "more", answer["more"])
+    place = front._places.get(("me", "lite0"))
+    kill(place)
+    answer = front.answer("muting", "more", answer["more"])
+    assert (answer["paused"], answer["work"]["words"]) == (True, INTERRUPTED)
+    answer = front.answer("muting", "more", answer["more"])
+    while not answer.get("work", {}).get("done"):  # on the other one, with photo and settings
+        assert not answer.keys() & {"problem", "paused"}, answer
+        answer = front.answer("muting", "more", answer["more"])
+    front.answer("muting", "stop", answer["more"])
+    assert front._places.get(("me", "lite0")) != place
+
+
+def kill(name: str) -> None:
+    """End the process of that replica at once."""
+    from ray import get_actor, kill
+    from ray.util import list_named_actors
+
+    (actor,) = [
+        each["name"] for each in list_named_actors(all_namespaces=True) if name in each["name"]
+    ]
+    kill(get_actor(actor, namespace="serve"))
+
+
+def test_no_map_of_200_fails_when_a_replica_is_killed(front: Front, own: dict[str, Any]) -> None:
+    done, killed = threading.Semaphore(0), threading.Event()
+
+    def ask(number: int) -> dict[str, Any]:
+        asked = own | {"visit": f"visitor {number % 8}", "targets": [number % 20]}
+        shown: dict[str, Any] = {}
+        settings = {"settings": {"methods": ["gradcam"]}}
+        for answer in drained(front, "maps", front.answer("maps", "ask", asked | settings)):
+            shown |= answer["data"].get("maps", {})
+        done.release()
+        return shown
+
+    def end() -> None:
+        for _ in range(40):
+            done.acquire(timeout=60)
+        kill(front._places.get(("visitor 0", CNN)))
+        killed.set()
+
+    threading.Thread(target=end).start()
+    with ThreadPoolExecutor(4) as pool:
+        shown = list(pool.map(ask, range(200)))
+    assert killed.is_set()
+    assert [list(each) for each in shown] == [["gradcam:0"]] * 200
+
+
+def test_without_the_setting_ray_is_not_even_imported() -> None:
+    code = (
+        "import sys; from tabs.page import answering; from explainers.settings import Settings; "
+        "from tabs.server.options import Options; answering(Settings(startup=()), Options()); "
+        "print('ray' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

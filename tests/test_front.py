@@ -1,0 +1,210 @@
+"""A front without Ray’s processes: what is asked again, what waits, what is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import BackPressureError
+
+from explainers import Network, Photo
+from explainers.zoo import Status, Zoo
+from explainers.zoo.catalogue import given
+from tabs.cluster import front as fronts
+from tabs.cluster.front import Front
+from tabs.here import Here
+from tabs.parts import work
+from tabs.parts.tab import Settings, Show, Tab
+from tabs.server.options import Options
+from tabs.subject import Asked, Subject
+
+from .desk import refused
+
+steps: list[str] = []  # of slow work, by what became of it
+
+
+def quick(asked: Asked, _settings: Settings) -> Iterator[Show | None]:
+    """A map, in three parts."""
+    for part in "abc":
+        yield Show({part: f"{part} of {asked.seen.width}"})
+
+
+def slow(_asked: Asked, _settings: Settings) -> Iterator[Show | None]:
+    """Ten steps, each of which is shown."""
+    try:
+        for step in range(10):
+            steps.append("step")
+            yield Show({"picture": str(step)}, done=step / 10, words=f"{step} of 10")
+    finally:
+        steps.append("over")
+
+
+TABS = [
+    Tab(key="quick", title="Quick", asks="?", draw=quick, markup=""),
+    Tab(key="slow", title="Slow", asks="?", draw=slow, markup=""),
+]
+
+
+class Few:
+    """A replica's networks, of which one is asked for."""
+
+    def __init__(self, network: Network, state: str) -> None:
+        self.network, self.state = network, state
+
+    def get(self, _key: str | None = None) -> Network:
+        return self.network
+
+    def status(self) -> list[Status]:
+        return [Status(given(self.network), self.state, 0.0, "")]
+
+
+class Machines:
+    """Replicas in this process, in place of Ray's handle. dead: those that were killed. photos: by
+    replica, those that were sent to it. trouble: what Ray raises next."""
+
+    def __init__(self, network: Network) -> None:
+        has = {"one": "ready", "two": "on demand"}
+        self.replicas = {name: Here(Few(network, state), TABS) for name, state in has.items()}
+        self.dead: set[str] = set()
+        self.photos: list[str] = []
+        self.trouble: list[Exception] = []
+
+    def options(self, **_: Any) -> Machines:
+        return self
+
+    def remote(self, *asked: Any, **more: Any) -> Any:
+        return SimpleNamespace(result=lambda timeout_s: self._answer(*asked, **more), cancel=list)
+
+    def _answer(
+        self, desk: str, what: str, data: Any, *, photo: Any, at: str, only: bool, request: str
+    ) -> tuple[str, dict[str, Any]]:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        alive = [name for name in self.replicas if name not in self.dead]
+        if not alive:
+            raise ActorDiedError
+        name = at if at in alive else alive[0]
+        if only and name != at:
+            return name, {"lost": True}
+        if photo is not None:
+            self.photos.append(name)
+            self.replicas[name].subject.keep(data["photo"]["own"], photo)
+        return name, self.replicas[name].answer(desk, what, data)
+
+
+@pytest.fixture
+def machines(resnet18: Network, monkeypatch: pytest.MonkeyPatch) -> Machines:
+    monkeypatch.setattr(work, "SLICE", 0)  # a step for each pull
+    steps.clear()
+    return Machines(resnet18)
+
+
+@pytest.fixture
+def front(machines: Machines, photo: Photo) -> Front:
+    made = Front(machines, Subject(Zoo()), Options(), leave=list)
+    made.subject.keep("mine", photo)
+    return made
+
+
+def asked(front: Front, tab: str, what: str = "ask") -> dict[str, Any]:
+    question = {"visit": "me", "knows": True, "form": "resnet18", "photo": {"own": "mine"}}
+    return told(front.answer(tab, what, question))
+
+
+def told(answer: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(answer))
+
+
+def test_a_map_whose_replica_dies_is_asked_again(front: Front, machines: Machines) -> None:
+    answer, shown = asked(front, "quick"), {}
+    machines.dead.add("one")
+    while True:
+        assert not answer.keys() & {"problem", "paused"}
+        shown |= answer["places"]
+        if "more" not in answer:
+            break
+        answer = told(front.answer("quick", "more", answer["more"]))
+    assert {name: shown[name] for name in "abc"} == {n: f"{n} of 451" for n in "abc"}
+
+
+def test_slow_work_whose_replica_dies_waits_until_the_visitor_goes_on(front, machines) -> None:
+    answer = asked(front, "slow")
+    ticket = answer["more"]
+    for _ in range(2):
+        answer = told(front.answer("slow", "more", ticket))
+    known = len(steps)
+    machines.dead.add("one")
+    answer = told(front.answer("slow", "more", ticket))
+    assert answer["paused"] is True
+    assert answer["work"] == {"done": pytest.approx(0.2), "words": fronts.INTERRUPTED}
+    assert answer["places"] == {}  # what is there stays
+    assert len(steps) == known  # nothing began anew by itself
+    while "more" in answer:
+        answer = told(front.answer("slow", "more", ticket))
+        assert not answer.keys() & {"problem", "paused"}
+    assert steps[known:] == ["step"] * 10 + ["over"]
+
+
+def test_what_nobody_pulls_stands_still_and_what_is_stopped_ends(front: Front) -> None:
+    ticket = asked(front, "slow")["more"]
+    front.answer("slow", "more", ticket)
+    assert steps == ["step"] * 2
+    front.answer("slow", "stop", ticket)
+    assert steps[-1] == "over"
+    assert "left our memory" in refused(told(front.answer("slow", "more", ticket)))
+
+
+def test_a_photo_is_sent_to_a_replica_once(front: Front, machines: Machines) -> None:
+    for _ in range(2):
+        asked(front, "quick")
+    assert machines.photos == ["one"]
+    machines.dead.add("one")
+    for _ in range(2):
+        assert "problem" not in asked(front, "quick")
+    assert machines.photos == ["one", "two"]
+    gone = told(front.answer("quick", "ask", {"photo": {"own": "not here"}}))
+    assert gone["gone"] is True
+    assert refused(gone)
+
+
+@pytest.mark.parametrize("trouble", [BackPressureError(1, 1), TimeoutError()])
+def test_too_many_and_too_late_are_told_as_busy(front, machines, trouble) -> None:
+    machines.trouble.append(trouble)
+    answer = asked(front, "quick")
+    assert answer["busy"] == fronts.SOON
+    assert f"try again in {fronts.SOON} s" in refused(answer)
+    assert "problem" not in asked(front, "quick")
+
+
+def test_a_cluster_without_replicas_is_told_and_come_back_to(front, machines) -> None:
+    machines.dead |= {"one", "two"}
+    answer = asked(front, "quick")
+    assert answer["busy"] == fronts.SOON
+    assert refused(answer)
+    machines.dead.clear()
+    assert "problem" not in asked(front, "quick")
+
+
+def test_a_front_that_stops_takes_nothing_new(front: Front) -> None:
+    answer = asked(front, "slow")
+    front.refuse()
+    assert "try again in a minute" in refused(asked(front, "quick"))
+    assert front.pulled(5)
+    while "more" in answer:
+        answer = told(front.answer("slow", "more", answer["more"]))
+    assert "problem" not in answer
+    assert steps == ["step"] * 10 + ["over"]
+
+
+def test_a_network_is_ready_if_any_replica_has_it(front: Front, machines: Machines) -> None:
+    def states() -> dict[str, str]:
+        listed = front.answer("bar", "networks", "")["networks"]
+        return {each["key"]: each["state"] for each in listed}
+
+    front.answer("quick", "ask", {"network": "resnet18", "photo": {"own": "mine"}})
+    machines.dead.add("one")  # whoever is asked now has not loaded it
+    assert states() == {"resnet18": "ready"}
