@@ -12,6 +12,7 @@ from typing import Any
 # Read when Ray is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # replicas are the page: they give way to nobody
 try:
     import ray
     from ray import serve
