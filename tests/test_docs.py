@@ -58,12 +58,19 @@ def test_every_file_that_the_readme_names_exists() -> None:
 
 
 def test_everything_is_pinned_exactly() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text("utf-8").splitlines():
             if line and not line.startswith(("#", "-r")):
                 assert re.fullmatch(r"[\w.\-\[\]]+==[\w.]+", line), line
 
 
+CLUSTER = "tabs/cluster/*.py"
+ALONE = [  # what runs without a cluster
+    "app.py",
+    "explainers/**/*.py",
+    "tabs/*.py",
+    *(f"tabs/{each.name}/*.py" for each in (ROOT / "tabs").iterdir() if each.name != "cluster"),
+]
 OURS = {"app", "assets", "benchmarks", "explainers", "tabs", "tests", "training"}
 
 
@@ -82,9 +89,10 @@ def imported(*folders: str) -> set[str]:
 @pytest.mark.parametrize(
     ("files", "folders"),
     [
-        (["requirements.txt"], ["app.py", "explainers/**/*.py", "tabs/**/*.py"]),
+        (["requirements.txt"], ALONE),
+        (["requirements.txt", "requirements-cluster.txt"], [CLUSTER]),
         (
-            ["requirements.txt", "requirements-dev.txt"],
+            ["requirements.txt", "requirements-cluster.txt", "requirements-dev.txt"],
             ["assets/*.py", "benchmarks/*.py", "tests/*.py", "training/*.py"],
         ),
     ],
