@@ -48,10 +48,11 @@ class Replica:
         cores.share(settings, options.replica_cpus)
         zoo = Zoo(settings, own=bring([*own, *settings.networks]))
         zoo.get()
-        Trim().keep()
         zoo.start()
         self.zoo = zoo
-        self.here = Here(zoo, TABS, Jobs(Lanes(options.waiting), options.work_seconds))
+        jobs = Jobs(Lanes(options.waiting), options.work_seconds)
+        Trim(tidy=jobs.tidy).keep()
+        self.here = Here(zoo, TABS, jobs)
         self._threads = ThreadPoolExecutor(ONGOING)
         self.name = serve.get_replica_context().replica_id.unique_id
         for each in zoo.status():
