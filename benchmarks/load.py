@@ -26,11 +26,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
-import httpx2
+import orjson
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +43,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.memory import EXAMPLES, memory  # noqa: E402
 from tests.browser import serving  # noqa: E402
 
+API = "/gradio_api"
 THINK = (5.0, 15.0)  # seconds
 METHOD = "gradcam"
 VISIT = 3  # photos of a visitor
@@ -77,22 +82,40 @@ class Photos:
         return file.getvalue()
 
 
+@cache
+def places(url: str) -> dict[str, int]:
+    """The numbers of the page's components, by name."""
+    with urlopen(f"{url}/config") as answer:
+        listed = json.load(answer)["components"]
+    return {each["props"].get("elem_id"): each["id"] for each in listed}
+
+
 class Visitor:
-    """A browser's side of the Maps tab, without a browser."""
+    """A browser's side of the Maps tab, without a browser; as lean as can be, since it shares the
+    machine with the server."""
 
     def __init__(self, url: str, seen: Seen, number: int) -> None:
-        self.http = httpx2.Client(base_url=f"{url}/gradio_api", timeout=120)
-        config = self.http.get(f"{url}/config").raise_for_status().json()
-        names = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
-        self.rail, self.maps = names["rail"], names["maps-html"]
+        at = urlsplit(url)
+        self.http = HTTPConnection(at.hostname or "", at.port, timeout=120)
+        self.rail, self.maps = places(url)["rail"], places(url)["maps-html"]
         self.seen, self.visit = seen, f"load-{number}-{random.random()}"
+        self._send("GET", "/config")  # as every new visitor's browser does
+
+    def _send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> bytes:
+        self.http.request(method, path, body or None, {"Content-Type": kind} if kind else {})
+        answer = self.http.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise OSError(f"{path} answered {answer.status}")
+        return content
 
     def call(self, place: int, name: str, data: Any) -> dict[str, Any]:
         """One of the page's own calls; sent again where the page would do so."""
         body = {"component_id": place, "fn_name": name, "session_hash": self.visit, "data": data}
+        asked = json.dumps(body).encode()
         while True:
-            said = self.http.post("/component_server", json=body)
-            answer = said.raise_for_status().json()
+            said = self._send("POST", f"{API}/component_server", asked, "application/json")
+            answer = orjson.loads(said)
             if not answer.get("busy"):
                 return answer
             self.seen.busy += 1
@@ -100,8 +123,13 @@ class Visitor:
 
     def bring(self, photo: bytes) -> dict[str, str]:
         """Upload a photo; what questions call it."""
-        files = {"files": ("photo.jpg", photo, "image/jpeg")}
-        [path] = self.http.post("/upload", files=files).raise_for_status().json()
+        head = (
+            f'--{self.visit}\r\nContent-Disposition: form-data; name="files"; '
+            'filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        )
+        body = head.encode() + photo + f"\r\n--{self.visit}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={self.visit}"
+        [path] = json.loads(self._send("POST", f"{API}/upload", body, kind))
         return {"own": self.call(self.rail, "take", {"path": path})["own"]}
 
     def ask(self, photo: dict[str, str]) -> None:

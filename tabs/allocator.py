@@ -14,6 +14,7 @@ M_ARENA_MAX = -8  # malloc.h
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 OFTEN = 1.5  # seconds between looks
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
+SHARE = 0.02  # of the processor's time that giving back may take
 
 
 def few_arenas() -> bool:
@@ -41,11 +42,14 @@ class Trim:
         clock: Callable[[], float] = time.process_time,
         tidy: Callable[[], object] = lambda: None,
     ) -> None:
-        self.clock, self.tidy, self.before = clock, tidy, clock()
+        self.clock, self.tidy = clock, tidy
+        self.before, self.enough = clock(), WORK
 
     def __call__(self) -> None:
-        if self.clock() - self.before >= WORK:
+        if self.clock() - self.before >= self.enough:
+            start = time.thread_time()
             _glibc("malloc_trim", 0)
+            self.enough = max(WORK, (time.thread_time() - start) / SHARE)
             self.before = self.clock()
 
     def keep(self, seconds: float = OFTEN) -> threading.Event:

@@ -11,13 +11,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from explainers import ExplainError, Network, Photo, Question, TargetError, photo, render
+from explainers import ExplainError, Network, Photo, Question, TargetError, View, photo, render
 from explainers.api import MOST_TARGETS, question
 from explainers.places import ASSETS
 from explainers.recent import Memory, Recent
@@ -69,17 +69,28 @@ class Asked:
             raise ExplainError(FIRST)
         return self.photo
 
+    @cached_property
+    def view(self) -> View:
+        """The photo as the network's input; raises ExplainError without a photo."""
+        return self.network.prepare(self.seen, self.framing)
+
     def question(self, layer: str | None = None) -> Question:
         """For the methods; the last convolution unless this network has that layer."""
         layer = layer if layer in self.network.layers else None
         chosen = list(self.targets)
-        return question(
-            self.network, self.seen, chosen, layer=layer, against=self.against, framing=self.framing
-        )
+        return question(self.network, self.view, chosen, layer=layer, against=self.against)
+
+    def of_first(self) -> Asked:
+        """The same, asking for what the network sees first."""
+        targets = tuple(first(self.network, self.logits()))
+        against = None if self.against in targets else self.against
+        found = replace(self, targets=targets, against=against)
+        found.__dict__["view"] = self.view  # prepared once
+        return found
 
     def logits(self) -> Any:
         """(classes,) of the photo."""
-        return self.network.answer(self.network.prepare(self.seen, self.framing))
+        return self.network.answer(self.view)
 
     def name(self, row: int = 0) -> str:
         """The class of that row as a heading, with what it is contrasted with."""
@@ -166,11 +177,7 @@ class Subject:
         asked = Asked(network, seen, targets, against, framing, self.zoo)
         if against in targets:
             raise ExplainError("A class can’t be contrasted with itself: choose another one.")
-        if seen is not None and not targets:
-            asked = replace(asked, targets=tuple(first(network, asked.logits())))
-            if against in asked.targets:
-                asked = replace(asked, against=None)
-        return asked
+        return asked.of_first() if seen is not None and not targets else asked
 
     def seen(self, asked: Asked) -> dict[str, Any]:
         """What the rail shows of a question: the photo, and what the network sees in it."""
@@ -188,8 +195,9 @@ class Subject:
         if asked.against is not None:
             about["against_name"] = network.labels[asked.against]
         if asked.photo is not None:
-            about["chips"] = chips(network, asked.logits(), list(asked.targets))
-            likely = network.ranked(asked.logits(), OFFERED)
+            logits = asked.logits()
+            about["chips"] = chips(network, logits, list(asked.targets))
+            likely = network.ranked(logits, OFFERED)
             about["likely"] = [{"index": i, "label": network.labels[i]} for i in likely]
             about |= pictures(asked.photo)
         return about

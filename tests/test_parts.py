@@ -16,6 +16,7 @@ from explainers import ExplainError, Network, cores
 from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
 from tabs.maps import TAB as MAPS
+from tabs.muting import TAB as MUTING
 from tabs.parts import fields, html, lanes, work
 from tabs.parts.tab import Server, Tab
 from tabs.parts.work import MOST, Jobs, Show
@@ -273,10 +274,16 @@ def test_an_upload_is_taken_and_deleted_and_no_other_file_can_be_named(
 
 
 def test_the_rail_s_part_comes_first_and_only_when_it_is_not_known(subject: Subject) -> None:
+    server = Server(MUTING, subject, Jobs())
+    first = server.ask(CAT)
+    assert len(first["data"]["seen"]["chips"]) == 5
+    assert "looked" not in first["places"]  # chips do not wait for what takes longer
     server = Server(MAPS, subject, Jobs())
     first = server.ask(CAT)
     assert len(first["data"]["seen"]["chips"]) == 5
-    assert "maps" not in first["data"]  # chips do not wait for a map
+    assert "gradcam:0" in first["data"]["maps"]  # which is there as soon as they are
+    alone = CAT | {"settings": {"methods": ["gradcam"]}}
+    assert "more" not in server.ask(alone)  # a question for one map is one call
     again = server.ask(CAT | {"knows": True, "form": "lite0"})
     assert "seen" not in again["data"]
     assert "gradcam:0" in again["data"]["maps"]

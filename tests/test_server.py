@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 
@@ -26,6 +27,7 @@ from tabs.parts import guard
 from tabs.parts.lanes import Busy, Closing, Lanes
 from tabs.parts.work import Jobs, Show
 from tabs.server import gate, logs
+from tabs.server.calls import Calls
 from tabs.server.limits import Rate, Uploads
 from tabs.server.options import Options, from_environment
 from tests.browser import ROOT, Server, serving
@@ -100,6 +102,36 @@ def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
     run(ask())
 
 
+def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_path: Path) -> None:
+    def told(data: Any = None) -> dict[str, Any]:
+        return {"data": data, "request": logs.request()}
+
+    with gr.Blocks() as page:
+        html = gr.HTML("", server_functions=[told])
+
+    async def ask() -> None:
+        site = Site(tmp_path)
+        site.state.calls = Calls(page)
+        body = {"component_id": html._id, "fn_name": "told", "data": {"a": [1, "ü"]}}
+        said = await site.http.post(f"{PAGE}/", json=body)
+        name = said.headers["x-request-id"]
+        assert said.json() == {"data": body["data"], "request": name}
+        for wrong in (
+            {"fn_name": "get_config"},
+            {"fn_name": "__init__"},
+            {"fn_name": None},
+            {"component_id": 10**6},
+            {"component_id": [1]},
+        ):
+            said = await site.http.post(PAGE, json=body | wrong)
+            assert said.status_code in (404, 422)
+            assert "load the page again" in said.json()["problem"]
+        for broken in (b"", b"[]", b"3", b"{"):
+            assert (await site.http.post(PAGE, content=broken)).status_code == 422
+
+    run(ask())
+
+
 def test_a_body_of_any_length_is_bounded_whether_it_says_so_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +159,7 @@ def test_so_many_uploads_at_a_time_and_half_of_them_from_one_address(tmp_path: P
     assert [uploads.begin("a") for _ in range(3)] == [True, True, False]
     assert [uploads.begin("b") for _ in range(2)] == [True, True]
     assert not uploads.begin("c")
-    uploads.end("a")
+    uploads.end("a", 0)
     assert uploads.begin("c")
 
     async def ask() -> None:

@@ -119,10 +119,10 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     for method in (each for each in todo if each.key in PAIR):
         for shown in _grown(question, method, found):
             first = first.then(shown or Show())
-    yield first.then(Show(data={"same": _same(found)}))
-    for method in sorted(todo, key=lambda each: COSTS.index(each.cost)):
-        if method.key not in PAIR:
-            yield from _grown(question, method, found)
+    rest = [each for each in todo if each.key not in PAIR]
+    yield first.then(Show(data={"same": _same(found)}, soon=not rest))
+    for method in sorted(rest, key=lambda each: COSTS.index(each.cost)):
+        yield from _grown(question, method, found)
     return Show({"together": together(asked, question, found)})
 
 
@@ -222,6 +222,7 @@ TAB = Tab(
     fields=FIELDS,
     front=FRONT,
     acts={"png": panel, "npz": arrays},
+    prompt=True,
     script=SCRIPT,
     props={"tables": tables()},
 )

@@ -54,7 +54,8 @@ class Tab:
     or a generator. calls: answers outside of all that, for what comes many times a second:
     `tab.call(name, data)`. script: JavaScript, run with `tab`, `element` and `seeing`. needs: the
     parts of the question on which it depends; only when one of these changes is it drawn anew.
-    lone: does it show something without a photo? props: what the script finds in `props`, as text.
+    lone: does it show something without a photo? prompt: its first picture takes no more than the
+    rail's part, and comes with it. props: what the script finds in `props`, as text.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Tab:
     script: str = ""
     needs: Sequence[str] = ("photo", "network", "targets", "against", "framing")
     lone: bool = False
+    prompt: bool = False
     props: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -161,10 +163,12 @@ class Server:
             places["adjust"] = fields.form(self.tab.fields, values, network)
         elif problems:
             raise problems[0]
+        soon = self.tab.prompt
         if not data.get("knows"):
-            yield Show(places, {"seen": self.subject.seen(asked), "form": network.key}, done=0.99)
+            seen = {"seen": self.subject.seen(asked), "form": network.key}
+            yield Show(places, seen, done=0.99, soon=soon)
         elif len(places) > 1:
-            yield Show(places, {"form": network.key}, done=0.99)
+            yield Show(places, {"form": network.key}, done=0.99, soon=soon)
         if asked.photo is None and not self.tab.lone:
             return Show({"problem": "", "say": EMPTY}, {"empty": True})
         made = draw(asked, values)

@@ -39,6 +39,7 @@ class Show:
     dict adds to the one before. done: share of slow work that is in it, below 1 while it goes on.
     words: beside the bar, such as the time left. settings: values for the tab's fields. state: for
     the page, such as {"targets": [281]} or {"tab": "muting"}. file: (name, bytes) to take away.
+    soon: the next picture follows at once, so this one need not go alone.
     """
 
     places: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Show:
     settings: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     file: tuple[str, bytes] | None = None
+    soon: bool = False
 
     def then(self, later: Show) -> Show:
         """Both, the later one over the earlier."""
@@ -64,6 +66,7 @@ class Show:
             {**self.settings, **later.settings},
             {**self.state, **later.state},
             later.file or self.file,
+            later.soon,
         )
 
 
@@ -208,9 +211,10 @@ def _pull(job: _Job) -> tuple[Show, bool]:
             over = False
         if new is not None:
             shown = new if shown is None else shown.then(new)
-            job.slow = new.done < 1
+            job.slow = new.done < 1 and not new.soon
         spent = time.monotonic() - since
-        if over or job.left or spent > SLICE or (shown is not None and job.slices <= PROMPT):
+        alone = shown is not None and not shown.soon
+        if over or job.left or spent > SLICE or (alone and job.slices <= PROMPT):
             job.spent += spent
             return shown or Show(), over
 

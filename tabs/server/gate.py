@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import logs
+from .calls import Calls
 from .limits import Rate, Uploads
 from .numbers import Numbers
 from .options import ANYWHERE, Options
@@ -31,17 +32,20 @@ CROWDED = "Many people are uploading just now: try again in {} s."
 OFTEN = "Too many requests came from your address: try again in {} s."
 FULL = "The disk here is full: try again in {} s."
 LARGE = "That is more than may be sent at once: photos may have 20 MB, clips 100 MB."
+JSON = b"application/json"
 SOON = 5  # seconds after which to try an upload again
 
 
 @dataclass
 class State:
-    """What the gate of one server knows. ready: does the bundled network answer?"""
+    """What the gate of one server knows. ready: does the bundled network answer? calls: the page's
+    own, which are answered here; None leaves them to Gradio, which knows who has logged in."""
 
     options: Options
     uploads: Uploads
     numbers: Numbers | None
     ready: Callable[[], bool]
+    calls: Calls | None = None
     closing: bool = False
     under_way: int = 0
     rate: Rate = field(init=False)
@@ -103,7 +107,11 @@ class Gate:
             state.under_way += 1
             try:
                 async with asyncio.timeout(UPLOAD_SECONDS if upload else None):
-                    await self.app(scope, talk.receive, talk.send)
+                    if mine and state.calls is not None:
+                        status, said = await state.calls.answer(await talk.body())
+                        await _answer(talk.send, status, said, JSON)
+                    else:
+                        await self.app(scope, talk.receive, talk.send)
             except (_Large, TimeoutError):
                 if not talk.status:
                     await _refuse(talk.send, 413, LARGE, 0, mine)
@@ -116,8 +124,8 @@ class Gate:
             finally:
                 state.under_way -= 1
                 if upload:
-                    state.uploads.end(address)
-                    await asyncio.to_thread(state.uploads.sweep)
+                    if state.uploads.end(address, talk.had):
+                        await asyncio.to_thread(state.uploads.sweep)
 
     async def _health(self, path: str, send: Any) -> None:
         state = self.state
@@ -158,6 +166,17 @@ class _Talk:
             raise _Large
         return message
 
+    async def body(self) -> bytes:
+        """All of it; raises ConnectionError when the client goes away before its end."""
+        parts, more = [], True
+        while more:
+            message = await self.receive()
+            if self.gone:
+                raise ConnectionError
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -174,7 +193,7 @@ async def _refuse(send: Any, status: int, sentence: str, seconds: int, page: boo
         said["busy"] = seconds
     retry = [(b"retry-after", str(seconds).encode())] if seconds else []
     body = json.dumps(said, ensure_ascii=False).encode()
-    await _answer(send, 200 if page else status, body, b"application/json", retry)
+    await _answer(send, 200 if page else status, body, JSON, retry)
 
 
 async def _answer(

@@ -13,6 +13,7 @@ log = logging.getLogger("seeing_why")
 
 BURST = 10.0  # seconds of the rate that may come at once
 KNOWN = 20_000  # visitors or addresses remembered
+SWEEP = 0.02  # of what may lie on the disk: so much may arrive between two looks at it
 
 
 class Rate:
@@ -44,6 +45,7 @@ class Uploads:
     def __init__(self, folder: Path, most_bytes: int, at_once: int) -> None:
         self.folder, self.most_bytes, self.at_once = folder, most_bytes, at_once
         self._from: dict[str, int] = {}
+        self._since = math.inf  # bytes that arrived since the last look
         self._lock = threading.Lock()
 
     @property
@@ -61,11 +63,14 @@ class Uploads:
             self._from[address] = mine + 1
             return True
 
-    def end(self, address: str) -> None:
+    def end(self, address: str, size: int) -> bool:
+        """It has arrived, with so many bytes, or has not: is it time to `sweep`?"""
         with self._lock:
             self._from[address] -= 1
             if not self._from[address]:
                 del self._from[address]
+            self._since += size
+            return self._since > SWEEP * self.most_bytes
 
     def bytes(self) -> int:
         """What lies on the disk."""
@@ -74,6 +79,8 @@ class Uploads:
     def sweep(self, most_bytes: int | None = None) -> None:
         """Delete the oldest until no more than that is left: by default, than is allowed."""
         most = self.most_bytes if most_bytes is None else most_bytes
+        with self._lock:
+            self._since = 0
         files = sorted(self._files(), reverse=True)
         held = 0
         for _, size, path in files:  # the newest first
