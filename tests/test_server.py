@@ -111,7 +111,7 @@ def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_pa
 
     async def ask() -> None:
         site = Site(tmp_path)
-        site.state.calls = Calls(page)
+        site.state.calls = Calls(page, 2)
         body = {"component_id": html._id, "fn_name": "told", "data": {"a": [1, "ü"]}}
         said = await site.http.post(f"{PAGE}/", json=body)
         name = said.headers["x-request-id"]

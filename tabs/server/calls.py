@@ -6,10 +6,12 @@ dozen layers, which takes as long as half a map does.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
-import anyio.to_thread
 import gradio as gr
 import orjson
 
@@ -17,10 +19,11 @@ UNKNOWN = b'{"problem": "There is no such thing to do: load the page again."}'
 
 
 class Calls:
-    """The server functions of a page's components."""
+    """The server functions of a page's components. threads: how many may be called at a time."""
 
-    def __init__(self, page: gr.Blocks) -> None:
+    def __init__(self, page: gr.Blocks, threads: int) -> None:
         self.page = page
+        self._threads = ThreadPoolExecutor(threads, "call")
 
     async def answer(self, body: bytes) -> tuple[int, bytes]:
         """Status and JSON for the JSON of a call, `{component_id, fn_name, data}`."""
@@ -32,7 +35,9 @@ class Calls:
             return 422, UNKNOWN
         if function is None:
             return 404, UNKNOWN
-        said = await anyio.to_thread.run_sync(function, data, limiter=self.page.limiter)
+        told = copy_context().run  # the name of the request
+        loop = asyncio.get_running_loop()
+        said = await loop.run_in_executor(self._threads, told, function, data)
         return 200, orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _function(self, component: Any, name: Any) -> Callable[[Any], Any] | None:

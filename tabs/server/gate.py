@@ -123,9 +123,8 @@ class Gate:
                 await _refuse(talk.send, 507, FULL.format(SOON), SOON, mine)
             finally:
                 state.under_way -= 1
-                if upload:
-                    if state.uploads.end(address, talk.had):
-                        await asyncio.to_thread(state.uploads.sweep)
+                if upload and state.uploads.end(address, talk.had):
+                    await asyncio.to_thread(state.uploads.sweep)
 
     async def _health(self, path: str, send: Any) -> None:
         state = self.state

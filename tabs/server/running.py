@@ -100,7 +100,7 @@ class Running:
         launch["enable_monitoring"] = False
         believe(os.environ)
         if not (launch.get("auth") or launch.get("auth_dependency")):
-            self.state.calls = Calls(page)
+            self.state.calls = Calls(page, launch["max_threads"])
         main = threading.current_thread() is threading.main_thread()
         if ipython_check() or not main or launch.get("prevent_thread_lock"):
             page.launch(**launch)
