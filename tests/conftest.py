@@ -41,7 +41,7 @@ def resnet18() -> Network:
 @pytest.fixture(scope="session")
 def vgg16() -> Network:
     """Seeded random weights, 20 classes, 64 × 64 pixels: fully connected layers, no CAM."""
-    return nets.seeded("vgg16")
+    return nets.narrow_vgg16()
 
 
 @pytest.fixture(scope="session")
