@@ -10,18 +10,22 @@ each photo explained. Faults, all on Lite0's trunk:
 - random: no weight was ever trained;
 - shuffled labels: the last layer learnt 20 classes that were dealt out at random;
 - shortcut: the last layer learnt to tell photos with a small mark in a corner from those without;
-  marked photos are looked at, and a map should lie in that corner.
+  marked photos are looked at, and a map should lie in that corner;
+- only against: the last layer's weights are turned against every class (-|w|);
+- overflow: one of the last layer's channels weighs 3e38 for every class.
 
 A note on a healthy network is taken for a false alarm, though a photo may deserve it. Two notes go
 by the probability, for which there is a truth: “not seen” is false where the class is annotated
 in the photo, and “saturated” where the probability's gradient is more than a hundredth of the
-logit's. Methods of many passes see the first --slow photos. Ends with one line of JSON; --raw keeps
-every number, from which thresholds can be chosen.
+logit's. So has “only against”: it is false where the class is annotated. Methods of many passes
+see the first --slow photos. Ends with one line of JSON; --raw keeps every number, from which
+thresholds can be chosen.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import json
 import sys
@@ -135,9 +139,20 @@ def cases(lite0: Network, lite2: Network, items: Sequence[coco.Item]) -> Iterato
     yield Case("shortcut", headed(lite0, shortcut, "shortcut"), marked, 1, "whole")
     dealt = torch.randperm(len(photos)) % DEALT
     yield Case("shuffled labels", headed(lite0, fitted(plain, dealt), "shuffled"))
-    dead = nn.Linear(plain.shape[1], len(lite0.labels))
-    nn.init.zeros_(dead.weight)
-    yield Case("dead head", headed(lite0, dead, "dead"))
+    last = nets.plain(lite0).classifier
+    yield Case("dead head", headed(lite0, turned(last, lambda w: w.zero_()), "dead"))
+    yield Case("only against", headed(lite0, turned(last, lambda w: w.abs_().neg_()), "against"))
+    loudest = int(plain.mean(0).argmax())
+    huge = turned(last, lambda w: w[:, loudest].fill_(3e38))
+    yield Case("overflow", headed(lite0, huge, "overflow"))
+
+
+@torch.no_grad()
+def turned(layer: nn.Linear, change: Callable[[Tensor], object]) -> nn.Linear:
+    """A copy of a last layer whose weights were changed in place."""
+    layer = copy.deepcopy(layer)
+    change(layer.weight)
+    return layer
 
 
 def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[str, Any]]:
@@ -180,6 +195,12 @@ def chances(network: Network, items: Sequence[coco.Item]) -> dict[str, list[floa
         other = int(draw.choice(absent))
         found["absent"].append(float(likely[other]))
         found["bounds"].append(bounds[other])
+        asked = {"there": top, "absent": other} if there else {"absent": other}
+        maps = explain(network, view, list(asked.values()), "gradcam")
+        noted = {note.row for note in maps.notes if note.key == "only against"}
+        for row, where in enumerate(asked):
+            found[f"{where}_against"].append(row in noted)
+            found[f"{where}_share"].append(notes.measure(maps, row).against)
         best = int(logits.argmax())
         activations = recording.activations[network.last]
         slope = network.probabilities(recording.logits)[0, best]
@@ -230,6 +251,8 @@ def report(kept: dict[str, Any]) -> dict[str, Any]:
         told[case] |= {
             "not seen, of classes that are there": share(there < seen),
             "not seen, of classes that are absent": share(absent < bounds),
+            "only against, of classes that are there": share(found["there_against"]),
+            "only against, of classes that are absent": share(found["absent_against"]),
             "saturated": share(sure),
             "saturated without need": share(wrong[sure]),
         }

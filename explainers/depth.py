@@ -7,8 +7,8 @@ from PIL import Image
 
 from explainers.errors import PhotoError
 
-#: The whites of 1, 8, 10, 12 and 14 bits.
-INSTRUMENTS = (1.0, 255.0, 1023.0, 4095.0, 16383.0)
+#: The whites of 1, 8 and 10 to 14 bits.
+INSTRUMENTS = (1.0, 255.0, 1023.0, 2047.0, 4095.0, 8191.0, 16383.0)
 DARK = 64  # of 255: no brighter are the colours of 14 bits in a file of 16
 
 _DARK_COLOURS = (

@@ -59,8 +59,13 @@ class Measures:
 def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     """All notes of a map, target by target; costs no pass."""
     notes: list[Note] = []
+    lost = 1 - float(explanation.logits.isfinite().float().mean())
     for row, target in enumerate(explanation.targets):
-        found = of_map(measure(explanation, row), kind(explanation), row)
+        measured = measure(explanation, row)
+        if lost and not measured.broken:  # gradients and muted maps may look sound all the same
+            notes.append(overflow(lost, "of the network's scores", row))
+            continue
+        found = of_map(measured, kind(explanation), row)
         if network.head != "none":
             chance, bound = float(explanation.probabilities[target]), seen_from(network, target)
             notes += of_pass(chance, bound, row)
@@ -159,6 +164,12 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
     return Measures(0.0, False, top, against, share, beyond, peak * heat.size / total)
 
 
+def overflow(share: float, of: str, row: int = 0) -> Note:
+    """The note on values that are not finite."""
+    words = "is not a number: the network overflows on this photo, so take another."
+    return Note("NaN", share, f"{percent(share)} {of} {words}", row)
+
+
 def unstable(agreement: float, row: int = 0) -> Note | None:
     """The note on how far the maps of two neighbouring crops agree (`scores.stability`), if any."""
     if agreement >= UNSTABLE:
@@ -220,8 +231,7 @@ def of_pass(chance: float, bound: float, row: int = 0) -> list[Note]:
 def of_map(found: Measures, kind: str, row: int = 0) -> list[Note]:
     """Notes that the values give reason for. kind: a key of FLAT."""
     if found.broken:
-        words = "of the map is not a number: the network overflows on this photo, so take another."
-        return [Note("NaN", found.broken, f"{percent(found.broken)} {words}", row)]
+        return [overflow(found.broken, "of the map", row)]
     if found.blank:
         words = "The map is blank: nothing in the photo moves this class here."
         return [Note("blank", 0.0, words, row)]

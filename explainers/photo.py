@@ -51,7 +51,7 @@ _TOO_NARROW = (
     f"when the longer side has at most {MAX_SIDE}."
 )
 _NO_SUCH_PAGE = "The file has no page {}; pages are counted from 0."
-_SEVERAL_PAGES = "The file has several pages, and this is the {}."
+_SEVERAL_PAGES = "The file has several pages, and this is {}."
 _LAB = "The photo's colours are Lab; save it as RGB and try again."
 
 # EXIF 2.32, tag 0x0112: how the stored pixels must be turned to stand upright.

@@ -67,6 +67,7 @@ CASES = {
     "even": (made(torch.full((7, 7), 2.0)), ["flat"]),
     "not a number": (made(torch.full((7, 7), NAN)), ["NaN"]),
     "endless": (made(torch.where(blob() > 2, INF, blob())), ["NaN"]),
+    "a sound map of scores that overflow": (made(blob(), chance=NAN), ["NaN"]),
     "a contrast": (made(blob() - blob(7, 1, 5), against=1), []),
 }
 

@@ -65,7 +65,7 @@ def test_other_colour_modes():
     assert np.abs(cmyk - plain).mean() < 12, "an Adobe JPEG is not shown inverted"
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("bits", [8, 10, 11, 12, 13, 14])
 @pytest.mark.parametrize("source", ["PNG", "TIFF", "JPEG2000", "PPM", "array", "float"])
 def test_greys_of_an_instrument_are_stretched_and_the_note_says_so(bits, source):
     white = 2**bits - 1
