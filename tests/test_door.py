@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explainers import METHODS, ModelError, Question, TargetError, ask, explain, read
+from explainers import METHODS, ModelError, OptionError, Question, TargetError, ask, explain, read
 from tests import nets
 from tests.nets import assert_close, maps
 
@@ -66,6 +66,10 @@ REFUSED = {
     "dict": (lambda: Tiny(lambda y: {"logits": y}), {}, "a dict of logits where one tensor"),
     "squeezed": (lambda: Tiny(lambda y: y[:, 0]), {}, "one photo with 1 where 1 × classes"),
     "a map": (lambda: Tiny(lambda y: y[..., None, None]), {}, "with 1 × 3 × 1 × 1 where"),
+    "a place": (lambda: Tiny(lambda y: y.argmax(1, True)), {}, "answers with whole numbers"),
+    "no outputs": (lambda: Tiny(lambda y: y[:, :0]), {}, "has no outputs"),
+    "no weights": (lambda: Tiny().to("meta"), {}, "holds no weights yet"),
+    "no module": (lambda: print, {}, "is no torch.nn.Module"),
     "one logit": (lambda: Tiny(classes=1), {"labels": ["a"]}, "one output, which a softmax would"),
     "another size": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Flatten(), nn.Linear(100, 3)),
@@ -100,6 +104,14 @@ def test_what_cannot_be_explained_is_told_at_the_door(name):
     assert words in message
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def test_logits_without_a_gradient_are_told_and_explained_by_values():
+    network = nets.wrap(Tiny(Tensor.detach), classes=3, size=32)
+    for method in ("gradcam", "guided", "gradient", "gradcam++"):
+        with pytest.raises(OptionError, match="logits of this network have no gradient"):
+            nets.maps(network, nets.noise(1, 3, 32, 32), method, 1)
+    assert nets.maps(network, nets.noise(1, 3, 32, 32), "occlusion", 1).abs().max() > 0
 
 
 def test_one_logit_is_a_sigmoids():

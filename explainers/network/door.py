@@ -70,13 +70,21 @@ def check_said(
 FILTERS = ("bilinear", "bicubic", "nearest", "lanczos")
 
 
-def check_weights(module: nn.Module, title: str) -> None:
-    """Raises ModelError unless the module is Python's own and its weights are finite float32."""
+def check_module(module: object, title: str) -> None:
+    """Raises ModelError unless it is a module of Python's own that holds weights."""
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"{title} is no torch.nn.Module: build it first.")
     if isinstance(module, torch.jit.ScriptModule):
         raise ModelError(
             f"{title} is TorchScript, whose layers can't be looked into: hand over the nn.Module "
             "that it was made from."
         )
+    if any(value.is_meta for value in (*module.parameters(), *module.buffers())):
+        raise ModelError(f"{title} holds no weights yet, on the device “meta”: load them first.")
+
+
+def check_weights(module: nn.Module, title: str) -> None:
+    """Raises ModelError unless the weights are finite float32."""
     statistics = (pair for pair in module.named_buffers() if "running_" in pair[0])
     for name, value in (*module.named_parameters(), *statistics):
         if value.dtype != torch.float32:
@@ -128,6 +136,13 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
             f"{title} answers one photo with {what} where 1 × classes is needed: say "
             "wrap(module, output=…), which makes one logit for each class of it."
         )
+    if not answer.is_floating_point():
+        raise ModelError(
+            f"{title} answers with whole numbers, such as the place of a class, where logits are "
+            "needed: hand over what comes before that."
+        )
+    if not answer.numel():
+        raise ModelError(f"{title} has no outputs: give its last layer at least one.")
     total = answer.exp() if bool((answer < 0).any()) else answer
     sums = answer.shape[1] > 1 and bool((total.sum() - 1).abs() < 1e-4)
     return answer, ends.of(answer) or ("softmax" if sums else "")

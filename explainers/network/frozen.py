@@ -25,7 +25,7 @@ from ..sizes import Owner
 from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
-from .door import check_said, check_weights, settle, takes_any_size
+from .door import check_module, check_said, check_weights, settle, takes_any_size
 from .layout import FLAT, Layout
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
@@ -108,6 +108,7 @@ class Network(Owner, Answers):
         licence: str = "",
         device: str | torch.device = "cpu",
     ) -> None:
+        check_module(module, title)
         check_said(title, labels, mean, std, interpolation, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         probe = noise(len(mean), self.shape).to(device)

@@ -18,6 +18,12 @@ serials = itertools.count()  # networks and recordings are told apart by them
 _gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
+_CUT = (
+    "The logits of this network have no gradient, as behind detach() or what leaves torch: take "
+    "that out, or ask by muting windows or RISE, which need the values only."
+)
+
+
 class Recording:
     """One forward pass: its logits, the activations asked for, and gradients between them.
 
@@ -73,6 +79,8 @@ class Recording:
 
     @torch.inference_mode(False)
     def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
+        if not self.logits.requires_grad:
+            raise OptionError(_CUT)
         wrt = self.inputs if layer is None else self.activations[layer]
         direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
         for row, target in enumerate(targets):
