@@ -14,6 +14,7 @@ from .network import Framing, Network, View
 from .photo import Photo, read
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+SUFFIXES |= {".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"}
 PICTURES = ("image", "img", "pixel_values", "x")  # what data sets call them
 
 
@@ -91,7 +92,7 @@ def _pictures(items: Iterator[Any]) -> Iterator[Any]:
 
 def _is_folder(source: str | Path) -> bool:
     try:
-        return Path(source).is_dir()
+        return bool(str(source)) and Path(source).is_dir()  # an empty text is no folder
     except (OSError, ValueError):  # too long a name, a zero byte
         return False
 

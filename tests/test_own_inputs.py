@@ -251,7 +251,7 @@ class Pairs(Dataset):
 
 def test_many_photos_come_as_many_explanations(tmp_path: Path):
     network = wrap(Sees(), **HOW)
-    for number, name in enumerate(["b.png", "a.jpg", "deeper/c.png"]):
+    for number, name in enumerate(["b.png", "a.jpg", "deeper/c.avif"]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((32, 40, 3), 60 * number, np.uint8)).save(tmp_path / name)
     batch = torch.stack([Pairs()[index][0] for index in range(3)])
@@ -271,7 +271,7 @@ def test_many_photos_come_as_many_explanations(tmp_path: Path):
         assert [float(each.logits[1]) for each in found] == pytest.approx(one), name
         lazy = explain_each(network, source, 1)
         assert float(next(lazy).logits[1]) == pytest.approx(one[0])
-    names = [explain(network, tmp_path / name, 1) for name in ("a.jpg", "b.png", "deeper/c.png")]
+    names = [explain(network, tmp_path / name, 1) for name in ("a.jpg", "b.png", "deeper/c.avif")]
     for found, each in zip(explain(network, tmp_path, 1), names, strict=True):
         assert torch.equal(found.logits, each.logits)
     (tmp_path / "d.png").write_text("no picture")
@@ -280,6 +280,8 @@ def test_many_photos_come_as_many_explanations(tmp_path: Path):
     for nothing in ([], batch[:0]):
         with pytest.raises(PhotoError, match="no photo here"):
             explain(network, nothing, 1)
+    with pytest.raises(PhotoError, match="no such file"):  # and not the folder that one is in
+        explain(network, "", 1)
 
 
 def test_inputs_that_were_prepared_already_are_taken_as_they_are():
