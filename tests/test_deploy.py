@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import httpx2
+import kubernetes_validate
+import yaml
 from playwright.sync_api import Browser
 
 from benchmarks.load import Seen, Visitor
@@ -26,6 +28,7 @@ from tests.browser import ROOT, Server, drop, free_port, settled
 from tests.proxied import proxied, tool
 
 DEPLOY = ROOT / "deploy"
+CLUSTER = ROOT / "requirements-cluster.txt"
 CAT = ROOT / "assets/examples/cat.jpg"
 
 
@@ -171,13 +174,15 @@ def answered(lines: list[socket.socket]) -> http.client.HTTPResponse:
 def test_the_units_are_sound_and_give_the_page_time_to_stop(tmp_path: Path) -> None:
     analyze = tool("systemd-analyze", "systemd")
     units = sorted(DEPLOY.glob("*.service"))
-    here = {"/opt/seeing-why/.venv/bin": str(Path(sys.executable).parent), "/opt/seeing-why": ROOT}
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("python", "ray"):
+        (programs / name).touch(0o755)
     for unit in units:
         text = unit.read_text("utf-8")
         assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) > running.GRACE + 5
-        for there, place in here.items():
-            text = text.replace(there, str(place))
-        (tmp_path / unit.name).write_text(text)
+        text = text.replace("/opt/seeing-why/.venv/bin", str(programs))
+        (tmp_path / unit.name).write_text(text.replace("/opt/seeing-why", str(ROOT)))
     copies = [str(tmp_path / unit.name) for unit in units]
     checked = subprocess.run([analyze, "verify", *copies], capture_output=True, text=True)
     assert checked.stderr == ""  # a name it does not know is no error to it
@@ -194,6 +199,33 @@ def test_the_image_is_as_its_linter_wants_it() -> None:
     assert all(re.findall(r"^USER (.*)$", stage, re.MULTILINE)[-1:] == ["10001"]
                for stage in stages if "\nUSER " in stage)  # fmt: skip
     assert stages[-1].startswith("base AS page")  # what is built unless another one is named
+
+
+FIELDS = {  # of KubeRay's reference, as far as they are used here
+    "service": {"serveConfigV2", "rayClusterConfig", "excludeHeadPodFromServeSvc"},
+    "cluster": {"rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions",
+                "headGroupSpec", "workerGroupSpecs"},
+    "group": {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"},
+}  # fmt: skip
+
+
+def test_the_manifests_are_what_kubernetes_takes() -> None:
+    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    documents = [each for file in files for each in yaml.safe_load_all(file.read_text("utf-8"))]
+    service = next(each for each in documents if each["kind"] == "RayService")["spec"]
+    cluster = service["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    assert service.keys() <= FIELDS["service"]
+    assert cluster.keys() <= FIELDS["cluster"]
+    assert all(group.keys() <= FIELDS["group"] for group in groups)
+    pods = [{"apiVersion": "v1", "kind": "Pod", **group["template"]} for group in groups]
+    for each in [*pods, *(each for each in documents if each["kind"] != "RayService")]:
+        kubernetes_validate.validate(each, "1.34", strict=True)
+    for pod in pods:
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+        assert pod["spec"]["terminationGracePeriodSeconds"] > running.GRACE + 5
+        assert pod["metadata"]["labels"].items() >= {"app": "seeing-why"}.items()
+    assert f"ray[serve]=={cluster['rayVersion']}" in CLUSTER.read_text("utf-8")
 
 
 def test_the_example_of_settings_names_settings() -> None:
