@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import httpx2
 import kubernetes_validate
+import pytest
 import yaml
 from playwright.sync_api import Browser
 
@@ -226,6 +227,21 @@ def test_the_manifests_are_what_kubernetes_takes() -> None:
         assert pod["spec"]["terminationGracePeriodSeconds"] > running.GRACE + 5
         assert pod["metadata"]["labels"].items() >= {"app": "seeing-why"}.items()
     assert f"ray[serve]=={cluster['rayVersion']}" in CLUSTER.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_ray_takes_the_application_of_the_manifest() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from tabs.cluster import replica
+
+    service = yaml.safe_load((DEPLOY / "kubernetes/rayservice.yaml").read_text("utf-8"))["spec"]
+    [found] = ServeDeploySchema(**yaml.safe_load(service["serveConfigV2"])).applications
+    module, name = found.import_path.split(":")
+    assert (module, found.name) == (replica.__name__, replica.NAME)
+    application = getattr(replica, name)(found.args)
+    grows = application._bound_deployment._deployment_config.autoscaling_config
+    assert (grows.min_replicas, grows.max_replicas) == (2, 20)
 
 
 def test_the_example_of_settings_names_settings() -> None:
