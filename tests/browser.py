@@ -47,6 +47,10 @@ class Server:
     seconds: float
     process: subprocess.Popen[bytes]
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
 
 def free_port() -> int:
     """A port on loopback that nobody uses."""

@@ -24,7 +24,10 @@ from tabs.here import Here
 from tabs.page import answering
 from tabs.server.options import Options
 
+from .browser import serving
 from .cluster_nets import NAMED
+from .proxied import proxied
+from .test_deploy import kept
 
 pytestmark = pytest.mark.slow
 SETTINGS = Settings(networks=NAMED, startup=(), endpoint="http://127.0.0.1:9", threads=1)
@@ -200,3 +203,20 @@ def test_without_the_setting_ray_is_not_even_imported() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_two_fronts_behind_nginx_share_the_replicas(front, tmp_path: Path) -> None:
+    import ray
+
+    settings = {
+        "SEEING_WHY_CLUSTER": ray.get_runtime_context().gcs_address,
+        "SEEING_WHY_NETWORKS": ",".join(NAMED),
+        "SEEING_WHY_STARTUP": "",
+        "RAY_AUTH_MODE": "token",  # the secret is in the environment
+    }
+    with (
+        serving(**settings) as one,
+        serving(**settings) as two,
+        proxied(tmp_path, one.port, two.port) as url,
+    ):
+        kept(url)

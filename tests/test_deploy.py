@@ -33,31 +33,32 @@ CLUSTER = ROOT / "requirements-cluster.txt"
 CAT = ROOT / "assets/examples/cat.jpg"
 
 
-def port(server: Server) -> int:
-    return urlsplit(server.url).port
-
-
 # ---- nginx ----
 
 
 def test_each_visitor_keeps_his_photo_and_both_fronts_serve(
     server: Server, open_server: Server, tmp_path: Path
 ) -> None:
-    with proxied(tmp_path, port(server), port(open_server)) as url:
-        met: set[str] = set()  # the folders of uploads, each front's own
-        while len(met) < 2:
-            visitor = Visitor(url, seen := Seen(), len(met))
-            visitor.http.get(f"{url}/")
-            fronts = {upload(visitor.http) for _ in range(4)}
-            assert len(fronts) == 1
-            if not fronts <= met:
-                visitor.ask(visitor.bring(CAT.read_bytes()))
-                assert seen.maps
-                assert not seen.errors
-                met |= fronts
+    with proxied(tmp_path, server.port, open_server.port) as url:
+        kept(url)
         with httpx2.Client(base_url=f"{url}/gradio_api") as program:  # known by its address
             assert len({upload(program) for _ in range(4)}) == 1
             assert not program.cookies
+
+
+def kept(url: str) -> None:
+    """Behind that address two fronts serve, and each visitor keeps his photo."""
+    met: set[str] = set()  # the folders of uploads, each front's own
+    while len(met) < 2:
+        visitor = Visitor(url, seen := Seen(), len(met))
+        visitor.http.get(f"{url}/")
+        fronts = {upload(visitor.http) for _ in range(4)}
+        assert len(fronts) == 1
+        if not fronts <= met:
+            visitor.ask(visitor.bring(CAT.read_bytes()))
+            assert seen.maps
+            assert not seen.errors
+            met |= fronts
 
 
 def upload(http: httpx2.Client) -> str:
@@ -67,7 +68,7 @@ def upload(http: httpx2.Client) -> str:
 
 
 def test_the_page_is_whole_behind_nginx(server: Server, chromium: Browser, tmp_path: Path) -> None:
-    with proxied(tmp_path, port(server), free_port()) as url:  # and one front is away
+    with proxied(tmp_path, server.port, free_port()) as url:  # and one front is away
         page = chromium.new_page()
         asked: list[str] = []
         page.on("request", lambda each: asked.append(each.url))
