@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.load import ONE_ADDRESS, Photos, Seen  # noqa: E402
+from benchmarks.load import ONE_ADDRESS, Photos, Seen, places  # noqa: E402
 from benchmarks.load import Visitor as Browser  # noqa: E402
 from benchmarks.memory import EXAMPLES, NETWORKS  # noqa: E402
 from tests.browser import Server, serving  # noqa: E402
@@ -101,9 +101,7 @@ class Guest(Browser):
     def __init__(self, url: str, seen: Seen, number: int) -> None:
         super().__init__(url, seen, number)
         self.url = urlsplit(url)
-        config = self.http.get(f"{url}/config").json()
-        names = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
-        self.tabs = {tab: names[f"{tab}-html"] for tab in TABS if f"{tab}-html" in names}
+        self.tabs = {tab: places(url)[f"{tab}-html"] for tab in TABS}
 
     def look(self, tab: str, asked: dict[str, Any], seconds: float) -> None:
         """Look at a tab until all is drawn or one has seen enough."""

@@ -17,16 +17,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import httpx2
 import kubernetes_validate
 import pytest
 import yaml
 from playwright.sync_api import Browser
 
-from benchmarks.load import Seen, Visitor
 from tabs.server import gate, running
 from tests.browser import ROOT, Server, drop, free_port, settled
 from tests.proxied import proxied, tool
+from tests.scripted import Page
 
 DEPLOY = ROOT / "deploy"
 CLUSTER = ROOT / "requirements-cluster.txt"
@@ -41,29 +40,31 @@ def test_each_visitor_keeps_his_photo_and_both_fronts_serve(
 ) -> None:
     with proxied(tmp_path, server.port, open_server.port) as url:
         kept(url)
-        with httpx2.Client(base_url=f"{url}/gradio_api") as program:  # known by its address
-            assert len({upload(program) for _ in range(4)}) == 1
+        with httpx.Client(base_url=f"{url}/gradio_api") as program:  # known by its address
+            taken = [program.post("/upload", files={"files": ("a.jpg", b"1")}) for _ in range(4)]
+            assert len({front(each.json()[0]) for each in taken}) == 1
             assert not program.cookies
 
 
 def kept(url: str) -> None:
     """Behind that address two fronts serve, and each visitor keeps his photo."""
-    met: set[str] = set()  # the folders of uploads, each front's own
+    met: set[str] = set()
     while len(met) < 2:
-        visitor = Visitor(url, seen := Seen(), len(met))
-        visitor.http.get(f"{url}/")
-        fronts = {upload(visitor.http) for _ in range(4)}
-        assert len(fronts) == 1
-        if not fronts <= met:
-            visitor.ask(visitor.bring(CAT.read_bytes()))
-            assert seen.maps
-            assert not seen.errors
-            met |= fronts
+        visitor = Page(url)
+        paths = [visitor.upload(CAT.read_bytes()) for _ in range(4)]
+        assert len({front(path) for path in paths}) == 1
+        if front(paths[0]) not in met:
+            met.add(front(paths[0]))
+            photo = visitor.ask("rail", "take", {"path": paths[0]})
+            question = {"photo": {"own": photo["own"]}, "visit": "me", "settings": {}}
+            for _ in range(4):
+                answer = visitor.ask("maps-html", "ask", question)
+                assert "problem" not in answer, answer
+                assert answer["data"]["seen"]["chips"]
 
 
-def upload(http: httpx2.Client) -> str:
-    """The folder of the front that took an upload."""
-    [path] = http.post("/upload", files={"files": ("a.jpg", b"1")}).raise_for_status().json()
+def front(path: str) -> str:
+    """The folder of uploads that a front has of its own."""
     return next(part for part in Path(path).parts if part.startswith("seeing-why-"))
 
 
@@ -106,7 +107,7 @@ class Front(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def front() -> Iterator[ThreadingHTTPServer]:
+def stub() -> Iterator[ThreadingHTTPServer]:
     Front.seen = threading.Semaphore(0)
     with ThreadingHTTPServer(("127.0.0.1", 0), Front) as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
@@ -115,7 +116,7 @@ def front() -> Iterator[ThreadingHTTPServer]:
 
 
 def test_events_come_as_they_are_sent_and_nobody_claims_an_address(tmp_path: Path) -> None:
-    with front() as made, proxied(tmp_path, made.server_port) as url:
+    with stub() as made, proxied(tmp_path, made.server_port) as url:
         with httpx.stream("GET", f"{url}/gradio_api/queue/data", timeout=30) as answer:
             Front.seen.release()
             events = answer.iter_lines()

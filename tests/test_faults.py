@@ -24,6 +24,7 @@ from tabs.server.limits import Rate
 from tests import nets, twins
 from tests.browser import Server
 from tests.fake_hub import TINY, FakeHub, Repo, running, weights_of
+from tests.scripted import Page
 from tests.test_zoo import entry_for
 
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
@@ -146,7 +147,6 @@ def test_a_clock_that_jumps_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         assert place == 0
 
 
-SESSION = {"session_hash": "gone"}
 STREAMS = {
     "upload": (
         b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
@@ -167,28 +167,6 @@ STREAMS = {
 }
 
 
-class Page:
-    """The calls of the page's scripts, as they go over the line."""
-
-    def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=120)
-        config = self.http.get(f"{url}/config").json()
-        self.parts = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
-
-    def call(self, tab: str, name: str, data: object) -> httpx.Request:
-        body = {"component_id": self.parts[f"{tab}-html"], "fn_name": name, "data": data}
-        return self.http.build_request("POST", "/component_server", json=body | SESSION)
-
-    def program(self) -> httpx.Request:
-        """The stream of a map that a program waits for."""
-        files = {"files": ("cat.jpg", CAT.read_bytes())}
-        [path] = self.http.post("/upload", files=files).json()
-        cat = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        data = {"data": [cat, "tabby", "rise", "lite0", ""]}
-        event = self.http.post("/call/explain", json=data).json()["event_id"]
-        return self.http.build_request("GET", f"/call/explain/{event}")
-
-
 def line(request: httpx.Request) -> bytes:
     """All of it, in bytes."""
     heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
@@ -200,19 +178,18 @@ def test_a_client_may_go_away_in_the_midst_of_anything(server: Server) -> None:
     before = len(log.read_text())
     where, page = urlsplit(server.url), Page(server.url)
     question = {"photo": {"example": "cat.jpg"}, "visit": "gone", "settings": {"methods": ["rise"]}}
-    rise = page.call("maps", "ask", question)
+    rise = page.call("maps-html", "ask", question)
     ticket = page.http.send(rise).json()["more"]
     calls = [
         rise,
-        page.call("impressions", "ask", {**question, "settings": {}}),
-        page.call("maps", "more", ticket),
-        page.call("activations", "call", {"call": "ticket"}),
-        page.program(),
+        page.call("impressions-html", "ask", {**question, "settings": {}}),
+        page.call("maps-html", "more", ticket),
+        page.call("activations-html", "call", {"call": "ticket"}),
+        page.stream(CAT.read_bytes(), "rise"),
     ]
     for request in [*STREAMS.values(), *map(line, calls)]:
         with socket.create_connection((where.hostname, where.port), 60) as talk:
             talk.sendall(request)
-    again = page.http.post("/upload", files={"files": ("cat.jpg", CAT.read_bytes())})
-    assert again.status_code == 200  # nobody holds its place
-    assert "chips" in page.http.send(page.call("maps", "ask", question)).json()["data"]["seen"]
+    assert page.upload(CAT.read_bytes())  # nobody holds its place
+    assert "chips" in page.http.send(page.call("maps-html", "ask", question)).json()["data"]["seen"]
     assert "Traceback" not in log.read_text()[before:]
