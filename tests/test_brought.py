@@ -22,6 +22,7 @@ from explainers import ExplainError, Network, Photo, explain, load, wrap
 from explainers.__main__ import main as reports
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring, brought
+from tabs.bar import Bar
 from tabs.page import TABS, start
 from tests import nets
 from tests.desk import Desk
@@ -247,6 +248,8 @@ def test_what_an_operator_names_stands_first_each_under_its_own_name(
     assert [each.key for each in listed[:6]] == [*(each.key for each in own), "lite0"]
     assert (listed[0].state, listed[0].entry.task) == ("ready", "2 classes: cat, dog")
     assert start(zoo)["network"] == "Mine"
+    picker = [each["title"] for each in Bar(zoo).networks()["networks"]]  # as the page lists them
+    assert picker[:6] == [*(each.title for each in own), "EfficientNet-Lite0"]
     assert zoo.get() is own[0]
     with pytest.raises(ExplainError, match="no network “other/x”"):  # a visitor brings nothing
         zoo.get("other/x")

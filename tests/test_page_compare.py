@@ -74,6 +74,15 @@ def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -
     assert beside["y"] < photo["y"] + photo["height"]
     expect(page).to_have_url(re.compile("compare.box="))
 
+    # another network beside it: both maps and what changed, and the address tells
+    page.locator("[data-beside]").select_option("network:lite2")
+    expect(page.locator(".pair-maps figure")).to_have_count(3)
+    expect(page.locator(".pair-maps figure").nth(1)).to_contain_text("EfficientNet-Lite2")
+    expect(page.locator(".compare-side")).to_have_count(2)
+    expect(page).to_have_url(re.compile("compare.beside=network%3Alite2"))
+    page.locator("[data-beside]").select_option("")
+    expect(page.locator(".pair-maps figure >> visible=true")).to_have_count(0)
+
     card(page, "layercam").locator("button").first.click()
     expect(page.get_by_role("tab", name="Maps")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".stage figcaption b")).to_have_text(["LayerCAM"])

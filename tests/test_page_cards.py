@@ -1,0 +1,59 @@
+"""From the atlas to a card, from card to card, and their addresses, in Chromium."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import Visit, usable
+
+pytestmark = pytest.mark.browser
+
+
+def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
+    page = visit(query="&tab=impressions&model=lite0&example=cat.jpg")
+    page.wait_for_selector("#impressions-tab .imp-tiles a")
+    search = page.get_by_label("A class, to see the units that it needs")
+    search.press_sequentially("volcan")
+    expect(page.locator("#found-needed [aria-selected=true]")).to_have_text("volcano")
+    search.press("Enter")
+    expect(page.locator(".imp-needed a")).to_have_count(12)
+    expect(page.locator('[data-place="atlas"] .note')).to_contain_text("volcano")
+    tile = page.locator(".imp-needed a").first
+    unit = int(tile.get_attribute("data-unit"))
+    tile.click()
+    say = page.locator("#cards-tab .say")
+    expect(say).to_contain_text(re.compile(rf"unit {unit}\b"))
+    expect(page.get_by_role("tab", name="Cards")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".card-tiles").first.locator("a")).to_have_count(6)
+    usable(page)
+
+    # another unit, a class, and back
+    page.locator(".card-tiles a").first.click()
+    expect(say).not_to_contain_text(re.compile(rf"unit {unit}\b"))
+    find = page.locator("#cards-tab [data-find]")
+    find.press_sequentially("volcan")
+    expect(page.locator("#card-classes [aria-selected=true]")).to_have_text("volcano")
+    find.press("Enter")
+    expect(say).to_contain_text("volcano")
+    page.go_back()
+    page.go_back()
+    expect(say).to_contain_text(re.compile(rf"unit {unit}\b"))
+
+    # the address in another browser, on a phone; and what there is not
+    query = urlsplit(page.url).query.replace("__theme=light", "")
+    other = visit(query=f"&{query}", width=390, height=844)
+    expect(other.locator("#cards-tab .say")).to_have_text(say.inner_text())
+    number = other.locator("#cards-tab [data-number]")
+    number.fill("99999")
+    number.press("Tab")
+    problem = other.locator("#cards-tab .problem")
+    expect(problem).to_be_visible()
+    expect(problem).to_contain_text(re.compile(r"0 to \d+"))
+    other.go_back()
+    expect(problem).to_be_hidden()
+    expect(other.locator("#cards-tab .say")).to_have_text(say.inner_text())
+    usable(other)
