@@ -21,6 +21,7 @@ from tests.browser import browsing, drop, serving, settled
 
 ASSETS = Path(__file__).parent
 PHOTO = ASSETS / "examples" / "cat-and-espresso.jpg"
+LONGEST = 0.5  # seconds of a frame of the film
 POINTER = """() => {
   const dot = document.createElement('div');
   dot.style.cssText = 'position:fixed;z-index:999;width:20px;height:20px;border-radius:50%;pointer-events:none;background:#4f46e5bb;border:3px solid #fff;box-shadow:0 0 0 1px #0005;transform:translate(-50%,-50%);left:-50px;top:-50px';
@@ -45,7 +46,8 @@ def screen(page: Page, name: str) -> None:
 
 
 class Film:
-    """Frames as they come, each as long as it was seen."""
+    """Frames as they come, each as long as it was seen, but no longer than half a second: taking
+    and scaling a picture takes longer than that on a busy machine."""
 
     def __init__(self, page: Page) -> None:
         self.page, self.frames, self.times = page, [], []
@@ -73,7 +75,8 @@ class Film:
         self.place = (x, y)
 
     def save(self, path: Path) -> None:
-        lengths = [round(1000 * (b - a)) for a, b in zip(self.times, self.times[1:], strict=False)]
+        seen = [b - a for a, b in zip(self.times, self.times[1:], strict=False)]
+        lengths = [round(1000 * min(each, LONGEST)) for each in seen]
         self.frames[0].save(
             path, save_all=True, append_images=self.frames[1:], duration=[*lengths, 2500], loop=0,
             quality=62, method=6,
