@@ -64,6 +64,7 @@ class Front:
         self._rate = Rate(options.rate)
         self._under: Recent[str, _Under] = Recent(within=Memory(QUESTIONS))
         self._places: Recent[tuple[str, str], str] = Recent(within=Memory(PLACES))
+        self._sent: Recent[str, str] = Recent(within=Memory(PLACES))  # photos that a replica has
         self._ready: dict[str, float] = {}  # networks that answered, and when
         self._typed: dict[str, dict[str, Any]] = {}  # networks that visitors typed, as listed
         self._closed, self._pulled = False, 0.0
@@ -167,8 +168,8 @@ class Front:
     def _send(self, under: _Under, *, at: str, only: bool = False) -> tuple[str, dict[str, Any]]:
         """Who answered, and what. only: `at` or nobody; {"lost": True} where it is gone."""
         handle = self._handle.options(method_name="answer", multiplexed_model_id=_network(under))
-        data, photo = carried.packed(under.data), None
-        name = logs.request()
+        data, name, again = carried.packed(under.data), logs.request(), False
+        photo = None if self._sent.get(_own(under.data)) else self._photo(under.data)
         for _ in range(TRIES):
             asked = handle.remote(
                 under.desk, under.what, data, photo=photo, at=at, only=only, request=name
@@ -188,17 +189,17 @@ class Front:
                 continue
             except RayError as error:
                 raise Busy(SOON, AWAY) from error
-            if "gone" not in answer or photo is not None:
+            if photo is not None:
+                self._sent[_own(under.data)] = replica
+            if "gone" not in answer or again or (photo := self._photo(under.data)) is None:
                 return replica, answer
-            photo, at = self._photo(under.data), replica
-            if photo is None:
-                return replica, answer
+            at, again = replica, True  # it was sent to another one
         raise Busy(SOON, AWAY)
 
     def _photo(self, data: Any) -> Photo | None:
         """The visitor's photo that a question names, for a replica that has not seen it."""
         try:
-            return self.subject.photo(data.get("photo"))
+            return self.subject.photo(data["photo"]) if _own(data) else None
         except ExplainError:
             return None
 
@@ -217,6 +218,11 @@ class Front:
 def _of(data: Any, name: str) -> str:
     given = data.get(name) if isinstance(data, Mapping) else None
     return given[:96] if isinstance(given, str) else ""
+
+
+def _own(data: Any) -> str:
+    """The name of the visitor's own photo that a question is about."""
+    return _of(data.get("photo"), "own") if isinstance(data, Mapping) else ""
 
 
 def _network(under: _Under) -> str:
