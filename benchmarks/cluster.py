@@ -3,12 +3,13 @@
     python benchmarks/cluster.py [--seconds 10] [--rounds 3] [--replicas 10,50,100] [--slower 20]
 
 A Grad-CAM of a photo never seen before is asked for in this process, and of a front with two
-replicas of one thread each: first as a program asks, with the photo in the call and the drawn map in
-the answer; then, for throughput, as the page does, by many visitors, in turns with two processes of
-one thread that answer the same without any Ray. One replica is killed during 200 such questions. Growth is simulated: replicas that only sleep, behind the same front and router. Their
-sleep is the measured time of a call, `slower` times over, so that this machine's cores can carry
-the traffic of a hundred of them; the processor's time that a call takes of the front says how many
-fronts the real thing needs.
+replicas of one thread each: first as a program asks, with the photo in the call and the drawn map
+in the answer; then, for throughput, as the page does, by many visitors, in turns with two processes
+of one thread that answer the same without Ray. One replica is killed during 200 such questions.
+Growth is simulated: replicas that only sleep, behind the same front and router. Their sleep is the
+measured time of a call, `slower` times over, so that this machine's cores can carry the traffic of
+a hundred of them; the processor's time that a call takes of the front says how many fronts the real
+thing needs.
 """
 
 from __future__ import annotations
