@@ -12,7 +12,7 @@ from torch import nn
 
 from explainers import OptionError, Question
 from explainers.methods.rise import Running, random_masks, rise
-from explainers.muting import mute, sweep, windows
+from explainers.muting import incremental, mute, mute_in_steps, sweep, windows
 from explainers.muting.brush import score_mask, smallest_flip
 from tests import nets
 
@@ -80,6 +80,18 @@ def test_the_map_is_captums_for_every_class(network, view, window, stride, score
             perturbations_per_eval=32,
         )
         nets.assert_close(muting.drop(target, score), theirs[0, 0], 1e-4)
+
+
+def test_whoever_waits_can_turn_away_between_layers(resnet18, photo, monkeypatch):
+    monkeypatch.setattr(incremental, "OFTEN", 0.0)
+    view, found = resnet18.prepare(photo), []
+    for each in mute_in_steps(resnet18, view, window=16):
+        assert torch.is_grad_enabled()  # no mode is held meanwhile
+        found.append(each)
+    results = [each for each in found if each is not None]
+    assert found.count(None) > 10 * len(results) > 0
+    assert found[-1] is results[-1]
+    assert results[-1].done == 1
 
 
 def test_finer_passes_keep_what_is_known_and_end_as_if_computed_at_once(network, view):
