@@ -18,6 +18,7 @@ from skimage import data
 from explainers import Network, explain, read, render
 from tabs.page import TABS
 from tabs.parts.tab import begun, script
+from tabs.server import gate
 from tests.browser import Visit, calls, drop, heats, held, settled, usable
 
 HERE = Path(__file__).parent
@@ -119,9 +120,18 @@ def test_why_this_and_not_that(visit: Visit) -> None:
 
 def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     many = cv2.imencode(".png", np.zeros((11_000, 11_000), np.uint8))[1].tobytes()
-    page = visit()
+    page = visit(width=390, height=800)  # a phone, where the rail is a sheet
     settled(page)
     before, problem = heats(page), page.locator(".rail [data-problem]")
+    crowded = gate.CROWDED.format(5)
+    for status, said, told in ((413, gate.LARGE, "photos may have 20 MB"), (429, crowded, crowded)):
+        refusal = {"status": status, "json": {"detail": said}}
+        page.route("**/gradio_api/upload", lambda route, refusal=refusal: route.fulfill(**refusal))
+        drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
+        expect(problem).to_be_visible()
+        expect(problem).to_contain_text(told)
+        page.unroute("**/gradio_api/upload")
+    expect(page.locator(".toast-body")).to_have_count(0)  # Gradio's, with what is not for visitors
     for name, content in (
         ("broken.jpg", cat_jpeg()[:300] + bytes(500)),
         ("bomb.png", many),  # few bytes, 121 million pixels
@@ -136,6 +146,7 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
         assert heats(page) == before
     cat(page)
     expect(problem).to_be_hidden()
+    expect(page.locator("#rail-side")).to_be_hidden()  # the sheet makes room for the answer
 
 
 def test_looking_costs_no_request(visit: Visit) -> None:

@@ -126,8 +126,8 @@ const make = async (file) => {
   forget();
   say('The clip is on its way …');
   let at;
-  try { at = await upload(file); } catch (error) {
-    say(/large|exceed|413/i.test(String(error)) ? 'That file is too large: clips may have 100 MB.' : 'The clip did not arrive: please try again.');
+  try { at = await seeing.upload(file, 'clip', 100); } catch (error) {
+    say(error);
     return;
   }
   if (mine !== taken) return;

@@ -63,6 +63,22 @@
       seeing.tell('seen');
     },
 
+    // Bring a file to the server; throws the sentence that says why not. (Gradio's own way shows
+    // what the server said as it came.)
+    upload: async (file, what, most) => {
+      const { root, api_prefix } = window.gradio_config, body = new FormData();
+      body.append('files', file);
+      let answer = null, said = '';
+      try {
+        answer = await fetch(`${root}${api_prefix}/upload`, { method: 'POST', body });
+        if (answer.ok) return { path: (await answer.json())[0] };
+        said = await answer.text();
+      } catch { /* it did not arrive */ }
+      throw said.match(/[\w ]+: try again in [\w ]+\./)?.[0]
+        ?? (answer?.status === 413 || /large|exceed/i.test(said) ? `That file is too large: ${what}s may have ${most} MB.`
+          : `The ${what} did not arrive: please try again.`);
+    },
+
     // ---- the address ----
     query: () => {
       const { state } = seeing, query = new URLSearchParams();

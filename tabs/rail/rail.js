@@ -5,15 +5,19 @@ const MOST = 7;
 let several = false, files = new Map(), labels = {}, taking = 0;
 
 // ---- photos ----
-const problem = (text) => { find('[data-problem]').textContent = text; find('[data-problem]').hidden = !text; };
+const problem = (text) => {
+  find('[data-problem]').textContent = text;
+  find('[data-problem]').hidden = !text;
+  if (text) document.querySelector('#rail-side').classList.add('open'); // a phone's sheet
+};
 const take = async (file) => {
   if (!file) return;
   const mine = ++taking;
   problem('');
   find('.pick-own').classList.add('busy');
   let answer;
-  try { answer = await server.take(await upload(file)); }
-  catch (error) { const busy = String(error).match(/[\w ]+: try again in \d+ s\./); answer = busy ? { problem: busy[0] } : { problem: /large|exceed|413/i.test(String(error)) ? 'That file is too large: photos may have 20 MB.' : 'The photo did not arrive: please try again.' }; }
+  try { answer = await server.take(await seeing.upload(file, 'photo', 20)); }
+  catch (error) { answer = { problem: typeof error === 'string' ? error : 'The photo did not arrive: please try again.' }; }
   if (mine !== taking) return;
   find('.pick-own').classList.remove('busy');
   if (answer.problem) return problem(answer.problem);
