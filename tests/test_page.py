@@ -6,13 +6,14 @@ import base64
 import io
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from skimage import data
 
 from explainers import Network, explain, read, render
@@ -125,8 +126,8 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     before, problem = heats(page), page.locator(".rail [data-problem]")
     crowded = gate.CROWDED.format(5)
     for status, said, told in ((413, gate.LARGE, "photos may have 20 MB"), (429, crowded, crowded)):
-        refusal = {"status": status, "json": {"detail": said}}
-        page.route("**/gradio_api/upload", lambda route, refusal=refusal: route.fulfill(**refusal))
+        refusal = partial(Route.fulfill, status=status, json={"detail": said})
+        page.route("**/gradio_api/upload", lambda route, *, refuse=refusal: refuse(route))
         drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
         expect(problem).to_be_visible()
         expect(problem).to_contain_text(told)
