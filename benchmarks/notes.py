@@ -162,13 +162,14 @@ def looked_at(case: Case, photos: Sequence[Photo], slow: int) -> Iterator[dict[s
     start = time.perf_counter()
     for number, photo in enumerate(map(case.done, photos)):
         for key, method in METHODS.items():
-            if key in EQUAL or (method.slow and number >= slow):
+            if key in EQUAL or not method.suits(network) or (method.slow and number >= slow):
                 continue
             about = {"layer": middle if key == FINER else None, "framing": case.framing}
             found = explain(network, photo, case.target, key, **about, **OPTIONS.get(key, {}))
             known = vars(notes.measure(found)) | {"network": case.name, "method": key}
             known["chance"] = float(found.probabilities[found.targets[0]])
             known["kind"] = notes.kind(found)
+            known["overflows"] = any(note.key == "NaN" for note in found.notes)
             if key in TWICE:
                 (known["agreement"],) = stability.agreement(found, network, photo)
             yield known
@@ -212,7 +213,9 @@ def chances(network: Network, items: Sequence[coco.Item]) -> dict[str, list[floa
 
 
 def keys(row: dict[str, Any]) -> set[str]:
-    """The notes that a map has by what was measured of it, those of its pass left out."""
+    """The notes that a map has by what was measured of it, and of its pass only “NaN”."""
+    if row["overflows"]:
+        return {"NaN"}
     names = [field.name for field in dataclasses.fields(notes.Measures)]
     measured = notes.Measures(**{name: row[name] for name in names})
     found = notes.of_map(measured, row["kind"])

@@ -169,6 +169,10 @@ def test_what_was_left_with_much_memory_goes_first_and_what_is_waited_for_never(
     now[0] += work.AWAY + 1
     jobs.tidy()  # as it is called now and then, when nobody starts anything
     assert stopped == ["b", "a", "d"]
+    monkeypatch.setattr(work, "MOST_BYTES", 5_000)
+    jobs.start(("c", "draw act"), heavy("c, again"))  # in the tab that he is in
+    jobs.start(("c", "other"), heavy("c, elsewhere"))  # in another: he has left that one
+    assert set(stopped[3:]) == {"c", "e", "c, again"}
 
 
 def test_shows_add_up() -> None:

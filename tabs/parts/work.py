@@ -97,6 +97,7 @@ class _Job:
 
 class Jobs(Apart):
     """All work under way. One piece of each kind for each visitor: a new one ends the old one.
+    A kind is a tab's key and what it does, with a space between.
 
     seconds: of work that one piece may take in all. lanes: what it waits in. rate: how often one
     visitor may start some.
@@ -127,7 +128,7 @@ class Jobs(Apart):
         with self._lock:
             old = [key for key, each in self._jobs.items() if each.owner == owner]
             left = [self._jobs.pop(key) for key in old]
-            left += self._idle()
+            left += self._idle(owner)
             for each in self._jobs.values():
                 each.left = each.left or each.owner[0] == owner[0]
             self._jobs[ticket] = job
@@ -163,11 +164,18 @@ class Jobs(Apart):
         for each in left:
             _close(each)
 
-    def _idle(self) -> list[_Job]:
+    def _idle(self, owner: tuple[str, str] | None = None) -> list[_Job]:
+        """What to let go of. owner: of work that starts, whose visitor has left his other tabs."""
+
+        def left(job: _Job) -> bool:
+            if owner is None or job.owner[0] != owner[0]:
+                return False
+            return job.owner[1].split(" ")[0] != owner[1].split(" ")[0]
+
         now = time.monotonic()
         over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
         over += list(self._jobs)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
-        away = {key: each for key, each in self._jobs.items() if now - each.used > AWAY}
+        away = {k: each for k, each in self._jobs.items() if now - each.used > AWAY or left(each)}
         held = 0
         for key, each in reversed(away.items()):  # the one left longest goes first
             held += each.weighed()
