@@ -1,6 +1,6 @@
 """What a cluster costs and gives: overhead of a call, throughput, a death in mid-traffic, growth.
 
-    python benchmarks/cluster.py [--seconds 10] [--rounds 3] [--replicas 10,50,100] [--slower 20]
+    python benchmarks/cluster.py [--seconds 10] [--rounds 3] [--replicas 10,50,100] [--slower 60]
 
 A Grad-CAM of a photo never seen before is asked for in this process, and of a front with two
 replicas of one thread each: first as a program asks, with the photo in the call and the drawn map
@@ -244,7 +244,7 @@ def main() -> None:
     told.add_argument("--seconds", type=float, default=10)
     told.add_argument("--rounds", type=int, default=3)
     told.add_argument("--replicas", default="10,50,100")
-    told.add_argument("--slower", type=float, default=20)
+    told.add_argument("--slower", type=float, default=60)
     told.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = told.parse_args()
     if given.alone:

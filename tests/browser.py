@@ -291,6 +291,25 @@ def held(page: Page, name: str, since: str = "") -> Iterator[None]:
         page.unroute(COMPONENTS, hold)
 
 
+@contextmanager
+def told(page: Page, name: str, answer: Callable[[Any], dict[str, Any]]) -> Iterator[None]:
+    """Until the end of the block calls of that name get this answer to their data, and no server
+    sees them."""
+    parts = _parts(page)
+
+    def say(route: Route) -> None:
+        if _call(route.request, parts) != name:
+            route.continue_()
+        else:
+            route.fulfill(json=answer(json.loads(route.request.post_data or "{}")["data"]))
+
+    page.route(COMPONENTS, say)
+    try:
+        yield
+    finally:
+        page.unroute(COMPONENTS, say)
+
+
 def _parts(page: Page) -> dict[str, str]:
     """The page's components: names by number."""
     return page.evaluate(

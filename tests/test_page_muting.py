@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, held, usable
+from tests.browser import Visit, calls, held, told, usable
 
 pytestmark = pytest.mark.browser
 
@@ -187,6 +188,13 @@ def test_on_a_phone_a_finger_paints_and_does_not_scroll(visit: Visit) -> None:
     usable(page)
 
 
+def gone(ticket: str) -> dict[str, Any]:
+    """What a front tells of work whose replica died."""
+    work = {"done": 0.3, "words": "The machine that worked on this has gone; what is here stays."}
+    empty = {name: {} for name in ("places", "data", "settings", "state")}
+    return empty | {"more": ticket, "work": work, "paused": True}
+
+
 def test_what_is_left_stops_and_can_be_come_back_to(visit: Visit) -> None:
     page = opened(visit)
     tab = page.locator("#muting-tab")
@@ -196,6 +204,9 @@ def test_what_is_left_stops_and_can_be_come_back_to(visit: Visit) -> None:
         expect(bar).to_contain_text("places ·")
         bar.get_by_role("button", name="Cancel").click()
         expect(bar).to_contain_text("Stopped")
+    with told(page, "muting.more", gone):
+        bar.get_by_role("button", name="Go on").click()
+        expect(bar).to_contain_text("has gone; what is here stays")
     with held(page, "muting.more", since=" places"):
         bar.get_by_role("button", name="Go on").click()
         expect(bar).to_contain_text("places ·")
