@@ -76,9 +76,11 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def of_question(question: Question) -> tuple[Note, ...]:
-    """What holds for every map of that network and view."""
+def of_question(question: Question, layer: str | None) -> tuple[Note, ...]:
+    """What holds for every map of that network and view, made at that layer or at none."""
     remarks = {**question.network.remarks, **question.view.remarks}
+    if layer != question.network.last:
+        remarks.pop("mixed", None)  # of the last layer
     return tuple(Note(key, 0.0, sentence) for key, sentence in remarks.items())
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError
 from .imagenet import imagenet_labels
-from .network import Head, Network
+from .network import Head, Network, keeping
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
 from .network.door import check_alone, check_weights, tried
 from .network.frozen import noise
@@ -147,18 +147,16 @@ def wrap(
             crop_mode=crop_mode or way.crop_mode,
             device=probe.device,
         )
+        remarks |= found.remarks
         if not found.unread:
-            check_alone(own, probe, network.memory, title)
+            remarks |= check_alone(own, probe, network.memory, title)
+        remarks |= keeping.remark(network)
     except BaseException:
         for handle in handles:
             handle.remove()
         raise
     network._source, network._said, network._handles = inner, said, handles
-    network.remarks, network.read, network.unread = (
-        remarks | found.remarks,
-        found.read,
-        found.unread,
-    )
+    network.remarks, network.read, network.unread = remarks, found.read, found.unread
     network.takes, network.transform = way.channels, way.transform
     network.framing = "whole" if way.transform is None else "crop"
     return network

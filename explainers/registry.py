@@ -138,7 +138,10 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
                 told = chosen | dict(found.options)
                 found = replace(found, title=method.title, options=told)
                 if found.done >= 1:
-                    said = notes.of(found, question.network), notes.of_question(question)
+                    said = (
+                        notes.of(found, question.network),
+                        notes.of_question(question, found.layer),
+                    )
                     found = replace(found, notes=(*said[0], *said[1]))
                     for heard in listeners:
                         heard(found, question.network)

@@ -56,6 +56,16 @@ REFUSED = {
         {"labels": ["a"], "head": "sigmoid"},
         "a sigmoid already",
     ),
+    "softmax, one of two": (
+        lambda: Tiny(lambda y: F.softmax(y[:, :2], 1)[:, [1]]),
+        {"labels": ["a"], "head": "sigmoid"},
+        "a softmax already",
+    ),
+    "expit": (
+        lambda: Tiny(torch.special.expit, 1),
+        {"labels": ["a"], "head": "sigmoid"},
+        "a sigmoid already",
+    ),
     "NaN": (lambda: spoilt("0.weight", torch.nan), {}, "NaN or infinite values (in 0.weight)"),
     "infinite": (lambda: spoilt("5.bias", torch.inf), {}, "infinite"),
     "statistics": (lambda: spoilt("1.running_var", torch.inf), {}, "in 1.running_var"),

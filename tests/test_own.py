@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,6 +189,8 @@ def normed(**about: bool) -> Mine:
     (lambda: Mine(answer=lambda y: {"a": y}), {}, "a dict of a where one tensor of logits is need"),
     (lambda: Mine(answer=lambda y: y[None]), {}, "1 × 1 × 3 where 1 × classes is needed"),
     (lambda: Mine(answer=lambda y: y.log_softmax(1)), {}, "ends in a log-softmax already"),
+    (lambda: Mine(answer=lambda y: y.softmax(1).squeeze(0)), {}, "ends in a softmax already"),
+    (lambda: Mine(answer=lambda y: y.sigmoid()[:, 1]), {}, "ends in a sigmoid already"),
     (lambda: Mine().half(), {"copy": False}, "hand over module.float(), or let wrap() make a copy"),
     (lambda: Mine().to("meta"), {}, "lie on meta: bring all to one real device"),
     (Several, {}, "takes several inputs (x, age): wrap a module that takes the picture alone"),
@@ -249,6 +252,42 @@ def test_a_regression_is_explained_by_its_number():
     assert torch.equal(found.probabilities, found.logits)
     assert not [note for note in found.notes if note.key in ("saturated", "not seen")]
     assert_close(explain(network, PHOTO, targets.down(1)).values, -found.values, 1e-6)
+
+
+def test_a_network_that_rounding_moves_is_explained_with_a_word_on_it():
+    def chaotic(y: Tensor) -> Tensor:
+        moved = 0.1 if len(y) > 1 and y.dtype == torch.float32 else 0
+        return y + moved * torch.arange(3)
+
+    notes = explain(wrap(Mine(answer=chaotic), **HOW), PHOTO, 0).notes
+    (said,) = (note.sentence for note in notes if note.key == "rounding")
+    assert re.search(r"^Rounding alone moves the scores of Mine by \d+\.\d% of their range", said)
+
+
+class Stirred(nn.Module):
+    """Hands its places on in another order."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = x.flatten(2)
+        order = torch.randperm(places.shape[2], generator=torch.Generator().manual_seed(2))
+        return places[..., order].unflatten(2, x.shape[2:])
+
+
+def test_a_last_layer_that_does_not_keep_places_is_told_where_it_is_looked_at():
+    module = Mine()
+    module.body.append(Stirred())
+    network = wrap(module, **HOW)
+
+    def told(**about: str) -> list[str]:
+        notes = explain(network, PHOTO, 0, **about).notes
+        return [note.sentence for note in notes if note.key == "mixed"]
+
+    (said,) = told()
+    assert said.startswith("The last layer of Mine hardly keeps places:")
+    assert said.endswith("choose an earlier layer.")
+    assert not told(layer="body.4")
+    assert not told(method="gradient")
+    assert not wrap(Mine(), **HOW).remarks
 
 
 def test_what_was_changed_in_the_copy_is_said():

@@ -101,6 +101,24 @@ def test_tokens_in_an_order_of_their_own_are_no_map():
         wrap(Tokens(order=order), size=SIDE, **KNOWN)
 
 
+class Stirred(Tokens):
+    """A convolution amid its blocks sees the places in an order that is no photo's."""
+
+    def __init__(self) -> None:
+        super().__init__(order=torch.randperm(CELLS**2, generator=torch.Generator().manual_seed(1)))
+        self.stir = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.blocks[0].register_forward_pre_hook(lambda _block, given: self.stirred(*given))
+
+    def stirred(self, x: Tensor) -> Tensor:
+        maps = self.stir(x[:, 1:].transpose(1, 2).unflatten(2, (CELLS, CELLS)))
+        return torch.cat([x[:, :1], x[:, 1:] + maps.flatten(2).transpose(1, 2)], 1)
+
+
+def test_a_map_of_no_places_makes_no_order_of_tokens_good_enough():
+    with pytest.raises(ModelError, match="tokens in an order that can't be told"):
+        wrap(Stirred().eval(), size=SIDE, copy=False, **KNOWN)
+
+
 def test_a_head_that_is_not_trained_yet_has_a_layer_all_the_same():
     module = Tokens()
     nn.init.zeros_(module.head.weight)

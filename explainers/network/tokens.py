@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import ModelError
-from .layout import Layout, sequences
+from .layout import Layout, Size, sequences
 from .swaps import copied
 
 #: Where the input is changed: (x, y) as fractions, none of which is another's mirror image.
 PLACES = ((0.1, 0.35), (0.8, 0.1), (0.35, 0.9), (0.65, 0.6), (0.9, 0.75), (0.2, 0.65))
 PART = 1 / 8  # of a side
 SURE = 0.8  # of all tokens that change less; by chance it would be half of them
-SLACK = 0.05  # where the maps that the tokens are made of are no surer: coarse ones behind a stem
+SLACK = 0.05  # where no map that the tokens are made of is surer: coarse ones behind a stem
 
 Outputs = list[tuple[str, nn.Module, Tensor]]
 
@@ -53,10 +53,9 @@ def token_layouts(
     that hand over maps, and grids their sides. Raises ModelError where the order of the tokens is
     none that can be told.
     """
-    stem = next(reversed(maps.items()), None)
-    changes = _changes(module, probe, calls, grids, stem)
-    of_stem = changes.pop(stem[0], {}) if stem else {}
-    sure_enough = min(SURE, *(sure - SLACK for sure in of_stem.values()), 1.0)
+    changes = _changes(module, probe, calls, grids, maps)
+    of_maps = [sure for name in maps for sure in changes.pop(name, {}).values()]
+    sure_enough = min(SURE, max(of_maps, default=1.0) - SLACK)
     votes: dict[tuple[int, ...], dict[Layout, list[float]]] = defaultdict(lambda: defaultdict(list))
     for by_layout in changes.values():
         for (shape, layout), sure in by_layout.items():
@@ -86,7 +85,7 @@ def _changes(
     probe: Tensor,
     calls: Callable[[nn.Module], Any],
     grids: set[int],
-    stem: tuple[str, Layout] | None,
+    maps: Mapping[str, Layout],
 ) -> dict[str, dict[tuple[tuple[int, ...], Layout], float]]:
     """For each module and way to read its tokens: the share of places that change less than those
     where the input was changed, over all `PLACES`."""
@@ -99,16 +98,12 @@ def _changes(
         name: {(tuple(output.shape), each): [] for each in sequences(output.shape, grids)}
         for name, output in plain.items()
     }
-    if stem:
-        plain |= {name: output for name, _, output in before.outputs if name == stem[0]}
-        found[stem[0]] = {((), stem[1]): []}
-    height, width = size = tuple(probe.shape[2:])
+    plain |= {name: output for name, _, output in before.outputs if name in maps}
+    found |= {name: {((), layout): []} for name, layout in maps.items()}
+    size = tuple(probe.shape[2:])
     other = noise(probe.shape, 1).to(probe.device)
     for x, y in PLACES:
-        region = torch.zeros(height, width, device=probe.device)
-        top, left = round((y - PART / 2) * height), round((x - PART / 2) * width)
-        top, left = max(top, 0), max(left, 0)
-        region[top : top + round(PART * height), left : left + round(PART * width)] = 1
+        region = changed((x, y), size).to(probe.device)
         with calls(module) as after:
             module(photo + region * other)
         for name, _, output in after.outputs:
@@ -118,7 +113,7 @@ def _changes(
             for (_, layout), sure in found[name].items():
                 if not layout.fits(output, size):
                     continue
-                sure.append(_share(layout.maps(change, size)[0].mean(0), region))
+                sure.append(share(layout.maps(change, size)[0].mean(0), region))
     return {
         name: {key: sum(sure) / len(sure) for key, sure in ways.items() if sure}
         for name, ways in found.items()
@@ -132,7 +127,17 @@ def _may_be(child: nn.Module, output: Tensor) -> bool:
     return sum(weight.ndim > 1 for weight in child.parameters()) != 1
 
 
-def _share(change: Tensor, region: Tensor) -> float:
+def changed(at: tuple[float, float], size: Size) -> Tensor:
+    """(H, W): 1 in the part of an input of that size round one of `PLACES`, 0 elsewhere."""
+    (x, y), (height, width) = at, size
+    region = torch.zeros(height, width)
+    top, left = round((y - PART / 2) * height), round((x - PART / 2) * width)
+    top, left = max(top, 0), max(left, 0)
+    region[top : top + max(round(PART * height), 1), left : left + max(round(PART * width), 1)] = 1
+    return region
+
+
+def share(change: Tensor, region: Tensor) -> float:
     """The share of cells (h, w) that changed less than those of the region (H, W) on average."""
     inside = nn.functional.adaptive_avg_pool2d(region[None], change.shape)[0]
     there = (change * inside).sum() / inside.sum()
