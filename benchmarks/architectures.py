@@ -39,11 +39,10 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks.families import TIMM, TORCHVISION
 from explainers import ExplainError, wrap
 from explainers.methods.cam import gradcam
 from explainers.network import Layer, Network
-
-from benchmarks.families import TIMM, TORCHVISION
 
 CLASSES = 7
 ASKED = 1
@@ -55,8 +54,7 @@ AT = (
     (0.05, 0.74), (0.35, 0.02), (0.4, 0.38), (0.02, 0.02),
 )  # fmt: skip
 ENOUGH = 6  # of them
-PHOTOS = 16  # that a head learns from, each with the square in another place
-SEEN = 2  # photos that are explained, each with the square everywhere
+PHOTOS = 8  # that a head learns from, each with the square in another place
 RIDGE = 0.1  # of the least squares, as a share of the mean square
 UNSURE = ("mixed", "rounding")  # remarks of the package's on what no map of a network can say
 
@@ -139,34 +137,28 @@ def teach(module: nn.Module, layer: Layer, side: int) -> None:
     part = module.get_submodule(layer.name)
     spots = torch.rand(PHOTOS, 2, generator=torch.Generator().manual_seed(3)) * (1 - SQUARE)
     at = [cells(layer, *map(float, spot)) for spot in spots]
-    for these, without in zip(batches(at), photos(PHOTOS, side, 2).split(8), strict=True):
-        having = torch.stack([put(a, *spot) for a, spot in zip(without, these, strict=True)])
-        held: list[Tensor] = []
-        hooks.append(part.register_forward_hook(lambda _m, _i, out, held=held: held.append(out)))
-        module(having)
+    without = photos(PHOTOS, side, 2)
+    held: list[Tensor] = []
+    hooks.append(part.register_forward_hook(lambda _m, _i, out: held.append(out.clone())))
+    module(torch.stack([put(photo, *spot) for photo, spot in zip(without, at, strict=True)]))
+    module(without)
+    hooks.pop().remove()
+    here = _spread(torch.stack([inside(layer, spot) for spot in at]), held[-1], layer)
+    for there in (here, ~here):
+        mixed = torch.where(there, held[0], held[-1])
+        hook = part.register_forward_hook(lambda _m, _i, _out, mixed=mixed: mixed)
         module(without)
-        hooks.pop().remove()
-        here = _spread(torch.stack([inside(layer, spot) for spot in these]), held[-1], layer)
-        for there in (here, ~here):
-            mixed = torch.where(there, held[0], held[-1])
-            hook = part.register_forward_hook(lambda _m, _i, _out, mixed=mixed: mixed.clone())
-            module(without)
-            hook.remove()
+        hook.remove()
     for hook in hooks:
         hook.remove()
     for head, seen in read.items():
-        if seen:  # of each batch: with the square, without, its cells alone, all others
-            told = [torch.cat(seen[i::4]) for i in range(4)]
-            rises = torch.cat([told[2] - told[1], told[3] - told[1]]).double()
+        if seen:  # with the square, without, with its cells alone, with all others
+            rises = torch.cat([seen[2] - seen[1], seen[3] - seen[1]]).double()
             wanted = (torch.arange(2 * PHOTOS) < PHOTOS).double()
             products = rises @ rises.T
             products += RIDGE * products.diagonal().mean() * torch.eye(2 * PHOTOS)
             toward = rises.T @ torch.linalg.solve(products, wanted)
             head.weight[ASKED] = (toward / toward.norm()).reshape(head.weight[ASKED].shape)
-
-
-def batches(given: list[Any]) -> list[list[Any]]:
-    return [given[i : i + 8] for i in range(0, len(given), 8)]
 
 
 def _pooled(head: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
@@ -215,20 +207,16 @@ def found_in(network: Network, side: int) -> int:
     """In how many of `AT` what the square adds to the map is strongest in the square.
 
     What it adds: the map with it less the map without it, at the weights that Grad-CAM has for the
-    first, over `SEEN` photos; an untrained network is bright in corners and in much else.
+    first; an untrained network is bright in corners and in much else.
     """
     layer = network.layers[network.last]
     at = [cells(layer, *each) for each in AT]
-    added = torch.zeros(len(at), layer.height, layer.width)
-    for photo in photos(SEEN, side, 4):
-        without = network.record(photo[None], (layer.name,), gradients=False)
-        nothing = without.activations[layer.name][0]
-        for row, each in enumerate(at):
-            having = network.record(put(photo, *each)[None], (layer.name,))
-            gradients = having.gradients((ASKED,), None, layer.name)[:, 0]
-            added[row] += gradcam(having.activations[layer.name].detach()[0] - nothing, gradients)[
-                0
-            ]
+    (photo,) = photos(1, side, 4)
+    without = network.record(photo[None], (layer.name,), gradients=False)
+    having = network.record(torch.stack([put(photo, *each) for each in at]), (layer.name,))
+    (gradients,) = having.gradients((ASKED,), None, layer.name)
+    more = having.activations[layer.name].detach() - without.activations[layer.name]
+    added = torch.cat([gradcam(*each) for each in zip(more, gradients[:, None], strict=True)])
     return sum(
         bool(inside(layer, each).flatten()[found.argmax()])
         for each, found in zip(at, added, strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from PIL import Image
@@ -63,7 +64,7 @@ class Own(Network):
 
 def wrap(
     module: nn.Module,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] | Mapping[int, str] | None = None,
     *,
     transform: Callable[[Image.Image], Tensor] | None = None,
     mean: Numbers | None = None,
@@ -83,8 +84,8 @@ def wrap(
 ) -> Own:
     """A `Network` of a module that answers pictures (N, C, H, W) with logits.
 
-    labels: a name for each output ("class 0", … by default); two names for one logit are what it
-    speaks against and for.
+    labels: a name for each output ("class 0", … by default), as a list or by number; two names for
+    one logit are what it speaks against and for.
 
     How photos are prepared, which is known of timm's models alone: transform, a function from a
     PIL image to a tensor (C, H, W), such as torchvision's, with which every photo is prepared;
@@ -113,6 +114,7 @@ def wrap(
     inner = bare(module) if isinstance(module, nn.Module) else module
     title = title or type(inner).__name__
     check_kind(inner, title)
+    labels = _in_order(labels, title)
     way = _way(inner, title, transform, mean, std, size, channels)
     last = _name_of(layer, inner) if isinstance(layer, nn.Module) else layer
     if last == "":
@@ -160,6 +162,18 @@ def wrap(
     network.takes, network.transform = way.channels, way.transform
     network.framing = "whole" if way.transform is None else "crop"
     return network
+
+
+def _in_order(labels: Any, title: str) -> list[str] | None:
+    """The names of all outputs; of {0: "benign", 1: "malignant"}, too."""
+    if isinstance(labels, Mapping):
+        if set(labels) != set(range(len(labels))):
+            raise ModelError(
+                f"The labels of {title} are not numbered from 0: give a list, with a name for each "
+                "output in their order."
+            )
+        labels = [labels[index] for index in range(len(labels))]
+    return labels if labels is None or isinstance(labels, str) else [str(each) for each in labels]
 
 
 @dataclass(frozen=True)
@@ -215,6 +229,10 @@ def _way(
             f"{title} takes {channels} channel{'s' * (channels != 1)}, with {len(means)} means and "
             f"{len(deviations)} deviations: give one each."
         )
+    if channels in (1, 3) and max(means) > 1:
+        raise ModelError(
+            f"The mean of {title} is not that of pixels in 0 to 1: divide mean and std by 255."
+        )
     seen = 3 if channels == 1 else channels
     means, deviations = (each * (seen // len(each)) for each in (means, deviations))
     how = {name: known[name] for name in HOW if name in known}
@@ -232,14 +250,14 @@ def _known(module: nn.Module) -> dict[str, Any]:
 
 
 def _listed(value: Numbers) -> list[float]:
-    return [float(value)] if isinstance(value, int | float) else [float(each) for each in value]
+    return [float(value)] if isinstance(value, Real) else [float(each) for each in value]
 
 
 def _shape(size: int | Size, title: str) -> Size:
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(each, int) and each > 0 for each in sides):
+    sides = (size, size) if isinstance(size, Integral) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(each, Integral) and each > 0 for each in sides):
         raise ModelError(f"The size of {title} is a number of pixels, or (height, width).")
-    return sides
+    return int(sides[0]), int(sides[1])
 
 
 def _first_channels(module: nn.Module) -> int:

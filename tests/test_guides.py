@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from explainers import Network, load
 from explainers.__main__ import main as reports
@@ -83,7 +85,13 @@ def test_every_block_of_a_guide_runs(guide: Path, desk, monkeypatch: pytest.Monk
         if named := re.match(r"# (\w+\.py)\n", code):
             Path(named[1]).write_text(code, "utf-8")
     module = nets.module("test_resnet", num_classes=2)
-    scope: dict[str, object] = {"my_module": module, "train": lambda _module: None}
+    scope: dict[str, object] = {
+        "my_module": module,
+        "my_embedding": nets.module("test_resnet", num_classes=0),
+        "my_segmentation": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)),
+        "my_mask": np.eye(300, 451) > 0,
+        "train": lambda _module: None,
+    }
     for kind, code in blocks:
         if kind == "python":
             exec(compile(code, guide.name, "exec", dont_inherit=True), scope)

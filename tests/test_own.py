@@ -148,6 +148,13 @@ def test_modules_are_taken_as_they_come(as_they_come):
     assert network.last == "body"
 
 
+def test_what_is_said_may_come_from_numpy_and_by_number():
+    names = {2: "c", 0: "a", 1: "b"}
+    network = wrap(Mine(), names, mean=np.full(3, 0.5), std=np.float32(0.25), size=np.int64(32))
+    assert (network.labels, network.shape) == (("a", "b", "c"), (32, 32))
+    assert explain(wrap(Mine(), [7, 8, 9], **HOW), PHOTO, "8").targets == (1,)
+
+
 def test_what_is_known_of_a_module_need_not_be_said():
     module = nets.module("test_resnet", num_classes=5)
     found = explain(module, PHOTO, 3)
@@ -162,6 +169,11 @@ def test_what_is_known_of_a_module_need_not_be_said():
 class Several(Mine):
     def forward(self, x: Tensor, age: Tensor):
         return super().forward(x) * age
+
+
+class ByName(Mine):
+    def forward(self, *, pixels: Tensor):
+        return super().forward(pixels)
 
 
 def first_of_all(module: Mine) -> nn.Module:
@@ -193,6 +205,9 @@ def normed(**about: bool) -> Mine:
     (lambda: Mine(answer=lambda y: y.sigmoid()[:, 1]), {}, "ends in a sigmoid already"),
     (lambda: Mine().half(), {"copy": False}, "hand over module.float(), or let wrap() make a copy"),
     (lambda: Mine().to("meta"), {}, "lie on meta: bring all to one real device"),
+    (Mine, {"mean": [123.0, 116.0, 103.0]}, "divide mean and std by 255"),
+    (Mine, {"labels": {1: "a", 2: "b", 3: "c"}}, "not numbered from 0"),
+    (ByName, {}, "takes its picture by name alone (pixels=…)"),
     (Several, {}, "takes several inputs (x, age): wrap a module that takes the picture alone"),
     (lambda: normed(track_running_stats=False), {}, "otherwise when another one is beside it"),
     (lambda: first_of_all(Mine()), {"copy": False}, "otherwise when another one is beside it"),

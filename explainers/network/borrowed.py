@@ -67,6 +67,11 @@ def _check_inputs(module: nn.Module, title: str) -> None:
         takes = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
+    if takes and all(each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD) for each in takes):
+        raise ModelError(
+            f"{title} takes its picture by name alone ({next(iter(takes)).name}=…): wrap a module "
+            "whose forward(x) hands it on."
+        )
     needed = [
         each.name
         for each in takes
