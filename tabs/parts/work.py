@@ -221,8 +221,8 @@ def _pull(job: _Job) -> tuple[Show, bool]:
             shown = new if shown is None else shown.then(new)
             job.slow = new.done < 1 and not new.soon
         spent = time.monotonic() - since
-        alone = shown is not None and not shown.soon
-        if over or job.left or spent > SLICE or (alone and job.slices <= PROMPT):
+        enough = spent > SLICE or (shown is not None and job.slices <= PROMPT)
+        if over or job.left or (enough and not (shown is not None and shown.soon)):
             job.spent += spent
             return shown or Show(), over
 
