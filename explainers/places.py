@@ -1,5 +1,5 @@
-"""Where the data lies that comes with the code: beside it in the repository, inside it once it is
-installed."""
+"""Where the code lies, and the data that comes with it: beside it in the repository, inside it once
+it is installed."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _ROOT = _HERE / "data" if (_HERE / "data").is_dir() else _HERE.parent
 
+CODE = _HERE.parent  # what holds the packages
 WEIGHTS = _ROOT / "weights"
 ASSETS = _ROOT / "assets"

@@ -248,9 +248,10 @@ def test_a_run_that_was_left_goes_on_for_another_class(page, monkeypatch) -> Non
     real = Incremental.scores
 
     def counted(self, *args):
-        for batch, scores in real(self, *args):
-            tried.append(len(scores.flatten(0, 1)))
-            yield batch, scores
+        for found in real(self, *args):
+            if found is not None:  # None: a layer further
+                tried.append(len(found[1].flatten(0, 1)))
+            yield found
 
     monkeypatch.setattr(Incremental, "scores", counted)
     monkeypatch.setattr(plan, "WORK", 1e7)  # many small lots

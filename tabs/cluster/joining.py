@@ -24,6 +24,7 @@ except ImportError as error:
     ) from error
 
 from explainers import OptionError, cores
+from explainers.places import CODE
 from explainers.zoo import Zoo
 
 from ..server.options import Options
@@ -35,7 +36,6 @@ log = logging.getLogger("seeing_why")
 
 LOCAL = "local"
 STORE = 256_000_000  # bytes of Ray's object store on this machine: photos and clips on their way
-ROOT = Path(__file__).parents[2]
 
 
 def join(zoo: Zoo, options: Options, networks: Sequence[Any] = ()) -> Front:
@@ -75,7 +75,7 @@ def _start(options: Options) -> None:
         include_dashboard=False,
         log_to_driver=True,
         logging_level=logging.WARNING,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(CODE)}},
     )
 
 
