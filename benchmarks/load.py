@@ -48,6 +48,7 @@ THINK = (5.0, 15.0)  # seconds
 METHOD = "gradcam"
 VISIT = 3  # photos of a visitor
 GREEDY = 8  # visitors who don't think
+IDLE = 2.0  # seconds after which a connection isn't used again: servers hang up after some
 ONE_ADDRESS = {"SEEING_WHY_ADDRESS_RATE": "1000000", "SEEING_WHY_UPLOADS": "400"}  # for them all
 
 
@@ -97,14 +98,17 @@ class Visitor:
     def __init__(self, url: str, seen: Seen, number: int) -> None:
         at = urlsplit(url)
         self.http = HTTPConnection(at.hostname or "", at.port, timeout=120)
+        self.used = time.monotonic()
         self.rail, self.maps = places(url)["rail"], places(url)["maps-html"]
         self.seen, self.visit = seen, f"load-{number}-{random.random()}"
         self._send("GET", "/config")  # as every new visitor's browser does
 
     def _send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> bytes:
+        if time.monotonic() - self.used > IDLE:
+            self.http.close()  # and the next request opens it anew
         self.http.request(method, path, body or None, {"Content-Type": kind} if kind else {})
         answer = self.http.getresponse()
-        content = answer.read()
+        content, self.used = answer.read(), time.monotonic()
         if answer.status != 200:
             raise OSError(f"{path} answered {answer.status}")
         return content
