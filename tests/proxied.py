@@ -69,12 +69,14 @@ def proxied(folder: Path, *fronts: int) -> Iterator[str]:
     assert checked.returncode == 0, checked.stderr + (folder / "error.log").read_text()
     process = subprocess.Popen(command)
     try:
+        late = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert process.poll() is None, (folder / "error.log").read_text()
+                waits = process.poll() is None and time.monotonic() < late
+                assert waits, (folder / "error.log").read_text()
                 time.sleep(0.01)
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import httpx
 import pytest
 
@@ -27,7 +26,6 @@ from tabs.parts import guard
 from tabs.parts.lanes import Busy, Closing, Lanes
 from tabs.parts.work import Jobs, Show
 from tabs.server import gate, logs
-from tabs.server.calls import Calls
 from tabs.server.limits import Rate, Uploads
 from tabs.server.options import Options, from_environment
 from tests.browser import ROOT, Server, serving
@@ -98,36 +96,6 @@ def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
         for said in (page.json()["problem"], api.json()["detail"]):
             assert said.startswith("Too many requests came from your address: try again in ")
         assert (await site.http.get("/")).status_code == 200  # looking is free
-
-    run(ask())
-
-
-def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_path: Path) -> None:
-    def told(data: Any = None) -> dict[str, Any]:
-        return {"data": data, "request": logs.request()}
-
-    with gr.Blocks() as page:
-        html = gr.HTML("", server_functions=[told])
-
-    async def ask() -> None:
-        site = Site(tmp_path)
-        site.state.calls = Calls(page, 2)
-        body = {"component_id": html._id, "fn_name": "told", "data": {"a": [1, "ü"]}}
-        said = await site.http.post(f"{PAGE}/", json=body)
-        name = said.headers["x-request-id"]
-        assert said.json() == {"data": body["data"], "request": name}
-        for wrong in (
-            {"fn_name": "get_config"},
-            {"fn_name": "__init__"},
-            {"fn_name": None},
-            {"component_id": 10**6},
-            {"component_id": [1]},
-        ):
-            said = await site.http.post(PAGE, json=body | wrong)
-            assert said.status_code in (404, 422)
-            assert "load the page again" in said.json()["problem"]
-        for broken in (b"", b"[]", b"3", b"{"):
-            assert (await site.http.post(PAGE, content=broken)).status_code == 422
 
     run(ask())
 
