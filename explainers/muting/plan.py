@@ -63,7 +63,7 @@ class Planner:
     ) -> None:
         known, count = [s for s in steps if s], len(steps)
         self.stop = stop
-        self.channels = np.array([m.shape[1] for m in maps], float)
+        self.channels = np.array([m.shape[1] if m.ndim > 1 else 1 for m in maps], float)
         self.full = np.array([m.shape[2] * m.shape[3] if m.ndim == 4 else 1 for m in maps], float)
         self.per = np.array([0, *(s.macs for s in known)]) + TOUCH * self.channels
         self.per[0] = 0

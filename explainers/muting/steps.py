@@ -24,12 +24,16 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True)
 class Op:
-    """One recorded operator; its value's index is its place on the tape (0 is the input)."""
+    """One recorded operator; its value's index is its place on the tape (0 is the input).
+
+    item: which of its results the value is, where it hands over several.
+    """
 
     func: Callable
     args: tuple
     kwargs: dict
     shape: torch.Size
+    item: int = 0
 
     @property
     def name(self) -> str:

@@ -27,6 +27,7 @@ POINTWISE = frozenset(
     "relu hardtanh silu sigmoid hardswish hardsigmoid gelu leaky_relu elu tanh mish softplus"
     " clone detach alias add sub mul div".split()
 )
+RECURRENT = ("rnn", "lstm", "gru")  # their first state is of one photo; of more, memory is broken
 
 
 class _Recorder(TorchDispatchMode):
@@ -43,11 +44,14 @@ class _Recorder(TorchDispatchMode):
 
         kept = tree_map(ref, (args, kwargs))
         out = func(*args, **kwargs)
-        first = out[0] if isinstance(out, tuple | list) and out else out
-        op = Op(func, *kept, first.shape if isinstance(first, Tensor) else torch.Size())
-        if op.refs and isinstance(first, Tensor):
-            self.index[first] = len(self.ops)
-            self.ops.append(op)
+        for item, each in enumerate(out if isinstance(out, tuple | list) else [out]):
+            shape = each.shape if isinstance(each, Tensor) else torch.Size()
+            op = Op(func, *kept, shape, item)
+            if op.refs and isinstance(each, int | float):
+                raise ValueError("what follows may go by a number that was read off this photo")
+            if op.refs and isinstance(each, Tensor):
+                self.index[each] = len(self.ops)
+                self.ops.append(op)
         return out
 
 
@@ -61,6 +65,8 @@ def record(module: nn.Module, x: Tensor) -> list[Step | None]:
         out = module(x)
     if out not in tape.index:
         raise ValueError("the output is not a recorded tensor")
+    if any(op and any(kind in op.name for kind in RECURRENT) for op in tape.ops):
+        raise ValueError("a recurrent layer is no step for several photos")
     return _Lowering(tape.ops, tape.index[out], x.shape).steps
 
 
@@ -240,7 +246,9 @@ def _whole(op: Op) -> Callable[[Sequence[Tensor]], Tensor]:
         if op.name in ("view", "_unsafe_view", "expand") and args[1] and args[1][0] == 1:
             reshape = torch.Tensor.expand if op.name == "expand" else torch.Tensor.reshape
             return reshape(args[0], [n, *args[1][1:]])
+        if op.name == "native_group_norm":
+            args = (*args[:3], n, *args[4:])
         out = op.func(*args, **kwargs)
-        return out[0] if isinstance(out, tuple | list) else out
+        return out[op.item] if isinstance(out, tuple | list) else out
 
     return run

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -65,8 +65,21 @@ class Discovery:
     nonlinearities: frozenset[str]
     overwrites: bool
     layouts: dict[str, Layout]
+    calls: dict[str, int]
     attends: bool
     attention: Attention | None
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What modules hand over, by name, in order of completion: maps as they are, how these hold
+    their places, and the units of what comes after the last of them. calls: which call of a module
+    that was, as one ReLU may serve all layers."""
+
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    vectors: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
 
 class _Nonlinearities(TorchFunctionMode):
@@ -137,9 +150,10 @@ def discover(
     ):
         logits = module(probe.clone().requires_grad_().clone()).detach()
     larger = _shapes_for_a_larger(module, probe, calls.outputs)
-    maps, layouts, vectors = _maps(calls.outputs, larger)
-    if tokens := _tokens(module, probe, calls.outputs, maps, layouts):
-        maps, layouts, vectors = _maps(calls.outputs, larger, tokens)
+    found = _found(calls.outputs, larger)
+    if tokens := _tokens(module, probe, calls.outputs, found):
+        found = _found(calls.outputs, larger, tokens, probe.shape[2:])
+    maps, layouts = found.maps, found.layouts
     if not maps:
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
     stages = _stages(module, maps)
@@ -158,7 +172,7 @@ def discover(
     layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
     inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
-    flat = _flat(module, vectors)
+    flat = _flat(module, found)
     attended, places = None, maps[last][0, 0].numel()
     if seen.attends and layouts[last].of_tokens:
         attended = attention(module, probe, logits, layouts[last], places)
@@ -173,6 +187,7 @@ def discover(
         nonlinearities=frozenset(seen.names),
         overwrites=bool(overwritten),
         layouts={n: layouts[n] for n in maps},
+        calls=found.calls,
         attends=seen.attends,
         attention=attended,
     )
@@ -183,55 +198,56 @@ def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
     alone: also on the device "meta", where nothing is computed."""
     with torch.no_grad(), _Calls(module) as calls:
         answer = module(x)
-    maps, _, _ = _maps(calls.outputs, {})
-    return answer, bool(maps) or follow(calls.outputs, set())
+    found = _found(calls.outputs, {})
+    return answer, bool(found.maps) or follow(calls.outputs, set())
 
 
-def _maps(
+def _found(
     outputs: Outputs,
     larger: Mapping[str, tuple[int, ...]],
     tokens: Mapping[str, Layout] | None = None,
-) -> tuple[dict[str, Tensor], dict[str, Layout], dict[str, int]]:
-    """The feature maps as they were handed out, how they hold their places, and the units of what
-    comes after the last of them; each by name, in order of completion. tokens: those of a network
-    of tokens, where they are known."""
-    maps: dict[str, Tensor] = {}
-    layouts: dict[str, Layout] = {}
-    vectors: dict[str, int] = {}
+    size: Sequence[int] = (0, 0),
+) -> _Outputs:
+    """tokens: those of a network of tokens on an input of that size, where they are known."""
+    found, calls = _Outputs(), Counter[str]()
     pooled: set[int] = set()
     tokens = tokens or {}
     counts = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
     for name, child, output in outputs:
+        calls[name] += 1
         if name not in tokens and (tokens or output.ndim != 4 or output.shape[-1] < 2):
             if output.ndim > 1 and output[0].numel() == output.shape[1]:
-                vectors[name] = output.shape[1]
+                found.vectors[name] = output.shape[1]
+                if name not in found.maps:
+                    found.calls[name] = calls[name]
             continue
-        found = tokens.get(name) or order(output.shape, larger.get(name), counts)
-        if found is None:
+        layout = tokens.get(name) or order(output.shape, larger.get(name), counts)
+        if layout is None or (tokens and not layout.fits(output, (size[0], size[1]))):
             continue
-        vectors.clear()
+        found.vectors.clear()
         if isinstance(child, POOLS):
             pooled.add(id(output))
         if id(output) not in pooled:
-            maps.pop(name, None)
-            maps[name], layouts[name] = output, found
-    return maps, layouts, vectors
+            found.maps.pop(name, None)
+            found.maps[name], found.layouts[name] = output, layout
+            found.calls[name] = calls[name]
+    return found
 
 
 def _tokens(
     module: nn.Module,
     probe: Tensor,
     outputs: Outputs,
-    maps: Mapping[str, Tensor],
-    layouts: Mapping[str, Layout],
+    found: _Outputs,
 ) -> dict[str, Layout]:
     """How the tokens of a network lie whose last map is followed by sequences of places."""
+    maps = found.maps
     final = next(reversed(maps.values()), None)
     at = max((i for i, (_, _, output) in enumerate(outputs) if output is final), default=-1)
     grids = {value.shape[2] for value in maps.values()}
     if not follow(outputs[at + 1 :], grids):
         return {}
-    return token_layouts(module, probe, _Calls, grids, {name: layouts[name] for name in maps})
+    return token_layouts(module, probe, _Calls, grids, {n: found.layouts[n] for n in maps})
 
 
 def _shapes_for_a_larger(
@@ -282,8 +298,10 @@ def _inner(maps: Mapping[str, Tensor], stages: list[str]) -> dict[str, str]:
     return found
 
 
-def _flat(module: nn.Module, vectors: Mapping[str, int]) -> dict[str, Layer]:
-    """Fully connected layers, each tapped behind its activation function."""
+def _flat(module: nn.Module, found: _Outputs) -> dict[str, Layer]:
+    """Fully connected layers, each tapped behind its activation function, unless that serves maps
+    as well."""
+    vectors = {n: units for n, units in found.vectors.items() if n not in found.maps}
     ends: list[str] = []
     for name in vectors:
         child = module.get_submodule(name)

@@ -26,10 +26,10 @@ from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_module, check_said, check_weights, settle, takes_any_size
-from .layout import FLAT, Layout
+from .layout import FLAT
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
-from .recording import Enough, Passing, Recording, passing, serials
+from .recording import Enough, Passing, Recording, passing, serials, tap
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .transform import Transform
@@ -149,7 +149,7 @@ class Network(Owner, Answers):
         self.attends, self.attention = found.attends, found.attention
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
-                self._tap(name, found.layouts.get(name, FLAT))
+                tap(self.serial, name, found.layouts.get(name, FLAT), found.calls[name])
             )
             for name in (*self.places, *self.flat)
         }
@@ -178,8 +178,8 @@ class Network(Owner, Answers):
         The hooks that others put on the module come along, the taps of this network do not.
         """
         module = copy.deepcopy(self.module)
-        for name, tap in self._taps.items():
-            del module.get_submodule(name)._forward_hooks[tap.id]
+        for name, handle in self._taps.items():
+            del module.get_submodule(name)._forward_hooks[handle.id]
         made = Network.from_recipe(
             module,
             self.recipe,
@@ -219,27 +219,6 @@ class Network(Owner, Answers):
     def _keep_taps(self) -> None:
         """The taps leave the module with this network."""
         self._release = weakref.finalize(self, _let_go, tuple(self._taps.values()))
-
-    def _tap(self, name: str, layout: Layout):
-        serial = self.serial  # not self: a network in a circle would outlive those who used it
-
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
-            current = passing.get()
-            if current is None or current.serial != serial or name not in current.layers:
-                return None
-            recording, size = current.recording, current.size
-            first = not recording.activations and recording.inputs is None
-            kept = layout.maps(output.detach() if first else output, size)
-            kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
-            recording.activations[name] = kept
-            if name == recording.until:
-                raise Enough
-            onward = kept.clone()  # what follows may work in place
-            if name in recording.muted:
-                onward[:, recording.muted[name]] = 0
-            return layout.restored(onward, output)
-
-        return hook
 
     @contextmanager
     def _recorded(self, recording: Recording, layers: Sequence[str], size: Size) -> Iterator[None]:
@@ -285,6 +264,12 @@ class Network(Owner, Answers):
             suppress(Enough),
         ):
             recording.logits = self._passed(x)
+        for name in layers if until is None else (until,):
+            if name not in recording.activations:
+                raise OptionError(
+                    f"{self.title} does not come to its layer “{name}” with this photo: choose "
+                    "another layer."
+                )
         return recording
 
     def _passed(self, x: Tensor) -> Tensor:

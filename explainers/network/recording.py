@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..recent import Recent
+from .layout import Layout
 
 serials = itertools.count()  # networks and recordings are told apart by them
 _gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
@@ -100,13 +102,14 @@ class Recording:
 
 @dataclass(frozen=True)
 class Passing:
-    """A pass under way: which network's, what it leaves behind, at which layers, and the height and
-    width of its input."""
+    """A pass under way: which network's, what it leaves behind, at which layers, the height and
+    width of its input, and how often each of the layers was called."""
 
     serial: int
     recording: Recording
     layers: frozenset[str]
     size: tuple[int, int]
+    calls: Counter[str] = field(default_factory=Counter)
 
 
 passing: ContextVar[Passing | None] = ContextVar("passing", default=None)
@@ -114,3 +117,33 @@ passing: ContextVar[Passing | None] = ContextVar("passing", default=None)
 
 class Enough(Exception):
     """Ends a forward pass behind the last layer that is needed."""
+
+
+def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tensor | None]:
+    """A forward hook that records a layer in passes of the network with that serial number: it
+    would keep the network itself alive.
+
+    call: the one whose output is the layer's, of a module that is called several times.
+    """
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        current = passing.get()
+        if current is None or current.serial != serial or name not in current.layers:
+            return None
+        current.calls[name] += isinstance(output, Tensor)
+        if current.calls[name] != call:
+            return None
+        recording, size = current.recording, current.size
+        first = not recording.activations and recording.inputs is None
+        leaf = first or not output.requires_grad  # the latter on another branch than the first
+        kept = layout.maps(output.detach() if leaf else output, size)
+        kept = kept.requires_grad_(torch.is_grad_enabled()) if leaf else kept
+        recording.activations[name] = kept
+        if name == recording.until:
+            raise Enough
+        onward = kept.clone()  # what follows may work in place
+        if name in recording.muted:
+            onward[:, recording.muted[name]] = 0
+        return layout.restored(onward, output)
+
+    return hook
