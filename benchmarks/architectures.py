@@ -152,8 +152,11 @@ def teach(module: nn.Module, layer: Layer, side: int) -> None:
     for hook in hooks:
         hook.remove()
     for head, seen in read.items():
-        if seen:  # with the square, without, with its cells alone, with all others
-            rises = torch.cat([seen[2] - seen[1], seen[3] - seen[1]]).double()
+        if not seen:
+            continue
+        # With the square, without, with its cells alone, with all others.
+        rises = torch.cat([seen[2] - seen[1], seen[3] - seen[1]]).double()
+        if rises.any():  # or the layer is on another branch than this head
             wanted = (torch.arange(2 * PHOTOS) < PHOTOS).double()
             products = rises @ rises.T
             products += RIDGE * products.diagonal().mean() * torch.eye(2 * PHOTOS)

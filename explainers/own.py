@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from typing import Any, Literal
 
 from PIL import Image
@@ -23,15 +22,10 @@ from .network.door import check_alone, check_weights, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
-from .network.transform import Transform
+from .network.transform import LUMINANCE
 from .network.views import Size
 from .recent import forget
-
-Numbers = float | Sequence[float]
-
-HOW = ("interpolation", "crop_pct", "crop_mode")  # a photo is brought to a network's size
-
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
+from .ways import Numbers, known_of, way_of
 
 
 class Own(Network):
@@ -112,12 +106,12 @@ def wrap(
     """
     said = {name: value for name, value in locals().items() if name != "module"}
     inner = bare(module) if isinstance(module, nn.Module) else module
-    title = title or type(inner).__name__
+    title = title.strip() or type(inner).__name__
     check_kind(inner, title)
-    labels = _in_order(labels, title)
-    way = _way(inner, title, transform, mean, std, size, channels)
+    labels = said["labels"] = _in_order(labels, title)
+    way = way_of(inner, title, transform, mean, std, size, channels)
     last = _name_of(layer, inner) if isinstance(layer, nn.Module) else layer
-    if last == "":
+    if last == "" or not isinstance(last, str | None):
         raise ModelError(f"The layer is no part of {title}: give one by its name there.")
     if not copy:
         check_weights(inner, title)
@@ -164,105 +158,26 @@ def wrap(
     return network
 
 
-def _in_order(labels: Any, title: str) -> list[str] | None:
-    """The names of all outputs; of {0: "benign", 1: "malignant"}, too."""
+def _in_order(labels: Any, title: str) -> Any:
+    """The names of all outputs; of {0: "benign", 1: "malignant"} and {"benign": 0, …}, too."""
+    if labels is None or isinstance(labels, str):
+        return labels
     if isinstance(labels, Mapping):
-        if set(labels) != set(range(len(labels))):
+        order = list(range(len(labels)))
+        if sorted(map(str, labels.values())) == sorted(map(str, order)) and 0 not in labels:
+            labels = {number: name for name, number in labels.items()}  # as data sets have it
+        labels = {str(number): name for number, name in labels.items()}
+        if labels.keys() != set(map(str, order)):
             raise ModelError(
                 f"The labels of {title} are not numbered from 0: give a list, with a name for each "
                 "output in their order."
             )
-        labels = [labels[index] for index in range(len(labels))]
-    return labels if labels is None or isinstance(labels, str) else [str(each) for each in labels]
-
-
-@dataclass(frozen=True)
-class Way:
-    """How photos are prepared. channels: what the module takes; seen: what views have, three
-    colours for a network of greys."""
-
-    mean: list[float]
-    std: list[float]
-    shape: Size
-    channels: int
-    transform: Transform | None = None
-    interpolation: str = "bicubic"
-    crop_pct: float = 0.875
-    crop_mode: CropMode = "center"
-
-    @property
-    def seen(self) -> int:
-        return 3 if self.channels == 1 else self.channels
-
-
-def _way(
-    module: nn.Module,
-    title: str,
-    transform: Callable[[Image.Image], Tensor] | None,
-    mean: Numbers | None,
-    std: Numbers | None,
-    size: int | Size | None,
-    channels: int | None,
-) -> Way:
-    if transform is not None:
-        if mean is not None or std is not None or size is not None:
-            raise ModelError(
-                f"The transform of {title} says mean, std and size already: give either it or them."
-            )
-        tried = Transform(transform, title, grey=channels == 1)
-        wide = 3 if tried.channels == 1 else 1
-        return Way(tried.mean * wide, tried.std * wide, tried.shape, tried.channels, tried)
-    known = _known(module)
-    mean = known.get("mean") if mean is None else mean
-    std = known.get("std") if std is None else std
-    size = known.get("size") if size is None else size
-    if mean is None or std is None or size is None:
+        labels = [labels[str(index)] for index in order]
+    if isinstance(labels, set | frozenset) or not hasattr(labels, "__iter__"):
         raise ModelError(
-            f"How photos are prepared for {title} is not known: wrap it with wrap(module, "
-            "transform=…), or with mean=…, std=… and size=…, as it was trained."
+            f"The labels of {title} are a list: give a name for each output, in order."
         )
-    means, deviations = _listed(mean), _listed(std)
-    several = max(len(means), len(deviations))
-    channels = channels or (several if several > 1 else _first_channels(module))
-    if not {len(means), len(deviations)} <= {1, channels}:
-        raise ModelError(
-            f"{title} takes {channels} channel{'s' * (channels != 1)}, with {len(means)} means and "
-            f"{len(deviations)} deviations: give one each."
-        )
-    if channels in (1, 3) and max(means) > 1:
-        raise ModelError(
-            f"The mean of {title} is not that of pixels in 0 to 1: divide mean and std by 255."
-        )
-    seen = 3 if channels == 1 else channels
-    means, deviations = (each * (seen // len(each)) for each in (means, deviations))
-    how = {name: known[name] for name in HOW if name in known}
-    return Way(means, deviations, _shape(size, title), channels, **how)
-
-
-def _known(module: nn.Module) -> dict[str, Any]:
-    """What a model of timm's says of its photos."""
-    cfg = getattr(module, "pretrained_cfg", None)
-    if not isinstance(cfg, Mapping) or not cfg.get("input_size"):
-        return {}
-    told = {name: cfg[name] for name in ("mean", "std", *HOW) if name in cfg}
-    told["imagenet"] = cfg.get("num_classes") == 1000
-    return told | {"size": cfg["input_size"][-1]}
-
-
-def _listed(value: Numbers) -> list[float]:
-    return [float(value)] if isinstance(value, Real) else [float(each) for each in value]
-
-
-def _shape(size: int | Size, title: str) -> Size:
-    sides = (size, size) if isinstance(size, Integral) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(each, Integral) and each > 0 for each in sides):
-        raise ModelError(f"The size of {title} is a number of pixels, or (height, width).")
-    return int(sides[0]), int(sides[1])
-
-
-def _first_channels(module: nn.Module) -> int:
-    """How many channels the first convolution takes."""
-    return next((each.in_channels for each in module.modules() if isinstance(each, nn.Conv2d)), 1)
+    return [str(each) for each in labels]
 
 
 @dataclass(frozen=True)
@@ -313,7 +228,7 @@ def _answer(
     if head == "auto":
         head = end or ("sigmoid" if outputs == 1 else "softmax")
     if labels is None or unread:
-        known = _known(module).get("imagenet") and outputs == 1000
+        known = known_of(module).get("imagenet") and outputs == 1000
         name = "output" if head == "none" else "class"
         labels = imagenet_labels() if known else [f"{name} {index}" for index in range(outputs)]
     return Answer(labels, head, read, remarks, unread)

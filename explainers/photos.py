@@ -39,8 +39,9 @@ def view_of(
 
 
 def photo_for(network: Network, source: Any) -> Photo:
-    """A photo of as many channels as the network takes; raises PhotoError."""
-    channels = len(network.mean)
+    """A photo of as many channels as the network takes, or of three, of which its transform makes
+    them; raises PhotoError."""
+    channels = len(network.mean) if network.transform is None else 3
     several = isinstance(source, Image.Image) and len(source.getbands()) == channels
     if channels != 3 and (several or is_array(source)):
         return bands(source, channels)

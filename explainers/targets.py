@@ -125,7 +125,8 @@ def inside(target: Class, mask: Any = None) -> Aim:
     """The mean of a class's logit over a mask, for networks that answer place by place.
 
     Such as a segmentation, with (1, classes, h, w). mask: (H, W) of the photo, booleans or weights
-    0..1, brought to the output's resolution; None for everywhere.
+    0..1, brought to the output's resolution (a smaller one of the photo's proportions will do);
+    None for everywhere.
     """
 
     def bound(network: Network, view: View) -> Bound:
@@ -190,8 +191,19 @@ def _weights(mask: Any) -> Tensor:
 
 
 def _cut(mask: Tensor, view: View) -> Tensor:
-    """The part of a photo's mask that the view shows."""
+    """The part of a photo's mask that the view shows; raises OptionError for another shape's."""
     height, width = mask.shape
+    if not view.placed:
+        raise OptionError(
+            "Which part of the photo the network sees is not known, so a mask can't be laid over "
+            "it: give a transform that only resizes and crops."
+        )
+    high, wide = view.photo_size or (height, width)
+    if abs(height * wide - width * high) > (high + wide) / 2:  # half a pixel of each side
+        raise OptionError(
+            f"The mask is {width} × {height} and the photo {wide} × {high}: give one of the "
+            "photo's proportions."
+        )
     left, top, right, bottom = view.frame
     rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
     columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from explainers import wrap
 from explainers.muting import windows
 from explainers.muting.incremental import Incremental
 from explainers.muting.tape import record
@@ -150,6 +153,64 @@ class Rolled(nn.Module):
 def test_a_network_that_cannot_be_followed_still_gets_its_scores():
     engine = check(Rolled(), (40, 40), 16, 12)
     assert "full pass" in engine.note
+
+
+def _tokens(m: Any, x: Tensor) -> Tensor:
+    return m.stem(x).flatten(2).transpose(1, 2)
+
+
+def _gated(m: Any, x: Tensor) -> Tensor:
+    value, gate = m.stem(x).chunk(2, 1)
+    return m.head((value * gate.sigmoid()).mean((2, 3)))
+
+
+#: What holds of a batch of one in numbers, sequences and several results of one function.
+FORMS: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, nn.Module]]] = {
+    "recurrent": (
+        lambda m, x: m.head(m.part(_tokens(m, x))[0][:, -1]),
+        {"part": nn.LSTM(6, 4, batch_first=True), "head": nn.Linear(4, 3)},
+    ),
+    "attention": (
+        lambda m, x: m.head(m.part((t := _tokens(m, x)).mean(1, True), t, t)[0][:, 0]),
+        {"part": nn.MultiheadAttention(6, 2, batch_first=True), "head": nn.Linear(6, 3)},
+    ),
+    "squeezed": (lambda m, x: m.head(m.stem(x).mean((2, 3))).squeeze(1), {"head": nn.Linear(6, 1)}),
+    "groups": (
+        lambda m, x: m.head(m.part(m.stem(x)).mean((2, 3))),
+        {"part": nn.GroupNorm(2, 6), "head": nn.Linear(6, 3)},
+    ),
+    "gated": (_gated, {"head": nn.Linear(3, 3)}),
+    "several results": (
+        lambda m, x: m.head(torch.cat(torch.var_mean(m.stem(x), (2, 3)), 1)),
+        {"head": nn.Linear(12, 3)},
+    ),
+    "one by one": (
+        lambda m, x: torch.stack([m.head(m.stem(one[None]).mean((2, 3)))[0] for one in x]),
+        {"head": nn.Linear(6, 3)},
+    ),
+    "merged rows": (
+        lambda m, x: m.head(_tokens(m, x).reshape(-1, 6).view(len(x), -1, 6).mean(1)),
+        {"head": nn.Linear(6, 3)},
+    ),
+}
+
+
+class Form(nn.Module):
+    def __init__(self, run: Callable[[Any, Tensor], Tensor], parts: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.run, self.stem = run, nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU())
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self, x)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_what_is_seen_of_one_photo_holds_for_several_or_is_not_followed(name):
+    torch.manual_seed(9)
+    network = wrap(Form(*FORMS[name]), mean=[0.5] * 3, std=[0.25] * 3, size=32, head="none")
+    check(network.module, (32, 48), 8, 8)
 
 
 def test_the_network_is_left_as_it_was():

@@ -224,6 +224,19 @@ def test_a_transform_to_greys_feeds_a_network_of_greys(steps, channels):
     assert_close(found.values.sum(1), torch.autograd.grad(logits[0, 2], x)[0][0], 1e-5)
 
 
+def test_a_transform_that_mixes_colours_is_asked_for_every_photo():
+    steps = [transforms.Resize((32, 32)), transforms.ToTensor()]
+    swapped = transforms.Compose([*steps, transforms.Lambda(lambda x: x.flip(0))])  # as OpenCV
+    four = transforms.Compose(
+        [*steps, transforms.Lambda(lambda x: torch.cat([x, x.amax(0)[None]]))]
+    )
+    for channels, transform in ((3, swapped), (4, four)):
+        x = transform(Image.fromarray(PHOTO))[None]
+        for framing in ("crop", "whole"):
+            found = explain(wrap(Sees(channels), transform=transform), PHOTO, 1, framing=framing)
+            assert torch.allclose(found.logits, Sees(channels)(x)[0], atol=1e-5), framing
+
+
 @pytest.mark.parametrize(("transform", "words"), [
     (transforms.Compose([transforms.RandomCrop(32), *NORMALISED]), "another input of the same"),
     (transforms.Resize(32), "makes a Image of a photo"),

@@ -153,6 +153,10 @@ def test_a_class_of_a_segmentation_is_its_mean_over_a_mask():
     for wrong in (mask[0], mask * 2.0, "mask"):
         with pytest.raises(OptionError, match="A mask is an array of height × width"):
             explain(network, PHOTO, targets.inside("sea", wrong))
+    half = targets.inside("sea", mask[::2, ::2])  # the same mask, in half as many pixels
+    assert_close(explain(network, PHOTO, half, layer="body").values, part.values, 1e-5)
+    with pytest.raises(OptionError, match="The mask is 32 × 32 and the photo 64 × 32"):
+        explain(network, PHOTO, targets.inside("sea", mask[:, 32:]))
     with pytest.raises(TargetError, match="no logits for each place"):
         explain(wrap(Places(classify), **HOW), PHOTO, targets.inside(1, mask))
 

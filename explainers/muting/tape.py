@@ -47,8 +47,6 @@ class _Recorder(TorchDispatchMode):
         for item, each in enumerate(out if isinstance(out, tuple | list) else [out]):
             shape = each.shape if isinstance(each, Tensor) else torch.Size()
             op = Op(func, *kept, shape, item)
-            if op.refs and isinstance(each, int | float):
-                raise ValueError("what follows may go by a number that was read off this photo")
             if op.refs and isinstance(each, Tensor):
                 self.index[each] = len(self.ops)
                 self.ops.append(op)

@@ -10,8 +10,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 
 from ..errors import ModelError
+from .door import VOLUMES, check_parts
+
+#: What switches on that parts are computed again on the way back, in timm, Transformers,
+#: torchvision's DenseNet and Swin's own code: the same values, and no second look at them.
+CHECKPOINTS = {"grad_checkpointing", "gradient_checkpointing", "memory_efficient", "use_checkpoint"}
 
 ENDS = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
 
@@ -35,21 +41,14 @@ def check_kind(module: object, title: str) -> None:
             f"{title} is an exported program, whose layers can't be looked into: hand over the "
             "nn.Module that it was exported from."
         )
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ModelError(
-            f"{title} is TorchScript, whose layers can't be looked into: hand over the nn.Module "
-            "that it was made from."
-        )
     if not isinstance(module, nn.Module):
         raise ModelError("What is wrapped is a torch.nn.Module: build it first.")
+    check_parts(module, title)
     kinds = {type(part) for part in module.modules()}
     if any(issubclass(kind, nn.Conv3d) for kind in kinds) and not any(
         issubclass(kind, nn.Conv2d) for kind in kinds
     ):
-        raise ModelError(
-            f"{title} takes volumes (3-D convolutions), and maps are of pictures: wrap a module "
-            "that takes one slice (N, C, H, W) and puts the others round it."
-        )
+        raise ModelError(f"{title} can't be explained: {VOLUMES}.")
     _check_inputs(module, title)
     _check_weights(module, title)
 
@@ -112,6 +111,9 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
         for name, child in list(parent.named_children()):
             if bare(child) is not child:
                 setattr(parent, name, bare(child))
+    for part in made.modules():
+        for name in CHECKPOINTS & vars(part).keys():
+            setattr(part, name, False)
     remarks = {}
     if left := sum(_let_go(part) for part in made.modules()):
         remarks["hooks"] = (
@@ -130,9 +132,10 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
 
 
 def _computed(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
-    """What deepcopy refuses: tensors that were computed from weights, as weight_norm keeps them."""
+    """What deepcopy refuses: tensors that were computed from weights, as weight_norm keeps them,
+    and as modules keep what they saw last."""
     for part in module.modules():
-        for value in vars(part).values():
+        for value in tree_leaves(vars(part)):
             if isinstance(value, Tensor) and not value.is_leaf:
                 yield id(value), value.detach().clone()
 

@@ -163,6 +163,8 @@ def discover(
         last = next(reversed(fnmatch.filter(maps, last)), last)
     if last not in maps:
         raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
+    if unknown := set(titles or ()) - set(maps):
+        raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
@@ -345,11 +347,11 @@ def _cam_weights(
         weight = heads[-1].cam_weights
         fits = weight.shape[1] == channels and same(heads[-1](final), logits)
         return weight if fits else None
-    pooled = (final.mean((2, 3)), final.amax((2, 3)))
+    pooled = (final.float().mean((2, 3)), final.float().amax((2, 3)))
     if classes == channels and any(same(each, logits) for each in pooled):
         return torch.eye(classes, device=final.device)
     for product in reversed(products):
-        tensors = [each.detach() for each in product if isinstance(each, Tensor)]
+        tensors = [each.detach().float() for each in product if isinstance(each, Tensor)]
         biases = [each for each in tensors if each.shape == (classes,)]
         bias = biases[-1] if biases else torch.zeros_like(logits[0])
         for tensor in tensors:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from numbers import Real
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ExplainError, ModelError
+from .recipe import CropMode
 
 _ENDS = {"softmax": "softmax", "softmin": "softmin", "log_softmax": "log-softmax"}
 _ENDS |= {"sigmoid": "sigmoid", "sigmoid_": "sigmoid", "logsigmoid": "log-sigmoid"}
-_ENDS |= {"special_expit": "sigmoid"}
+_ENDS |= {"special_expit": "sigmoid", "hardsigmoid": "sigmoid"}
 SAME = 1e-3  # as a share of the logits' range
 
 
@@ -47,6 +49,8 @@ def check_said(
     mean: Sequence[float],
     std: Sequence[float],
     interpolation: str,
+    crop_pct: float,
+    crop_mode: str,
     thresholds: Sequence[float] | None,
 ) -> None:
     """Raises ModelError where what is said of a network can't be."""
@@ -61,6 +65,10 @@ def check_said(
         raise ModelError(f"The std of {title} must be positive: give that of pixels in 0 to 1.")
     if interpolation not in FILTERS:
         raise ModelError(f"The interpolation of {title} is one of {', '.join(FILTERS)}.")
+    if not (isinstance(crop_pct, Real) and 0 < crop_pct <= 1):
+        raise ModelError(f"The crop_pct of {title} is a share of the photo, above 0 and at most 1.")
+    if crop_mode not in get_args(CropMode):
+        raise ModelError(f"The crop_mode of {title} is one of {', '.join(get_args(CropMode))}.")
     if thresholds is not None and len(thresholds) != len(labels):
         raise ModelError(
             f"{title} has {len(thresholds)} thresholds and {len(labels)} labels: give one each."
@@ -75,13 +83,25 @@ def check_module(module: object, title: str) -> None:
     """Raises ModelError unless it is a module of Python's own that holds weights."""
     if not isinstance(module, nn.Module):
         raise ModelError(f"{title} is no torch.nn.Module: build it first.")
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ModelError(
-            f"{title} is TorchScript, whose layers can't be looked into: hand over the nn.Module "
-            "that it was made from."
-        )
+    check_parts(module, title)
     if any(value.is_meta for value in (*module.parameters(), *module.buffers())):
         raise ModelError(f"{title} holds no weights yet, on the device “meta”: load them first.")
+
+
+def check_parts(module: nn.Module, title: str) -> None:
+    """Raises ModelError for parts that can't be looked into, or have no gradient."""
+    for name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            what = f"holds TorchScript ({name})" if name else "is TorchScript"
+            raise ModelError(
+                f"{title} {what}, whose layers can't be looked into: hand over the nn.Module that "
+                "it was made from."
+            )
+        if type(part).__module__.startswith("torch.") and ".quantized." in type(part).__module__:
+            raise ModelError(
+                f"{title} is quantized ({name or type(part).__name__}), and whole numbers have no "
+                "gradient: hand over the module in float32 that it was made from."
+            )
 
 
 def check_weights(module: nn.Module, title: str) -> None:
@@ -112,11 +132,35 @@ def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, _Ends]:
         raise
     except Exception as error:
         _, channels, height, width = probe.shape
-        reason = " ".join(str(error).split())[:140].rstrip(" .")
+        reason = " ".join(str(error).split())
         raise ModelError(
-            f"{title} fails on an input of {channels} × {height} × {width} ({reason}): give the "
-            "size that it was made for."
+            f"{title} fails on an input of {channels} × {height} × {width} "
+            f"({reason[:140].rstrip(' .')}): {_remedy(module, reason)}."
         ) from error
+
+
+def _remedy(module: nn.Module, reason: str) -> str:
+    """What to do about a module that fails on a picture for that reason."""
+    has = {each for each in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+           if any(isinstance(part, each) for part in module.modules())}  # fmt: skip
+    if nn.Conv3d in has:
+        return VOLUMES
+    if nn.Conv1d in has and nn.Conv2d not in has:
+        return "it takes series (1-D convolutions), and maps are of pictures"
+    if "expected input[" in reason and "channels" in reason:
+        return "say how many channels it takes, by channels=… or a mean and a std for each"
+    if "same dtype" in reason or "should be the same" in reason:
+        return "it is computed in float32 here, so let its forward ask for no other type"
+    return (
+        "give the size that it was made for, or a module whose forward(x) takes pictures "
+        "(N, C, H, W) alone"
+    )
+
+
+VOLUMES = (
+    "it takes volumes (3-D convolutions), and maps are of pictures: wrap a module that takes one "
+    "slice (N, C, H, W) and puts the others round it"
+)
 
 
 def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, str]:
@@ -190,23 +234,37 @@ def settle(
     That is channels_last, unless the module reads its maps in the order of memory: then it fails
     there, or answers something else. Raises ModelError.
     """
+    before = _random_state(probe)
     answer, end = first_answer(module, probe, title)
     check_answer(answer, end, title, labels, head)
-    module.to(memory_format=torch.channels_last)
+    if not torch.equal(before, _random_state(probe)):  # of whatever thread
+        _check_steady(module, probe, title, answer, SAME / 1000)
     try:
+        module.to(memory_format=torch.channels_last)
         with torch.no_grad():
             again = module(probe.clone(memory_format=torch.channels_last))
         if same(again, answer):
             return torch.channels_last
-    except RuntimeError:  # a `view` across places
+    except RuntimeError:  # a `view` across places, weights of five axes
         pass
     module.to(memory_format=torch.contiguous_format)
-    if not same(first_answer(module, probe, title)[0], answer):
+    _check_steady(module, probe, title, answer, SAME)
+    return torch.contiguous_format
+
+
+def _random_state(probe: Tensor) -> Tensor:
+    return torch.cuda.get_rng_state(probe.device) if probe.is_cuda else torch.get_rng_state()
+
+
+def _check_steady(
+    module: nn.Module, probe: Tensor, title: str, answer: Tensor, share: float
+) -> None:
+    """Raises ModelError unless it answers once more as before, up to that share of the range."""
+    if not (first_answer(module, probe, title)[0] - answer).abs().max() <= share * span(answer):
         raise ModelError(
             f"{title} answers the same photo differently each time, as with a dropout that eval() "
             "does not switch off: take that out."
         )
-    return torch.contiguous_format
 
 
 @torch.no_grad()
@@ -236,7 +294,7 @@ def _gap(module: nn.Module, probe: Tensor, memory: torch.memory_format) -> float
     """How far the answer to `probe` moves when another photo is beside it, as a share of the
     range; infinite for no answer of its own."""
     alone = module(probe.contiguous(memory_format=memory).clone())
-    pair = torch.cat([probe, probe.flip(3)]).contiguous(memory_format=memory)
+    pair = torch.cat([probe, 2 * probe.flip(3)]).contiguous(memory_format=memory)
     try:
         both = module(pair)
     except (RuntimeError, ValueError, IndexError, AssertionError):

@@ -43,7 +43,9 @@ PIXELS = 2**17  # of the inputs that go through together: two photos; more are n
 
 def noise(channels: int, shape: Size) -> Tensor:
     """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
-    return torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(
+        1, channels, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    )
 
 
 def _let_go(hooks: Sequence[RemovableHandle]) -> None:
@@ -109,7 +111,7 @@ class Network(Owner, Answers):
         device: str | torch.device = "cpu",
     ) -> None:
         check_module(module, title)
-        check_said(title, labels, mean, std, interpolation, thresholds)
+        check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         probe = noise(len(mean), self.shape).to(device)
         with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
@@ -275,7 +277,8 @@ class Network(Owner, Answers):
     def _passed(self, x: Tensor) -> Tensor:
         """The module's logits (N, classes); raises OptionError for a size that it can't take."""
         try:
-            logits = self.module(x.clone())  # which a network may overwrite
+            with torch.autocast(self.device.type, enabled=False):  # which the caller may be in
+                logits = self.module(x.clone()).float()  # a network may overwrite its input
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             own = tuple(x.shape[2:]) == self.shape
             if own or isinstance(error, torch.OutOfMemoryError | ExplainError):
@@ -331,9 +334,10 @@ class Network(Owner, Answers):
                 photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
         key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
+        size = photo.height, photo.width
         if frame is None:
-            return View(tensor, ALL, key, framing, placed=False, remarks=UNPLACED)
-        return View(tensor, frame, key, framing)
+            return View(tensor, ALL, key, framing, False, UNPLACED, size)
+        return View(tensor, frame, key, framing, photo_size=size)
 
     def view(self, tensor: Tensor) -> View:
         """A ready-made input (1, C, H, W), normalised for this network, as a view of itself."""
@@ -345,7 +349,8 @@ class Network(Owner, Answers):
         tensor = tensor.detach().float()
         tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
         digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-        return View(tensor, ALL, f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}")
+        key = f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
+        return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
 
     def made(self, view: View) -> bool:
         """Is this view one of this network's own?"""

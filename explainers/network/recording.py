@@ -21,8 +21,15 @@ _gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
 _CUT = (
-    "The logits of this network have no gradient, as behind detach() or what leaves torch: take "
-    "that out, or ask by muting windows or RISE, which need the values only."
+    "The logits of this network have no gradient, as behind detach(), a checkpoint with "
+    "use_reentrant=True or what leaves torch: take that out, or ask by muting windows or RISE, "
+    "which need the values only."
+)
+
+
+_CHECKPOINT = (
+    "This network computes parts of itself again on the way back (torch.utils.checkpoint), which "
+    "can't be followed: switch that off for its evaluation."
 )
 
 
@@ -91,13 +98,20 @@ class Recording:
                 direction[row, :, against] -= 1
         # A batched backward reads fully connected weights once for all classes; towards the input
         # it would hold every class's maps at once and is slower than one class at a time.
-        if layer is not None and len(targets) > 1:
-            return torch.autograd.grad(
-                self.logits, wrt, direction, retain_graph=True, is_grads_batched=True
-            )[0]
-        return torch.stack(
-            [torch.autograd.grad(self.logits, wrt, row, retain_graph=True)[0] for row in direction]
-        )
+        batched = layer is not None and len(targets) > 1
+        try:
+            with torch.autocast(self.logits.device.type, enabled=False):
+                found = [
+                    torch.autograd.grad(
+                        self.logits, wrt, each, retain_graph=True, is_grads_batched=batched
+                    )[0]
+                    for each in ([direction] if batched else direction)
+                ]
+        except RuntimeError as error:
+            if "heckpoint" not in str(error):
+                raise
+            raise OptionError(_CHECKPOINT) from error
+        return found[0] if batched else torch.stack(found)
 
 
 @dataclass(frozen=True)
@@ -135,9 +149,8 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
             return None
         recording, size = current.recording, current.size
         first = not recording.activations and recording.inputs is None
-        leaf = first or not output.requires_grad  # the latter on another branch than the first
-        kept = layout.maps(output.detach() if leaf else output, size)
-        kept = kept.requires_grad_(torch.is_grad_enabled()) if leaf else kept
+        kept = layout.maps(output.detach() if first else output, size)
+        kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
         recording.activations[name] = kept
         if name == recording.until:
             raise Enough

@@ -180,4 +180,6 @@ def awake(module: nn.Module) -> dict[str, Tensor]:
 
 def noise(shape: Sequence[int], seed: int) -> Tensor:
     """Normal noise, the same each time."""
-    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32
+    )

@@ -25,15 +25,16 @@ STRAIGHT = 0.02  # of the photo's side: how far a pixel may lie from where a cro
 EDGE = 0.003  # of the photo's side: what lies nearer to its border is the border
 SIZES = 100  # of photos, whose frames are remembered
 ROUNDING = 0.01  # of the range from black to white
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
 
 
 class Transform:
     """A function from a PIL image to a tensor (C, H, W), such as torchvision's or timm's.
 
     grey: hand it greys ("L"), not colours ("RGB"). shape: (height, width) of what it makes of a
-    square photo. channels: C. plain: does it only resize, crop and normalise each channel by mean
-    and std (of pixels in 0..1)? Raises ModelError with one sentence for a function that can't
-    prepare a photo.
+    square photo. channels: C. plain: does it only resize, crop and normalise each colour, or the
+    luminance, by mean and std (of pixels in 0..1)? Raises ModelError with one sentence for a
+    function that can't prepare a photo.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Transform:
         even = bool((levels.amax(2) - levels.amin(2) <= ROUNDING * span.abs().amax()).all())
         straight = (grey - black - 0.2 * span).abs().amax() <= ROUNDING * span.abs().amax()
         self.plain = even and bool(straight) and bool((span > 0).all())
+        self.plain = self.plain and self._keeps_colours(black, span)
         low, range_ = black.mean((1, 2)), span.mean((1, 2))
         self.mean = (-low / range_ if self.plain else torch.full_like(low, 0.5)).tolist()
         self.std = (1 / range_ if self.plain else torch.full_like(low, 0.25)).tolist()
@@ -70,6 +72,18 @@ class Transform:
             found = self._found(*size)
             self._frames = dict(list(self._frames.items())[-SIZES:]) | {size: found}
         return tensor.unsqueeze(0), self._frames[size]
+
+    def _keeps_colours(self, black: Tensor, span: Tensor) -> bool:
+        """Are the channels red, green and blue in that order, or the luminance alone?"""
+        if self.channels not in (1, 3):
+            return False
+        shares = torch.eye(3) if self.channels == 3 else torch.tensor(LUMINANCE)[:, None]
+        for colour, share in zip(torch.eye(3).mul(255).int().tolist(), shares, strict=True):
+            made = self._tensor(Image.new("RGB", (TRIED, TRIED), tuple(colour)))
+            gap = made - black - share.reshape(-1, 1, 1) * span
+            if not gap.abs().amax() <= ROUNDING * span.abs().amax():
+                return False
+        return True
 
     def _plain(self, level: int) -> Tensor:
         return self._tensor(Image.new("RGB", (TRIED, TRIED), (level,) * 3))

@@ -41,6 +41,7 @@ class View:
     placed: False where it is not known which part of the photo that is: `frame` is all of what the
     network saw then.
     remarks: what to know of it, key -> sentence.
+    photo_size: (height, width) of that photo, None where it is not known.
     """
 
     tensor: Tensor
@@ -49,6 +50,7 @@ class View:
     framing: Framing | None = None
     placed: bool = True
     remarks: Mapping[str, str] = field(default_factory=dict)
+    photo_size: Size | None = None
 
 
 def framed(
@@ -84,7 +86,10 @@ def framed(
 
 def normalised(pixels: Tensor, recipe: Recipe) -> Tensor:
     """Pixels (C, H, W) in 0..1 as an input (1, C, H, W)."""
-    mean, std = (torch.tensor(each).reshape(-1, 1, 1) for each in (recipe.mean, recipe.std))
+    mean, std = (
+        torch.tensor(each, dtype=torch.float32).reshape(-1, 1, 1)
+        for each in (recipe.mean, recipe.std)
+    )
     return ((pixels - mean) / std).unsqueeze(0)
 
 

@@ -21,9 +21,10 @@ from torch import nn
 
 from ..errors import ModelError, OptionError
 from ..network import Network
-from ..own import Numbers, slug, wrap
+from ..own import slug, wrap
 from ..photo import read
 from ..settings import Settings
+from ..ways import Numbers
 from . import assembly, checkpoint, configs, download
 from .catalogue import BUNDLED
 from .loaded import shared
