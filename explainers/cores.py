@@ -2,7 +2,8 @@
 
 A request computes on its own threads. Alone it has half of the cores; the more there are at work,
 the fewer each has, down to one: threads of two requests that wait for each other on the same cores
-make both slow.
+make both slow. Where cores are few, slow work stands still between two layers of its network while
+quick work needs them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .settings import Settings
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what a container may have: "200000 100000" is two cores
+STILL = 0.5  # seconds that one turn stands still at the most, so that slow work comes to its end
 
 
 def count() -> int:
@@ -34,6 +38,15 @@ def count() -> int:
     return max(1, usable)
 
 
+class Turn:
+    """One request at work. threads: how many it has. slow: does it come behind quick ones just
+    now? waits: for what another is at. stands: seconds that it may still stand still."""
+
+    def __init__(self, home: Cores, threads: int, slow: Callable[[], bool]) -> None:
+        self.home, self.threads, self.slow = home, threads, slow
+        self.waits, self.stands = False, STILL
+
+
 class Cores:
     """The cores of this machine, shared by turns.
 
@@ -47,26 +60,96 @@ class Cores:
         self.threads = threads
         self.quick = 1 if gpu else self.cores
         self.slow = 1 if gpu else max(1, self.cores // 2)
-        self._working = 0
-        self._lock = threading.Lock()
+        self._working: list[Turn] = []
+        self._change = threading.Condition()
 
     def each(self, working: int) -> int:
         """The threads of one request when so many are at work."""
         return self.threads or max(1, min(self.cores // 2, self.cores // max(1, working)))
 
     @contextmanager
-    def turn(self) -> Iterator[int]:
-        """Compute on one's share, in this thread, until the end of the block."""
-        with self._lock:
-            self._working += 1
-            mine = self.each(self._working)
-        if torch.get_num_threads() != mine:  # each thread has a number of its own
-            torch.set_num_threads(mine)
+    def turn(self, slow: Callable[[], bool] = bool) -> Iterator[int]:
+        """Compute on one's share, in this thread, until the end of the block.
+
+        slow: asked now and then whether this comes behind what is quick.
+        """
+        with self._change:
+            mine = Turn(self, self.each(len(self._working) + 1), slow)
+            self._working.append(mine)
+        if torch.get_num_threads() != mine.threads:  # each thread has a number of its own
+            torch.set_num_threads(mine.threads)
+        before, _here.turn = _here.turn, mine
         try:
-            yield mine
+            yield mine.threads
         finally:
-            with self._lock:
-                self._working -= 1
+            _here.turn = before
+            with self._change:
+                self._working.remove(mine)
+                self._change.notify_all()
+
+    def stand(self, turn: Turn) -> None:
+        """Wait while quick work needs the cores."""
+        since = time.monotonic()
+        with self._change:
+            while self._pressed() and (left := since + turn.stands - time.monotonic()) > 0:
+                self._change.wait(left)
+        turn.stands -= time.monotonic() - since
+
+    def _pressed(self) -> bool:
+        """Is so much quick work under way that slow work would be in its way?"""
+        quick = sum(not (each.waits or each.slow()) for each in self._working)
+        return 2 * quick >= self.quick
+
+    def wait(self, turn: Turn, waits: bool) -> None:
+        """Nobody need stand still for one who waits for another's work, which may be slow."""
+        with self._change:
+            turn.waits = waits
+            self._change.notify_all()
+
+
+class _Here(threading.local):
+    """What this thread is at."""
+
+    turn: Turn | None = None
+
+
+_here = _Here()
+
+
+def give_way(*_: Any) -> None:
+    """Slow work stands still here while quick work needs the cores, a while at the most. For all
+    others it does nothing."""
+    turn = _here.turn
+    if turn is not None and turn.slow():
+        turn.home.stand(turn)
+
+
+def give_way_at(output: Any) -> None:
+    """The same at what a layer hands over: now, and when its gradient comes by."""
+    if _here.turn is None:
+        return
+    give_way()
+    if isinstance(output, torch.Tensor) and output.requires_grad:
+        output.register_hook(give_way)
+
+
+@contextmanager
+def held(lock: Any) -> Iterator[None]:
+    """Hold the lock of work that several may need, which slow work may have begun."""
+    if not lock.acquire(blocking=False):
+        turn = _here.turn
+        if turn is None:
+            lock.acquire()
+        else:
+            turn.home.wait(turn, True)
+            try:
+                lock.acquire()
+            finally:
+                turn.home.wait(turn, False)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 shared = Cores()

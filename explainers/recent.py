@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from . import cores
 from .settings import MEGABYTE, from_environment
 from .sizes import NONE, Apart, Owner, belongings, pieces
 
@@ -243,6 +244,6 @@ class Recent(Apart, Generic[Key, Value]):
         """The value, found now if it is not there: however many ask at a time, it is found once."""
         with self._lock:
             turn = self._turns.setdefault(key, threading.RLock())
-        with turn:
+        with cores.held(turn):
             value = self.get(key)
             return self.keep(key, find(), of) if value is None else value

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
+from . import cores
+
 T = TypeVar("T")
 
 _flights: weakref.WeakValueDictionary[Hashable, _Flight] = weakref.WeakValueDictionary()
@@ -30,7 +32,7 @@ class _Flight(Generic[T]):
         As many as were `seen` means that nothing follows. What fails is raised where it was worked
         for; the others find `failed`.
         """
-        with self._lock:
+        with cores.held(self._lock):
             if self._count == seen and not self._over:
                 try:
                     self._last = next(self._steps)

@@ -9,7 +9,7 @@ from explainers import METHODS, explain, notes, render
 from explainers.zoo import Zoo
 
 from .parts.guard import sentence
-from .parts.lanes import Busy, Lane, Lanes
+from .parts.lanes import Busy, Lanes
 
 MOST = 20  # classes listed
 WAIT = 60.0  # seconds that a program waits for its turn
@@ -27,13 +27,13 @@ class Programs:
 
     def classify(self, given: Given) -> dict[str, Any]:
         """photo, network, count -> found: the likeliest classes."""
-        return _answer(self.lanes.quick, self._classify, given)
+        return _answer(self.lanes, False, self._classify, given)
 
     def explain(self, given: Given) -> dict[str, Any]:
         """photo, network, target, method, against -> picture: (H, W, 3) uint8; about."""
         method = METHODS.get(str(given["method"]))
         slow = method is not None and method.slow
-        return _answer(self.lanes.slow if slow else self.lanes.quick, self._explain, given)
+        return _answer(self.lanes, slow, self._explain, given)
 
     def networks(self, _given: Given) -> dict[str, Any]:
         """found: how each network stands."""
@@ -82,9 +82,12 @@ class Programs:
         return {"picture": render.overlay(seen, found), "about": about}
 
 
-def _answer(lane: Lane, work: Callable[[Given], dict[str, Any]], given: Given) -> dict[str, Any]:
+def _answer(
+    lanes: Lanes, slow: bool, work: Callable[[Given], dict[str, Any]], given: Given
+) -> dict[str, Any]:
+    lane = lanes.slow if slow else lanes.quick
     try:
-        with lane.turn(object(), WAIT) as place:
+        with lane.turn(object(), WAIT, slow=lambda: slow) as place:
             if place:
                 raise Busy(round(WAIT))
             return work(given)

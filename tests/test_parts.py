@@ -277,11 +277,17 @@ def test_an_upload_is_taken_and_deleted_and_no_other_file_can_be_named(
     assert other.exists()
 
 
-def test_the_rail_s_part_comes_first_and_only_when_it_is_not_known(subject: Subject) -> None:
+def test_the_rail_s_part_comes_first_and_only_when_it_is_not_known(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "shared", cores.Cores(2))
+    monkeypatch.setattr(lanes, "PATIENCE", 0.05)
     server = Server(MUTING, subject, Jobs())
     first = server.ask(CAT)
     assert len(first["data"]["seen"]["chips"]) == 5
     assert "looked" not in first["places"]  # chips do not wait for what takes longer
+    with server.jobs.lanes.slow.turn("another's slow work"):
+        assert "brush" in server.more(first["more"])["data"]  # nor what follows for that
     server = Server(MAPS, subject, Jobs())
     first = server.ask(CAT)
     assert len(first["data"]["seen"]["chips"]) == 5

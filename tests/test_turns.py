@@ -12,7 +12,9 @@ import torch
 
 from explainers import ask, cores
 from explainers.api import question
+from explainers.recent import Recent
 from explainers.together import together
+from tabs.parts import lanes
 from tabs.parts.lanes import Busy, Lane
 from tests import nets
 
@@ -59,6 +61,88 @@ def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -
         assert cores.count() == expected
 
 
+# ---- giving way ----
+
+
+def _answers(home: cores.Cores, slow: bool, found: list[torch.Tensor]) -> threading.Thread:
+    """A pass and then its gradients go to `found`, from a turn on a thread of its own."""
+    network = nets.seeded("resnet18")
+    view = network.view(nets.noise(1, 3, 64, 64, seed=70))
+
+    def work() -> None:
+        with home.turn(lambda: slow):
+            recording = network.record(view.tensor, ("layer4",), inputs=True)
+            found.append(recording.logits.detach())
+            found.append(recording.gradients([3]))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_slow_work_stands_still_between_layers_while_quick_work_needs_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "STILL", 600.0)
+    two, still, real = cores.Cores(2), threading.Event(), cores.Cores.stand
+    quick, slow, there = [], [], []
+
+    def stand(turn: cores.Turn) -> None:
+        there.append(len(slow))
+        still.set()
+        real(two, turn)
+
+    monkeypatch.setattr(two, "stand", stand)
+    with two.turn():  # quick
+        thread = _answers(two, True, slow)
+        assert still.wait(20)
+        _answers(two, False, quick).join(20)
+        assert len(quick) == 2  # beside it, at once
+        assert there == [0]
+    thread.join(20)
+    assert all(torch.equal(one, other) for one, other in zip(quick, slow, strict=True))
+    assert there.count(1) > 10  # on the way back, too
+
+
+def test_slow_work_comes_to_its_end_and_has_cores_of_its_own_where_there_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for home, seconds in ((cores.Cores(8), 600.0), (cores.Cores(2), 0.05)):
+        monkeypatch.setattr(cores, "STILL", seconds)
+        found: list[torch.Tensor] = []
+        with home.turn():  # quick work without an end
+            _answers(home, True, found).join(20)
+        assert len(found) == 2
+
+
+def test_nobody_stands_still_for_one_who_waits_for_just_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cores, "STILL", 600.0)
+    two, store, begun, asked = cores.Cores(2), Recent(), threading.Event(), threading.Event()
+    found = []
+
+    def find() -> str:
+        begun.set()
+        assert asked.wait(20)
+        cores.give_way()
+        return "the map"
+
+    def look(slow: bool) -> None:
+        with two.turn(lambda: slow):
+            if not slow:
+                asked.set()
+            found.append(store.found("key", find))
+
+    threads = [threading.Thread(target=look, args=(slow,), daemon=True) for slow in (True, False)]
+    threads[0].start()
+    assert begun.wait(20)
+    threads[1].start()
+    for thread in threads:
+        thread.join(20)
+    assert found == ["the map", "the map"]
+
+
 # ---- lanes ----
 
 
@@ -82,6 +166,11 @@ def test_who_waits_keeps_his_place_and_a_place_left_is_given_away(
     assert place("c") == 2  # free, but it is b's turn
     assert place("b") == 0
     assert place("c") == 0
+    with lane.turn("works", 0):
+        assert [place(who) for who in "de"] == [1, 2]
+    now[0] += lanes.AWAY * 1.1
+    assert place("e") == 0  # nobody waits for one who does not come back
+    assert place("d") == 0
 
 
 def test_too_many_are_told_when_to_come_again_and_those_who_wait_are_not_sent_away() -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from .. import cores
 from ..errors import OptionError
 from .attention import AttentionMIL, Reading, as_batch_of
 from .patches import MIN_PATCH, cut
@@ -104,6 +105,7 @@ def lesson(seed: int = 0, steps: int = 300, bags: int = 8, every: int = 10) -> I
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     at, curves, recent = (), ((), (), ()), []
     for step in range(1, steps + 1):
+        cores.give_way()
         x, labels, _ = _compose(crosses, decoys, bags, 3, rng)
         loss = binary_cross_entropy_with_logits(model(x)[0], labels)
         optimiser.zero_grad()
@@ -169,6 +171,7 @@ def _measure(model: AttentionMIL, held_out: tuple[Tensor, Tensor, Tensor]) -> tu
 
 def _draw(kind: str, rng: np.random.Generator) -> np.ndarray:
     """One cell (28, 28, 3) uint8: a light ground, a dark figure of any size, turn and tint."""
+    cores.give_way()  # a lesson draws many
     scale = 8  # drawn large and shrunk, for smooth edges
     size = CELL * scale
     ground, ink = rng.uniform(185, 245, 3), rng.uniform(20, 120, 3)

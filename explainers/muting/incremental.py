@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import cores
 from ..recent import Recent
 from .plan import Batch, Planner, Spans
 from .steps import Pair, Step
@@ -294,6 +295,7 @@ def _run(
     together: dict[int, Tensor] = {}
     since = time.perf_counter()
     for i, step in enumerate(engine.steps[1:], 1):
+        cores.give_way()
         if time.perf_counter() - since > OFTEN:
             yield
             since = time.perf_counter()

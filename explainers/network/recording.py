@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from .. import cores
 from ..errors import OptionError
 from ..recent import Recent
 from .layout import Layout
@@ -68,7 +69,7 @@ class Recording:
         """
         self.check(targets, against)
         rest = against, layer, self.serial
-        with self._lock:
+        with cores.held(self._lock):
             kept = {target: _gradients.get((target, *rest)) for target in targets}
             missing = [target for target, gradient in kept.items() if gradient is None]
             if missing:
@@ -141,6 +142,7 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
     """
 
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        cores.give_way_at(output)
         current = passing.get()
         if current is None or current.serial != serial or name not in current.layers:
             return None

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 from explainers import ExplainError, cores
 
 PATIENCE = 0.8  # seconds that a visitor waits before being told
+AWAY = 0.3  # seconds after which a place that nobody stands at is passed; it keeps its number
 LEFT = 5.0  # seconds after which a place in the lane that nobody stands at is given away
 WAITING = 64  # in each lane; a setting overrides it
 
@@ -54,12 +55,18 @@ class Lane:
 
     @contextmanager
     def turn(
-        self, who: Hashable, patience: float | None = None, *, new: bool = True
+        self,
+        who: Hashable,
+        patience: float | None = None,
+        *,
+        new: bool = True,
+        slow: Callable[[], bool] = bool,
     ) -> Iterator[int]:
         """Yields 0 when it is one's turn, or one's place in the lane when patience is over.
 
-        who: keeps its place, if it comes again soon. Raises Busy for a new one when too many wait,
-        and Closing when the server is about to stop.
+        who: keeps its place, if it comes again soon. slow: asked now and then whether this gives
+        way to what is quick. Raises Busy for a new one when too many wait, and Closing when the
+        server is about to stop.
         """
         place = self._wait(who, PATIENCE if patience is None else patience, new)
         if place:
@@ -67,7 +74,7 @@ class Lane:
             return
         start = time.monotonic()
         try:
-            with cores.shared.turn():
+            with cores.shared.turn(slow):
                 yield 0
         finally:
             with self._change:
@@ -86,7 +93,7 @@ class Lane:
             while True:
                 self._clear()
                 self._places[who] = math.inf
-                if self._free and next(iter(self._places)) == who:
+                if self._free and self._next() == who:
                     del self._places[who]
                     self._free -= 1
                     self._change.notify_all()  # the next one may go, too
@@ -95,7 +102,12 @@ class Lane:
                 if left <= 0:
                     self._places[who] = time.monotonic()
                     return 1 + list(self._places).index(who)
-                self._change.wait(left)
+                self._change.wait(min(left, AWAY))  # whoever is first may not come back
+
+    def _next(self) -> Hashable:
+        """Whose turn it is: the first who stands there, or did so just now."""
+        away = time.monotonic() - AWAY
+        return next((who for who, since in self._places.items() if since >= away), None)
 
     def _clear(self) -> None:
         """Give the places away that were left."""

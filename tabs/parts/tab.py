@@ -166,9 +166,9 @@ class Server:
         soon = self.tab.prompt
         if not data.get("knows"):
             seen = {"seen": self.subject.seen(asked), "form": network.key}
-            yield Show(places, seen, done=0.99, soon=soon)
+            yield Show(places, seen, soon=soon)
         elif len(places) > 1:
-            yield Show(places, {"form": network.key}, done=0.99, soon=soon)
+            yield Show(places, {"form": network.key}, soon=soon)
         if asked.photo is None and not self.tab.lone:
             return Show({"problem": "", "say": EMPTY}, {"empty": True})
         made = draw(asked, values)

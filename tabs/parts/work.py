@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from explainers import ExplainError
+from explainers import ExplainError, cores
 from explainers.sizes import Apart, size
 
 from ..server.limits import Rate
@@ -129,7 +129,7 @@ class Jobs(Apart):
             old = [key for key, each in self._jobs.items() if each.owner == owner]
             left = [self._jobs.pop(key) for key in old]
             left += self._idle(owner)
-            for each in self._jobs.values():
+            for each in [*left, *self._jobs.values()]:
                 each.left = each.left or each.owner[0] == owner[0]
             self._jobs[ticket] = job
         for each in left:
@@ -184,14 +184,15 @@ class Jobs(Apart):
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
 
     def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
-        job.used, job.bytes = time.monotonic(), None
-        lane = self.lanes.slow if job.slow else self.lanes.quick
+        job.used, job.bytes, job.left = time.monotonic(), None, False
+        slow, new = job.slow, not job.slices
+        lane = self.lanes.slow if slow else self.lanes.quick
         try:
-            with lane.turn(ticket, new=not job.slices) as ahead:
+            with lane.turn(ticket, new=new, slow=lambda: slow or job.left) as ahead:
                 if ahead:
                     return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
                 with job.lock:
-                    shown, over = _pull(job)
+                    shown, over = (Show(), False) if job.left else _pull(job)
                 if not over and job.spent > self.seconds:
                     raise ExplainError(f"This took more than {self.seconds:.0f} s: ask for less.")
         except BaseException:
@@ -208,7 +209,7 @@ class Jobs(Apart):
 
 def _pull(job: _Job) -> tuple[Show, bool]:
     """Work on for a slice: all that is new by then, and whether that was the end."""
-    since, shown, job.left = time.monotonic(), None, False
+    since, shown = time.monotonic(), None
     job.slices += 1
     while True:
         try:
@@ -225,6 +226,7 @@ def _pull(job: _Job) -> tuple[Show, bool]:
         if over or job.left or (enough and not (shown is not None and shown.soon)):
             job.spent += spent
             return shown or Show(), over
+        cores.give_way()
 
 
 def _close(job: _Job) -> None:
