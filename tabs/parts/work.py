@@ -19,7 +19,7 @@ from explainers import ExplainError, cores
 from explainers.sizes import Apart, size
 
 from ..server.limits import Rate
-from .lanes import Busy, Lanes
+from .lanes import LEFT, Busy, Lanes
 
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
@@ -75,15 +75,25 @@ Work = Iterator["Show | None"]  # None: nothing new to see, but alive
 
 @dataclass
 class _Job:
+    """pulls: how many wait for a slice of it just now, in line or while it is worked out. waits:
+    the last one was sent away with a place in line. left: since this slice began, its visitor has
+    asked for something else."""
+
     owner: tuple[str, str]
     work: Work
     slow: bool = False
     slices: int = 0
     spent: float = 0.0
     bytes: int | None = None
-    left: bool = False  # since this slice began, its visitor has asked for something else
+    left: bool = False
+    pulls: int = 1
+    waits: bool = False
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def away(self, now: float) -> float:
+        """Seconds since anybody waited for it, 0 while somebody does."""
+        return 0.0 if self.pulls else now - self.used
 
     def weighed(self) -> int:
         """Bytes that the work keeps, measured once while nobody pulls it."""
@@ -140,15 +150,16 @@ class Jobs(Apart):
         """The next slice. Raises ExplainError when the work is gone."""
         with self._lock:
             job = self._jobs.get(ticket)
-        if job is None:
-            raise ExplainError(GONE)
+            if job is None:
+                raise ExplainError(GONE)
+            job.pulls += 1
         return self._slice(ticket, job)
 
     def pulled(self, lately: float) -> bool:
         """Has anybody pulled in the last seconds, and is not at the end?"""
-        since = time.monotonic() - lately
+        now = time.monotonic()
         with self._lock:
-            return any(job.used > since for job in self._jobs.values())
+            return any(job.away(now) < lately for job in self._jobs.values())
 
     def stop(self, ticket: str) -> None:
         """Let go of it."""
@@ -173,9 +184,14 @@ class Jobs(Apart):
             return job.owner[1].split(" ")[0] != owner[1].split(" ")[0]
 
         now = time.monotonic()
-        over = [key for key, each in self._jobs.items() if now - each.used > IDLE]
-        over += list(self._jobs)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
-        away = {k: each for k, each in self._jobs.items() if now - each.used > AWAY or left(each)}
+        idle = {key: each for key, each in self._jobs.items() if not each.pulls}
+        over = [key for key, each in idle.items() if each.away(now) > IDLE]
+        over += list(idle)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
+        away = {
+            key: each
+            for key, each in idle.items()
+            if left(each) or each.away(now) > (LEFT if each.waits else AWAY)
+        }
         held = 0
         for key, each in reversed(away.items()):  # the one left longest goes first
             held += each.weighed()
@@ -184,11 +200,12 @@ class Jobs(Apart):
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
 
     def _slice(self, ticket: str, job: _Job) -> tuple[Show, str | None]:
-        job.used, job.bytes, job.left = time.monotonic(), None, False
+        job.bytes, job.left = None, False
         slow, new = job.slow, not job.slices
         lane = self.lanes.slow if slow else self.lanes.quick
         try:
             with lane.turn(ticket, new=new, slow=lambda: slow or job.left) as ahead:
+                job.waits = ahead > 0
                 if ahead:
                     return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
                 with job.lock:
@@ -198,7 +215,9 @@ class Jobs(Apart):
         except BaseException:
             self.stop(ticket)
             raise
-        job.used = time.monotonic()
+        finally:
+            with self._lock:
+                job.pulls, job.used = job.pulls - 1, time.monotonic()
         with self._lock:
             if over:
                 self._jobs.pop(ticket, None)
