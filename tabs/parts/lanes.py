@@ -36,6 +36,14 @@ class Closing(ExplainError):
         super().__init__("The page is about to restart: try again in a minute.")
 
 
+class _Place:
+    """In line. since: when it was left; inf while somebody stands there. called: told when it is
+    his turn; that all who wait wake each time holds up those at work."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.since, self.called = math.inf, threading.Condition(lock)
+
+
 class Lane:
     """So many at a time; the others wait in the order in which they came."""
 
@@ -43,14 +51,14 @@ class Lane:
         self.width, self.most = width, most
         self.closed = False
         self._free = width
-        self._places: dict[Hashable, float] = {}  # in order; inf while somebody stands there
-        self._change = threading.Condition()
+        self._places: dict[Hashable, _Place] = {}  # in order
+        self._lock = threading.Lock()
         self._took = 0.1  # seconds of a turn, lately
 
     @property
     def waiting(self) -> int:
         """How many wait for a turn."""
-        with self._change:
+        with self._lock:
             return len(self._places)
 
     @contextmanager
@@ -77,14 +85,14 @@ class Lane:
             with cores.shared.turn(slow):
                 yield 0
         finally:
-            with self._change:
+            with self._lock:
                 self._took += 0.1 * (time.monotonic() - start - self._took)
                 self._free += 1
-                self._change.notify_all()
+                self._call()
 
     def _wait(self, who: Hashable, patience: float, new: bool) -> int:
         until = time.monotonic() + patience
-        with self._change:
+        with self._lock:
             self._clear()
             if new and self.closed:
                 raise Closing
@@ -92,28 +100,38 @@ class Lane:
                 raise Busy(self._seconds())
             while True:
                 self._clear()
-                self._places[who] = math.inf
+                place = self._places.setdefault(who, _Place(self._lock))
+                place.since = math.inf
                 if self._free and self._next() == who:
                     del self._places[who]
                     self._free -= 1
-                    self._change.notify_all()  # the next one may go, too
+                    self._call()  # the next one may go, too
                     return 0
                 left = until - time.monotonic()
                 if left <= 0:
-                    self._places[who] = time.monotonic()
+                    place.since = time.monotonic()
                     return 1 + list(self._places).index(who)
-                self._change.wait(min(left, AWAY))  # whoever is first may not come back
+                place.called.wait(min(left, AWAY))  # whoever is first may not come back
 
     def _next(self) -> Hashable:
         """Whose turn it is: the first who stands there, or did so just now."""
         away = time.monotonic() - AWAY
-        return next((who for who, since in self._places.items() if since >= away), None)
+        return next((who for who, place in self._places.items() if place.since >= away), None)
 
     def _clear(self) -> None:
         """Give the places away that were left."""
         late = time.monotonic() - LEFT
-        for who in [who for who, since in self._places.items() if since < late]:
+        left = [who for who, place in self._places.items() if place.since < late]
+        for who in left:
             del self._places[who]
+        if left:
+            self._call()
+
+    def _call(self) -> None:
+        """Wake whose turn it is, if there is one to be had."""
+        who = self._next() if self._free else None
+        if who is not None:
+            self._places[who].called.notify_all()
 
     def _seconds(self) -> int:
         return max(1, math.ceil(len(self._places) * self._took / self.width))
