@@ -48,6 +48,7 @@ THINK = (5.0, 15.0)  # seconds
 METHOD = "gradcam"
 VISIT = 3  # photos of a visitor
 GREEDY = 8  # visitors who don't think
+LIKE = {"Accept-Encoding": "gzip"}  # as a browser asks for the page
 IDLE = 2.0  # seconds after which a connection isn't used again: servers hang up after some
 ONE_ADDRESS = {"SEEING_WHY_ADDRESS_RATE": "1000000", "SEEING_WHY_UPLOADS": "400"}  # for them all
 
@@ -99,14 +100,14 @@ class Visitor:
         at = urlsplit(url)
         self.http = HTTPConnection(at.hostname or "", at.port, timeout=120)
         self.used = time.monotonic()
-        self.rail, self.maps = places(url)["rail"], places(url)["maps-html"]
+        self.maps = places(url)["maps-html"]
         self.seen, self.visit = seen, f"load-{number}-{random.random()}"
-        self._send("GET", "/config")  # as every new visitor's browser does
+        self._send("GET", "/")  # the page itself
 
     def _send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> bytes:
         if time.monotonic() - self.used > IDLE:
             self.http.close()  # and the next request opens it anew
-        self.http.request(method, path, body or None, {"Content-Type": kind} if kind else {})
+        self.http.request(method, path, body or None, {"Content-Type": kind} if kind else LIKE)
         answer = self.http.getresponse()
         content, self.used = answer.read(), time.monotonic()
         if answer.status != 200:
@@ -126,15 +127,8 @@ class Visitor:
             time.sleep(answer["busy"])
 
     def bring(self, photo: bytes) -> dict[str, str]:
-        """Upload a photo; what questions call it."""
-        head = (
-            f'--{self.visit}\r\nContent-Disposition: form-data; name="files"; '
-            'filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
-        )
-        body = head.encode() + photo + f"\r\n--{self.visit}--\r\n".encode()
-        kind = f"multipart/form-data; boundary={self.visit}"
-        [path] = json.loads(self._send("POST", f"{API}/upload", body, kind))
-        return {"own": self.call(self.rail, "take", {"path": path})["own"]}
+        """Bring a photo; what questions call it."""
+        return {"own": json.loads(self._send("POST", f"{API}/upload_photo", photo))["own"]}
 
     def ask(self, photo: dict[str, str]) -> None:
         """Ask for the first guess's map and wait for it."""

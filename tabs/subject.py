@@ -131,15 +131,19 @@ class Subject:
         self._photos: Recent[str, Photo] = Recent(within=Memory(PHOTOS))
 
     def take(self, file: Any) -> dict[str, Any]:
-        """A dropped, pasted or taken photo, uploaded just now: its name for later questions.
+        """A dropped, pasted or taken photo, as bytes or uploaded just now: its name for later
+        questions.
 
         The upload itself is deleted. Raises PhotoError.
         """
-        path = uploaded(file, "The photo did not arrive: please drop it again.")
-        try:
-            seen = photo.read(path)
-        finally:
-            path.unlink(missing_ok=True)
+        if isinstance(file, bytes):
+            seen = photo.read(file)
+        else:
+            path = uploaded(file, "The photo did not arrive: please drop it again.")
+            try:
+                seen = photo.read(path)
+            finally:
+                path.unlink(missing_ok=True)
         token = secrets.token_urlsafe(12)
         self._photos[token] = seen
         return {"own": token, "notes": list(getattr(seen, "notes", ()))}

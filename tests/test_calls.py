@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from tabs.server import logs
+from tabs.rail import Rail
+from tabs.server import gate, logs
 from tabs.server.calls import Calls
-from tests.test_server import PAGE, Site, run
+from tabs.subject import Subject
+from tests.test_server import CAT, PAGE, Site, run
 
 
 def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_path: Path) -> None:
@@ -21,7 +24,7 @@ def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_pa
 
     async def ask() -> None:
         site = Site(tmp_path)
-        site.state.calls = Calls(page, 2)
+        site.state.calls = Calls(page, 2, bytes)
         body = {"component_id": html._id, "fn_name": "told", "data": {"a": [1, "ü"]}}
         said = await site.http.post(f"{PAGE}/", json=body)
         name = said.headers["x-request-id"]
@@ -38,5 +41,57 @@ def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_pa
             assert "load the page again" in said.json()["problem"]
         for broken in (b"", b"[]", b"3", b"{"):
             assert (await site.http.post(PAGE, content=broken)).status_code == 422
+
+    run(ask())
+
+
+def test_a_photo_is_taken_in_as_it_arrives_within_the_bounds_of_uploads(tmp_path: Path) -> None:
+    subject = Subject(None)
+    path = gate.PHOTO
+
+    async def ask() -> None:
+        site = Site(tmp_path, uploads=2)
+        assert (await site.http.post(path, content=b"x")).text == "1"  # Gradio's, where one logs in
+        site.state.calls = Calls(gr.Blocks(), 2, Rail(subject).take)
+        said = (await site.http.post(path, content=CAT.read_bytes())).json()
+        assert subject.photo(said).height > 100
+        said = await site.http.post(path, content=b"no photo")
+        assert (said.status_code, list(said.json())) == (200, ["problem"])
+        said = await site.http.post(path, content=bytes(gate.MAX_BYTES + 1))
+        assert (said.status_code, said.json()["detail"]) == (413, gate.LARGE)
+        site.state.uploads.begin("127.0.0.1")
+        said = await site.http.post(path, content=CAT.read_bytes())
+        assert (said.status_code, said.headers["retry-after"]) == (429, "5")
+        assert not list(tmp_path.iterdir())
+        assert site.state.uploads.arriving == 1
+
+    run(ask())
+
+
+def test_the_page_is_made_once_for_each_of_its_addresses(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    class Made(Site):
+        async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
+            host = dict(scope["headers"])[b"host"].decode()
+            made.append(f"{host}{scope['path']}?{scope['query_string'].decode()}")
+            failing = b"page=none" in scope["query_string"]
+            await gate._answer(send, 404 if failing else 200, json.dumps(made[-1]).encode())
+
+    async def ask() -> None:
+        site = Made(tmp_path)
+        site.state.calls = Calls(gr.Blocks(), 2, bytes)
+        first = await site.http.get("/?target=1", headers={"Accept-Encoding": "identity"})
+        assert first.headers["x-content-type-options"] == "nosniff"
+        packed = await site.http.get("/")
+        assert (packed.text, packed.headers["content-encoding"]) == (first.text, "gzip")
+        known = {"If-None-Match": first.headers["etag"]}
+        again = await site.http.get("/?model=lite0", headers=known)
+        assert (again.status_code, again.content, len(made)) == (304, b"", 1)
+        assert "b.org" in (await site.http.get("/", headers={**known, "Host": "b.org"})).text
+        assert "page=2" in (await site.http.get("/?page=2")).text
+        assert (await site.http.get("/?page=none")).status_code == 404
+        assert (await site.http.get("/other")).text == '"page/other?"'
+        assert len(made) == 5
 
     run(ask())

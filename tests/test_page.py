@@ -127,11 +127,11 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     crowded = gate.CROWDED.format(5)
     for status, said, told in ((413, gate.LARGE, "photos may have 20 MB"), (429, crowded, crowded)):
         refusal = partial(Route.fulfill, status=status, json={"detail": said})
-        page.route("**/gradio_api/upload", lambda route, *, refuse=refusal: refuse(route))
+        page.route("**/gradio_api/upload_photo", lambda route, *, refuse=refusal: refuse(route))
         drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
         expect(problem).to_be_visible()
         expect(problem).to_contain_text(told)
-        page.unroute("**/gradio_api/upload")
+        page.unroute("**/gradio_api/upload_photo")
     expect(page.locator(".toast-body")).to_have_count(0)  # Gradio's, with what is not for visitors
     for name, content in (
         ("broken.jpg", cat_jpeg()[:300] + bytes(500)),

@@ -46,7 +46,7 @@ class Rail:
         self.subject = subject
 
     def take(self, file: Any) -> dict[str, Any]:
-        """A photo that was uploaded just now."""
+        """A photo that was uploaded just now, or its bytes."""
         try:
             return self.subject.take(file)
         except Exception as error:

@@ -16,7 +16,7 @@ const take = async (file) => {
   problem('');
   find('.pick-own').classList.add('busy');
   let answer;
-  try { answer = await server.take(await seeing.upload(file, 'photo', 20)); }
+  try { answer = (await seeing.photo(file)) || (await server.take(await seeing.upload(file, 'photo', 20))); }
   catch (error) { answer = { problem: typeof error === 'string' ? error : 'The photo did not arrive: please try again.' }; }
   if (mine !== taking) return;
   find('.pick-own').classList.remove('busy');

@@ -19,10 +19,11 @@ UNKNOWN = b'{"problem": "There is no such thing to do: load the page again."}'
 
 
 class Calls:
-    """The server functions of a page's components. threads: how many may be called at a time."""
+    """The server functions of a page's components, and `take`, which gets a photo's bytes.
+    threads: how many may be called at a time."""
 
-    def __init__(self, page: gr.Blocks, threads: int) -> None:
-        self.page = page
+    def __init__(self, page: gr.Blocks, threads: int, take: Callable[[bytes], Any]) -> None:
+        self.page, self._take = page, take
         self._threads = ThreadPoolExecutor(threads, "call")
 
     async def answer(self, body: bytes) -> tuple[int, bytes]:
@@ -35,10 +36,17 @@ class Calls:
             return 422, UNKNOWN
         if function is None:
             return 404, UNKNOWN
+        return 200, await self._said(function, data)
+
+    async def take(self, body: bytes) -> tuple[int, bytes]:
+        """Status and JSON for a photo that was brought."""
+        return 200, await self._said(self._take, body)
+
+    async def _said(self, function: Callable[[Any], Any], data: Any) -> bytes:
         told = copy_context().run  # the name of the request
         loop = asyncio.get_running_loop()
         said = await loop.run_in_executor(self._threads, told, function, data)
-        return 200, orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _function(self, component: Any, name: Any) -> Callable[[Any], Any] | None:
         function = getattr(self.page.blocks.get(component), str(name), None)

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from explainers.photo import MAX_BYTES
+
 from . import logs
 from .calls import Calls
+from .first import First
 from .limits import Rate, Uploads
 from .numbers import Numbers
 from .options import ANYWHERE, Options
@@ -21,6 +24,8 @@ log = logging.getLogger("seeing_why")
 
 API = "/gradio_api/"
 PAGE = f"{API}component_server"  # what the page's own scripts call
+UPLOAD = f"{API}upload"
+PHOTO = f"{API}upload_photo"  # a visitor's, as it is: taken in without becoming a file
 UNUSED = (  # what Gradio offers besides, some of it without end or bound
     *("custom_component/", "deep_link", "dev/", "process_recording", "profiling/", "proxy="),
     *("run-history/", "runs", "stream/", "undo-vibe", "vibe-"),
@@ -39,7 +44,7 @@ SOON = 5  # seconds after which to try an upload again
 @dataclass
 class State:
     """What the gate of one server knows. ready: does the bundled network answer? calls: the page's
-    own, which are answered here; None leaves them to Gradio, which knows who has logged in."""
+    own, which are answered here; None leaves all to Gradio, which knows who has logged in."""
 
     options: Options
     uploads: Uploads
@@ -58,7 +63,7 @@ class Gate:
     """ASGI middleware."""
 
     def __init__(self, app: Any, state: State) -> None:
-        self.app, self.state = app, state
+        self.app, self.state, self.first = app, state, First(app)
         frames = state.options.frames
         self.headers = [
             (b"x-content-type-options", b"nosniff"),
@@ -81,6 +86,8 @@ class Gate:
                 await _answer(talk.send, 404, b"Not found\n")
             elif scope["method"] == "POST" and path.startswith(API):
                 await self._post(path, scope, talk)
+            elif self.state.calls is not None and First.answers(path, scope):
+                await self.first(scope, talk.receive, talk.send)
             else:
                 await self.app(scope, talk.receive, talk.send)
         except Exception:
@@ -93,8 +100,8 @@ class Gate:
 
     async def _post(self, path: str, scope: Any, talk: _Talk) -> None:
         state, address = self.state, (scope.get("client") or ("",))[0]
-        upload, mine = path.startswith(f"{API}upload"), path.startswith(PAGE)
-        talk.limit = MOST_BYTES[upload]
+        upload, mine, photo = path.startswith(UPLOAD), path.startswith(PAGE), path == PHOTO
+        talk.limit = MAX_BYTES if photo else MOST_BYTES[upload]
         if seconds := state.rate.wait(address):
             await _refuse(talk.send, 429, OFTEN.format(seconds), seconds, mine)
         elif state.closing and not mine:  # the page's work under way may be pulled to its end
@@ -107,8 +114,9 @@ class Gate:
             state.under_way += 1
             try:
                 async with asyncio.timeout(UPLOAD_SECONDS if upload else None):
-                    if mine and state.calls is not None:
-                        status, said = await state.calls.answer(await talk.body())
+                    if (mine or photo) and state.calls is not None:
+                        answer = state.calls.take if photo else state.calls.answer
+                        status, said = await answer(await talk.body())
                         await _answer(talk.send, status, said, JSON)
                     else:
                         await self.app(scope, talk.receive, talk.send)
@@ -123,7 +131,7 @@ class Gate:
                 await _refuse(talk.send, 507, FULL.format(SOON), SOON, mine)
             finally:
                 state.under_way -= 1
-                if upload and state.uploads.end(address, talk.had):
+                if upload and state.uploads.end(address, 0 if photo else talk.had):
                     await asyncio.to_thread(state.uploads.sweep)
 
     async def _health(self, path: str, send: Any) -> None:

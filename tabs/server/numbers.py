@@ -10,7 +10,7 @@ from explainers.registry import listeners
 from explainers.zoo.catalogue import CATALOGUE
 
 KNOWN = {entry.key for entry in CATALOGUE}
-KINDS = ("upload", "component_server", "queue", "call", "mcp", "file", "config")
+KINDS = ("upload", "upload_photo", "component_server", "queue", "call", "mcp", "file", "config")
 BUCKETS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 

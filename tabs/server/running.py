@@ -17,6 +17,7 @@ from gradio.utils import get_upload_folder, ipython_check
 
 from ..parts import guard
 from ..parts.engine import Engine, Gauges
+from ..rail import Rail
 from . import logs
 from .calls import Calls
 from .gate import Gate, State
@@ -100,7 +101,8 @@ class Running:
         launch["enable_monitoring"] = False
         believe(os.environ)
         if not (launch.get("auth") or launch.get("auth_dependency")):
-            self.state.calls = Calls(page, launch["max_threads"])
+            take = Rail(self.engine.subject).take
+            self.state.calls = Calls(page, launch["max_threads"], take)
         main = threading.current_thread() is threading.main_thread()
         if ipython_check() or not main or launch.get("prevent_thread_lock"):
             page.launch(**launch)
