@@ -178,12 +178,12 @@ def test_what_was_left_with_much_memory_goes_first_and_what_is_waited_for_never(
 def test_work_that_is_waited_for_stays_however_long_its_slice_or_its_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    now, hold = [0.0], threading.Event()
+    now = [0.0]
     monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(work, "MOST_BYTES", -1)
     monkeypatch.setattr(lanes, "PATIENCE", 0.0)
     monkeypatch.setattr(cores, "shared", cores.Cores(2))  # one slow one at a time
-    jobs, begun, found = Jobs(), threading.Event(), []
+    jobs, begun, hold, found = Jobs(), threading.Event(), threading.Event(), []
 
     def long() -> Iterator[Show]:
         yield Show(done=0.1)
@@ -192,8 +192,7 @@ def test_work_that_is_waited_for_stays_however_long_its_slice_or_its_line(
         yield Show(done=0.2)
 
     works, waits, away = (jobs.start((name, "draw"), long())[1] for name in "abc")
-    thread = threading.Thread(target=lambda: found.append(jobs.more(works)))
-    thread.start()
+    (thread := threading.Thread(target=lambda: found.append(jobs.more(works)))).start()
     assert begun.wait(20)
     assert "1 ahead" in jobs.more(waits)[0].words
     now[0] += work.AWAY + 1  # slow machine: its step goes on, the other one's browser is late
@@ -204,10 +203,10 @@ def test_work_that_is_waited_for_stays_however_long_its_slice_or_its_line(
         jobs.more(away)
     now[0] += work.IDLE + 1
     jobs.tidy()  # nobody stands at that place any more
+    assert jobs.count == 1
     hold.set()
     thread.join(20)
     assert found[0][1] == works
-    assert jobs.count == 1
 
 
 def test_shows_add_up() -> None:
