@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 ARENAS = 2
@@ -28,6 +30,18 @@ def few_arenas() -> bool:
     if any(name in os.environ for name in CHOSEN):
         return False
     return bool(_glibc("mallopt", M_ARENA_MAX, ARENAS))
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """What is made in the block stays until the end, as modules do: meanwhile nothing is searched
+    for cycles, a fifth of the time that importing takes, and no later search goes through it."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Trim:

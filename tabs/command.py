@@ -13,6 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from .allocator import lasting
+
 NETWORK = (
     "one of your own, to stand first: a folder, a file of weights, a Hub id, or your code as "
     "file.py:make; may be given several times"
@@ -23,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. What it needs is imported only then."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["explain"]:
-        from explainers.__main__ import main as reports
+        with lasting():
+            from explainers.__main__ import main as reports
 
         return reports(given[1:], "seeing-why explain")
     if given[:1] == ["networks"]:
@@ -50,9 +53,10 @@ def page(arguments: Sequence[str]) -> int:
     options.add_argument("--network", action="append", default=[], help=NETWORK)
     chosen = options.parse_args(arguments)
 
-    from explainers import ExplainError
+    with lasting():
+        from explainers import ExplainError
 
-    from .page import launch
+        from .page import launch
 
     try:
         launch(chosen.network)

@@ -29,7 +29,7 @@ from . import (
     rail,
     tour,
 )
-from .allocator import Trim
+from .allocator import Trim, lasting
 from .here import Here
 from .parts import tab as parts
 from .parts.engine import Engine
@@ -149,10 +149,12 @@ def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     logs.start(options.log)
     running.own_folder(os.environ)
     cores.share(settings)
-    engine = answering(settings, options, tuple(networks))
+    with lasting():
+        engine = answering(settings, options, tuple(networks))
+        page = build(engine)
     server = running.Running(engine, options)
     server.run(
-        build(engine),
+        page,
         theme=THEME,
         css=css(),
         footer_links=["api", "settings"],

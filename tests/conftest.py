@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import cache
 
@@ -16,11 +17,26 @@ from tests.browser import chromium, open_hub, open_server, server, visit  # noqa
 SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """All tests run in two processes; a few that were named, in this one."""
+    return 2 if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a server or a browser is started for is marked so, wherever it stands."""
+    """What a server or a browser is started for is marked so, wherever it stands; all of it runs
+    in one process, which begins with it, and each other file in one."""
     for item in items:
-        if SERVED.intersection(getattr(item, "fixturenames", ())):
+        served = not SERVED.isdisjoint(getattr(item, "fixturenames", ()))
+        if served:
             item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.xdist_group("page" if served else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no later search for cycles need go through it."""
+    gc.freeze()
 
 
 torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy

@@ -45,7 +45,9 @@ def trunk(network: nn.Module, x: Tensor, last: str) -> Tensor:
 @pytest.mark.parametrize("name", CLASSICS)
 def test_the_layers_are_torchvisions_architecture_and_carry_its_weights(name: str) -> None:
     network = load(NAMES[name]).module
-    theirs = getattr(torchvision.models, name)().features[:-1].eval()
+    with torch.device("meta"):  # its fully connected layers would take seconds to draw
+        theirs = getattr(torchvision.models, name)().features[:-1].eval()
+    theirs.to_empty(device="cpu")
     for layer, other in zip(
         network.trunk, (m for m in theirs if isinstance(m, nn.Conv2d)), strict=True
     ):

@@ -85,26 +85,25 @@ def test_a_bad_request_gets_the_sentence(
     assert "Traceback" not in str(error.value)
 
 
-def ask(server: Server, index: int, values: list[object], trigger: int | None) -> str:
+def ask(http: httpx.Client, index: int, values: list[object], trigger: int | None) -> str:
     """Call an endpoint by its number, as anybody can; returns all that the server says."""
     session = uuid.uuid4().hex
     body = {"fn_index": index, "data": values, "session_hash": session, "trigger_id": trigger}
-    with httpx.Client(base_url=server.url, timeout=60) as http:
-        joined = http.post("/gradio_api/queue/join", json=body)
-        said = joined.text
-        if joined.status_code != 200:
-            return said
-        with http.stream(
-            "GET", "/gradio_api/queue/data", params={"session_hash": session}
-        ) as stream:
-            for line in stream.iter_lines():
-                said += line
-                if any(end in line for end in ("completed", "generating", "close_stream")):
-                    return said
+    joined = http.post("/gradio_api/queue/join", json=body)
+    said = joined.text
+    if joined.status_code != 200:
+        return said
+    with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            said += line
+            if any(end in line for end in ("completed", "generating", "close_stream")):
+                return said
     return said
 
 
 def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> None:
+    alone = httpx.Limits(max_keepalive_connections=0)  # what ends one call ends no other
+    http = httpx.Client(base_url=server.url, timeout=60, limits=alone)
     config = httpx.get(f"{server.url}/config", timeout=60).json()
     endpoints = [each for each in config["dependencies"] if each["backend_fn"]]
     functions = [
@@ -119,14 +118,13 @@ def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> No
         count = len(endpoint["inputs"])
         values = [NONSENSE[(shift + i) % len(NONSENSE)] for i in range(count)]
         targets = endpoint["targets"] or [[None, None]]
-        return ask(server, endpoint["id"], values, targets[0][0])
+        return ask(http, endpoint["id"], values, targets[0][0])
 
     def call(function: tuple[int, str], data: object) -> str:
         body = {"data": data, "component_id": function[0], "fn_name": function[1]}
-        with httpx.Client(base_url=server.url, timeout=60) as http:
-            body["session_hash"] = uuid.uuid4().hex
-            said = http.post("/gradio_api/component_server/", content=json.dumps(body),
-                             headers={"content-type": "application/json"})  # fmt: skip
+        body["session_hash"] = uuid.uuid4().hex
+        said = http.post("/gradio_api/component_server/", content=json.dumps(body),
+                         headers={"content-type": "application/json"})  # fmt: skip
         assert said.status_code < 500, (function, data)
         return said.text
 
@@ -141,7 +139,7 @@ def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> No
         {"photo": photo, "targets": [281], "settings": "x", "act": "png", "data": [1]},
         {"photo": photo, "knows": True, "form": "x", "act": {}, "visit": ["x"]},
     ]
-    with ThreadPoolExecutor(8) as visitors:
+    with http, ThreadPoolExecutor(8) as visitors:
         answers = [*visitors.map(lambda each: answer(*each), wrong)]
         answers += visitors.map(lambda each: call(*each), product(functions, asked))
     for said in answers:
@@ -149,8 +147,7 @@ def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> No
         assert "root:" not in said  # /etc/passwd
         assert "site-packages" not in said
         assert str(Path.home()) not in said
-    with httpx.Client(timeout=60) as http:
-        assert http.get(server.url).status_code == 200
+    assert httpx.get(server.url, timeout=60).status_code == 200
 
 
 def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from tabs.parts.tab import Settings, Show, Tab
 from tabs.server.options import Options
 from tabs.subject import Asked, Subject
 
+from .browser import Server
 from .desk import refused
 
 steps: list[str] = []  # of slow work, by what became of it
@@ -209,3 +211,9 @@ def test_a_network_is_ready_if_any_replica_has_it(front: Front, machines: Machin
     front.answer("quick", "ask", {"network": "resnet18", "photo": {"own": "mine"}})
     machines.dead.add("one")  # whoever is asked now has not loaded it
     assert states() == {"resnet18": "ready"}
+
+
+def test_without_the_setting_ray_is_not_even_loaded(server: Server) -> None:
+    loaded = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert "torch" in loaded
+    assert "_raylet" not in loaded

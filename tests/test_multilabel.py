@@ -16,10 +16,11 @@ from torch import nn
 from benchmarks import multilabel as benchmark
 from explainers import ModelError, Network, OptionError, Question, ask, load, read
 from explainers.methods.backprop import RECTIFIERS
+from explainers.network import Recipe
 from explainers.network.heads import SpatialHead
 from explainers.settings import Settings, from_environment
-from explainers.zoo import Zoo, checkpoint
-from explainers.zoo.catalogue import AUTHORS, WEIGHTS
+from explainers.zoo import Zoo, checkpoint, loaded
+from explainers.zoo.catalogue import AUTHORS, WEIGHTS, Entry, recipe
 from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.multilabel import LiteWithDetector, MaxPooledVGG, SpatialLite, YoloTiny
 from training import beliefs, coco, coco80, folding, nano, probe, thresholds
@@ -126,8 +127,17 @@ def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(tmp_path: Path) -> None:
+def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert AUTHORS not in [status.key for status in Zoo(Settings()).status()]
+    sizes = []
+
+    def small(entry: Entry) -> Recipe:
+        sizes.append(recipe(entry).size)
+        return replace(recipe(entry), size=96)  # or the looks at its answers would take seconds
+
+    monkeypatch.setattr(loaded, "recipe", small)
     torch.manual_seed(1)
     made = MaxPooledVGG().eval()
     path = tmp_path / "model.pth"
@@ -137,7 +147,7 @@ def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(tmp_path: Path) 
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(network.logits(x), made(x), atol=1e-5)
-    assert (network.size, network.head) == (448, "sigmoid")
+    assert (network.head, sizes) == ("sigmoid", [448])
     with running() as hub:
         hub.put("someone/vgg", weights=save(made.state_dict()))
         settings = Settings(endpoint=hub.url, cache_dir=str(tmp_path), coco_vgg="someone/vgg")
