@@ -77,7 +77,9 @@ def test_what_is_stopped_stays_and_goes_on_and_what_is_left_waits(visit: Visit) 
 
 def test_several_classes_and_units_are_drawn_and_the_search_is_in_the_browser(visit: Visit) -> None:
     page = visit(query=f"{SMALL}&impressions.steps=6")
-    page.wait_for_selector(".imp-wall img")
+    expect(page.locator("[data-chosen]")).to_have_text("bee")
+    page.click('[data-example="espresso.jpg"]')  # nobody has chosen yet: it is the photo's
+    expect(page.locator("[data-chosen]")).to_have_text("espresso")
     page.click("#impressions-tab [data-several]")
     find = page.get_by_label("Another class to draw")
     find.press_sequentially("ice bea")

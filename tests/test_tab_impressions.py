@@ -63,7 +63,8 @@ def test_where_much_was_drawn_before_nothing_begins_unasked(resnet18) -> None:
     desk = Desk(TAB, network)
     shown = desk.whole(desk.ask(**SMALL))
     assert shown["places"]["wall"].count("<img") == 20
-    assert shown["settings"] == {"class": "goldfish", "go": ""}
+    assert shown["settings"] == {"class": "", "go": ""}  # the page's own, also of another photo
+    assert shown["data"]["suggested"] == "goldfish"
     assert "on this machine" in shown["data"]["takes"]["words"]
 
 

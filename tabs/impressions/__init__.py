@@ -36,12 +36,12 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     network = asked.network
     chosen, problem = _chosen(asked, settings)
     go = settings["go"] or ("" if sheet.known(network) else "1")  # something is to be there
-    settings = settings | {"class": chosen}
+    drawn = chosen if settings["class"] or go else ""  # else it is the page's, whatever that will be
     yield Show(
         {"say": _say(network), "wall": sheet.wall(network), "sheet": "", "foot": "",
          "problem": escape(problem)},
-        {"ready": True},
-        settings={"class": chosen, "go": go},
+        {"ready": True, "suggested": chosen},
+        settings={"class": drawn, "go": go},
     )  # fmt: skip
     if go or problem:
         return None
@@ -66,6 +66,7 @@ def _say(network: Network) -> str:
 
 
 def _wanted(asked: Asked, settings: Settings) -> Wanted:
+    settings = settings | {"class": settings["class"] or _chosen(asked, settings)[0]}
     return wanted(asked.network, settings, asked.seen if settings["from"] else None)
 
 

@@ -3,9 +3,22 @@ const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const presets = JSON.parse(props.presets);
 let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
+let suggested = '', offered = ''; // without a photo, and while nobody has chosen: the class of the page
 
 // ---- what to draw ----
-const classes = () => tab.value('class').split(',').filter(Boolean);
+const classes = () => (tab.value('class') || offered).split(',').filter(Boolean);
+const worded = async (index, label) => { // as addresses name a class: by its number where a name would not do
+  const every = await seeing.labels();
+  const plain = !label.includes(',') && !/^\d+$/.test(label) && every.filter((each) => each === label).length === 1;
+  return plain ? label : String(index);
+};
+const offer = async () => {
+  if (seeing.state.tab !== tab.key) return;
+  const [name] = seeing.names();
+  if (name !== undefined) offered = await worded(seeing.state.targets[0], name);
+  else if (!offered || !seeing.state.photo) offered = suggested; // of a photo on its way nothing is known
+  shape();
+};
 const shape = () => { // what the choice of “Draw” needs, and nothing else
   const what = tab.value('what');
   for (const each of all('[data-for]')) each.hidden = !each.dataset.for.split(' ').includes(what);
@@ -45,11 +58,7 @@ const choose = (name) => { // a click on a class, in the wall or in what the sea
   else if (several) put([...new Set([...classes(), name])]);
   else put([name]);
 };
-seeing.search(find('.find input'), find('.find .found'), async (index, label) => {
-  const every = await seeing.labels();
-  const plain = !label.includes(',') && !/^\d+$/.test(label) && every.filter((each) => each === label).length === 1;
-  choose(plain ? label : String(index));
-});
+seeing.search(find('.find input'), find('.find .found'), async (index, label) => choose(await worded(index, label)));
 
 // ---- drawing ----
 const asked = () => JSON.stringify([seeing.state.network, tab.value('from') && seeing.state.photo,
@@ -87,7 +96,7 @@ const grow = (panels) => panels.forEach((panel, index) => {
 });
 tab.show = (data, places, channel) => {
   if (data.ready) { ready = seeing.state.network; begun = null; shape(); preset(); wall(true); want(); }
-  if (data.ready) look();
+  if (data.ready) { suggested = data.suggested; offer(); look(); }
   if (data.takes) {
     takes = data.takes;
     find('[data-takes]').textContent = takes.words;
@@ -119,7 +128,10 @@ seeing.search(find('[data-atlas] .find input'), find('#found-needed'), (index) =
 find('[data-zoom]').addEventListener('input', (event) => { tab.place('atlas').style.setProperty('--zoom', event.target.value); });
 tab.form = () => { shape(); preset(); };
 tab.here = (name) => { if (name === 'what' || name === 'from') shape(); if (name === 'preset') preset(); if (name === 'atlas') tab.act('atlas'); };
-seeing.on((what) => { if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); } });
+seeing.on((what) => {
+  if (what === 'seen' || what === 'state') offer();
+  if (what === 'state' && seeing.state.tab === tab.key) { shape(); preset(); want(); }
+});
 
 element.addEventListener('input', (event) => { // before the address is told: nobody pressed Draw
   if (event.target.closest('[data-first]')) find('[name="go"]').value = '';
@@ -131,6 +143,7 @@ element.addEventListener('click', (event) => {
   const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
   if (button.matches('[data-draw]')) {
     if (stopped) begun = null;
+    if (!tab.value('class') && tab.value('what') !== 'unit') tab.set('class', offered);
     if (tab.value('go') === '1') want(); else tab.set('go', '1');
   } else if (button.matches('[data-class]')) {
     if (tab.value('what') === 'unit') tab.set('what', 'class');
@@ -139,7 +152,7 @@ element.addEventListener('click', (event) => {
   } else if (button.matches('[data-drop]')) put(classes().filter((each) => each !== button.dataset.drop));
   else if (button.matches('[data-several]')) {
     several = !(several || classes().length > 1);
-    if (!several) put(classes().slice(0, 1)); else shape();
+    if (!several && classes().length > 1) put(classes().slice(0, 1)); else shape();
   } else if (button.matches('[data-all]')) { tab.set('needed', ''); tab.act('atlas'); }
   else if (button.matches('[data-back]')) wall(true);
   else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
