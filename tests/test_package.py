@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import timm
 from gradio_client import Client, handle_file
+from playwright.sync_api import Browser, expect
 
 from tests import nets
-from tests.browser import NOWHERE, serving
+from tests.browser import NOWHERE, serving, settled
 from tests.test_docs import pins
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path):
+def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path, chromium: Browser):
     timm.models.save_for_hf(
         nets.module("test_resnet", num_classes=2, in_chans=1),
         str(tmp_path / "mine"),
@@ -84,6 +85,16 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path)
     with serving(command=[seeing_why, "--network", str(tmp_path / "mine")], cwd=tmp_path) as page:
         with urllib.request.urlopen(f"{page.url}/config") as answer:
             assert "malignant" in answer.read().decode()  # explained already, by the first network
+        visitor = chromium.new_page()
+        visitor.goto(page.url)
+        settled(visitor)
+        visitor.click("[data-networks] summary")  # what the operator named stands first
+        expect(visitor.locator("[data-networks] [data-key]").first).to_have_attribute(
+            "data-key", "mine"
+        )
+        expect(visitor.locator("[data-key=mine]")).to_have_attribute("aria-pressed", "true")
+        expect(visitor.locator(".rail")).to_contain_text("malignant")
+        visitor.close()
         client = Client(page.url, verbose=False)
         listed = client.predict(api_name="/networks")
         assert [each["key"] for each in listed][:2] == ["mine", "lite0"]

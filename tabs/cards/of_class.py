@@ -68,9 +68,9 @@ def _best(network: Network, target: int, answers: Answers, rows: list[int]) -> s
             f"<figcaption>{html.percent(chance)}</figcaption></figure>"
         )
     return (
-        f"<h3>Most like it, of {len(answers.seen)} photos</h3><p>By its logit; the number is its "
-        f'chance. There need not be one among them.</p><div class="unit-examples card-best">{items}'
-        "</div>"
+        f"<h3>Most like it, of {len(answers.seen)} photos</h3><p>By its {html.logit()}; the "
+        "number is its chance. There need not be one among them.</p>"
+        f'<div class="unit-examples card-best">{items}</div>'
     )
 
 

@@ -13,6 +13,7 @@ from explainers.units.strongest import Answers, Layers, Peaks, Survey
 from explainers.units.wiring import Wiring, wiring
 
 from ..activations import STRONGEST, unit
+from ..parts import html
 from ..parts.pace import Pace
 from ..parts.tab import Show
 from ..subject import Asked
@@ -89,7 +90,8 @@ def _best(network: Network, layer: str, channel: int, peaks: Peaks, answers: Ans
     if not best:
         return f"<h3>It fires on none of {seen} reference photos</h3>"
     if peaks.bound < 1e9:
-        bound = f" Ranked by what it was before its bound of {peaks.bound:g}."
+        cut = f"This layer cuts its answers off at {peaks.bound:g}, so many would be equal."
+        bound = f" Ranked by what it was before its {html.term('bound', cut)}."
     items = "".join(unit.example(network, layer, each, references()[each.photo]) for each in best)
     return (
         f"<h3>Fires most on</h3><p>Of {seen} photos of free licence. The dot is the place, an "

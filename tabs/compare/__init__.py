@@ -237,11 +237,11 @@ def _verdict(sides: Sequence[Side], settings: Settings) -> tuple[str, dict[str, 
         doubles = {name for twins in side.found.twins().values() for name in twins}
         count = sum(m not in side.found.absent and m not in doubles for m in side.found.methods)
         done = len(side.found.scores.keys() - doubles)
-        doing = (
-            f"No verdict before every map is measured, twice: {done} of {count} so far."
-            if settings["measure"]
-            else "Not measured: switch on “Measure them” under “Adjust” for a verdict."
-        )
+        doing = ["Not measured: switch on “Measure them” under “Adjust” for a verdict."]
+        if settings["measure"]:
+            so_far = f"{done} of {count} so far"
+            doing = [f"No verdict before every map is measured, twice: {so_far}."]
+            doing += [] if number else board.WAITS
         head = f"<h3>{escape(side.title)}</h3>" if len(sides) > 1 else ""
         told += f"<div>{head}{board.tell(side, found, doing)}</div>"
     return told, slots

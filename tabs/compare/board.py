@@ -34,12 +34,17 @@ HELP = {
     "energy_inside": "Which share of what speaks for the class lies inside your box?",
     "seconds": "Time beyond the forward pass that all maps share.",
 }
+WAITS = (  # how, for whoever waits
+    "The network is asked again and again while pixels leave the photo, then while they enter an "
+    "empty one, the strongest of each map first.",
+    "A map that changes its answer no sooner than a random order does says nothing.",
+)
 Slots = dict[str, str]
 
 
-def tell(side: Side, found: Verdict | None, doing: str) -> str:
+def tell(side: Side, found: Verdict | None, doing: Sequence[str]) -> str:
     """Three lines; before all is measured, what is still missing for them."""
-    words = lines(found, side.found.baseline) if found else [doing, "", ""]
+    words = lines(found, side.found.baseline) if found else doing
     items = [escape(line) for line in words]
     items = [re.sub(r"\bgain\b", html.term("gain", HELP["gain"]), line, count=1) for line in items]
     kind = "" if found else " waits"

@@ -20,7 +20,6 @@ CURVE = (
     "Pixels leave the photo, the strongest of the network’s own map first, and its probability of "
     "the class is followed. The sooner it falls, the more the map marks what the network used."
 )
-LOGIT = "The network’s raw score of the class, before it becomes a probability."
 NOTHING = {"pair": "", "pair-legend": "", "support": ""}
 
 
@@ -65,7 +64,7 @@ def measured(
         for work in (side.found.measure([method]), side.found.repeat([method])):
             for _ in work:
                 progress.step()
-                words = progress.words(f"The deletion curve of {side.network.title}")
+                words = progress.words(f"Deletion curve, {side.network.title}")
                 yield Show(done=progress.done, words=words)
     told = {"support": places(sides, settings)["support"]}
     yield Show(told, done=progress.done, words=progress.words(title))
@@ -84,7 +83,7 @@ def _change(sides: Sequence[Side], stands: Sequence[Standing]) -> str:
     was, now = (html.percent(each.chance) for each in stands)
     head = f"{surer.network.title} is surer of" if was != now else "Both are equally sure of"
     words = (
-        f"<b>{escape(head)} {escape(name)}</b>: {was} → {now}, {html.term('logit', LOGIT)} "
+        f"<b>{escape(head)} {escape(name)}</b>: {was} → {now}, {html.logit()} "
         f"{before.logit:.1f} → {after.logit:.1f}."
     )
     if sides[0].network.head != sides[1].network.head:

@@ -36,7 +36,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     network = asked.network
     chosen, problem = _chosen(asked, settings)
     go = settings["go"] or ("" if sheet.known(network) else "1")  # something is to be there
-    drawn = chosen if settings["class"] or go else ""  # else it is the page's, whatever that will be
+    drawn = chosen if settings["class"] or go else ""  # or the page's, also of another photo
     yield Show(
         {"say": _say(network), "wall": sheet.wall(network), "sheet": "", "foot": "",
          "problem": escape(problem)},

@@ -83,7 +83,7 @@ def _whole(sheet: Sheet, name: str, needed: list[int] | None = None) -> str:
     if units:
         words = (
             f"The {len(units)} units that <b>{escape(name)}</b> needs most here, by what they add "
-            f"to its logit on the {PHOTOS} reference photos that are most like it. "
+            f"to its {html.logit()} on the {PHOTOS} reference photos that are most like it. "
             '<button type="button" class="plain" data-all>Show all</button>'
         )
         strip = "".join(f"<li>{_tile(sheet, unit)}</li>" for unit in units)

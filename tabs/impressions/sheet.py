@@ -26,7 +26,6 @@ BEFORE = (
 ).split(", ")
 SIDE, RIGHT, DOWN, ACROSS = 200, 206, 224, 5
 
-LOGIT = html.term("Logit", "The network’s score for a class, before all scores become chances.")
 ACTIVATION = html.term("Activation", "How strongly the unit answers to the picture.")
 SHAKEN = html.term(
     f"Shaken {impressions.TRIES} ways",
@@ -160,7 +159,8 @@ def _now(drawn: Impression) -> str:
     if point.probability is None:
         before = f", of the photo {drawn.points[0].score:.2f}" if drawn.photo is not None else ""
         return f"<p>{ACTIVATION} {point.score:.2f}{before}</p>"
-    return f"<p>{LOGIT} {point.score:.1f}, probability {html.percent(point.probability)}</p>"
+    chance = html.percent(point.probability)
+    return f"<p>{html.logit('Logit')} {point.score:.1f}, probability {chance}</p>"
 
 
 def _checked(drawn: Impression, found: Check, network: Network) -> str:

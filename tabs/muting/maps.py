@@ -21,7 +21,6 @@ CELL = 448  # pixels on the longer side of a map
 SHARES = 65535  # steps of a probability on its way to the browser
 WAITING = '<p class="windows-waiting">A first, coarse picture is on its way.</p>'
 STRIDE = "How far the window moves from one place to the next, in pixels of the network’s picture."
-LOGIT = "The class’s own score, before it is weighed against the other classes."
 
 
 def facts(asked: Asked, muting: Muting) -> dict[str, Any]:
@@ -105,8 +104,7 @@ def _drop(
 ) -> str:
     found = muting_maps.drop_map(muting, question, score)
     most = float(found.values[row].max())
-    term = f'<abbr class="term" tabindex="0" title="{LOGIT}">logit</abbr>'
-    what = term if score == "logit" else "probability"
+    what = html.logit() if score == "logit" else "probability"
     unit = f"{most:.2f}" if score == "logit" else f"{100 * most:.1f} points of percent"
     words = f"Hot where covering makes its {what} fall, by up to {unit}."
     if asked.against is not None:

@@ -17,10 +17,10 @@ def data_url(data: bytes, kind: str) -> str:
 def percent(probability: float) -> str:
     """A probability as people read it, never rounded to an untrue 0 or 100."""
     if probability < 0.0005:
-        return "<0.1 %"
+        return "<0.1\N{NO-BREAK SPACE}%"
     if 0.9995 <= probability < 1:
-        return ">99.9 %"
-    return f"{probability:.1%}".replace("%", " %")
+        return ">99.9\N{NO-BREAK SPACE}%"
+    return f"{probability:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def card(network: str, layer: str, unit: int, inside: str, attributes: str = "") -> str:
@@ -70,6 +70,11 @@ def place(x: float, y: float) -> str:
     column = ("left", "centre", "right")[min(2, int(x * 3))]
     row = ("top", "middle", "bottom")[min(2, int(y * 3))]
     return "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
+
+
+def logit(word: str = "logit") -> str:
+    """That word, which says what it means."""
+    return term(word, "The network’s own score of a class, before all scores become probabilities.")
 
 
 def term(word: str, meaning: str) -> str:

@@ -70,7 +70,7 @@ def full_light(wish: Wish, values: np.ndarray) -> str:
     if wish.rule == "author":
         return f"full light: the largest, {html.percent(float(values.max()))}; no floor"
     strong = html.percent(float(np.percentile(values, 95)))
-    return f"full light: {strong} or more (95th percentile)"
+    return f"full light: {strong} or more (95th percentile: one patch in 20 has more)"
 
 
 def _where(wish: Wish, read: Read, values: np.ndarray) -> str:
