@@ -201,7 +201,7 @@ def test_two_networks_one_photo(server: Server) -> None:
     shown = together(found)
     said = plain(shown["pair"])
     chances = [
-        re.search(r"·\s*([\d.<]+\s%)", head)[1]
+        re.search(r"· ([\d.<]+ %)", plain(head))[1]
         for head in re.findall("<h3>.*?</h3>", shown["grid"])
     ]
     assert f"{chances[0]} → {chances[1]}, logit" in said
