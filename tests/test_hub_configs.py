@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from explainers import ModelError, OptionError, explain, read
-from explainers.zoo import Zoo
+from explainers.zoo import Zoo, hub_ids
 from tests.fake_hub import CONFIG, PHOTO, TINY, FakeHub, weights_of
 from tests.test_zoo import hub, settings, tiny  # noqa: F401
 
@@ -109,13 +109,15 @@ def test_classes_have_the_names_of_the_config_or_of_timms_sets(
     ({"model_args": {"features_only": True}}, "ask for “features_only”"),
     ({"model_args": {"in_chans": 1}}, "takes 1 channels, and photos have 3"),
     ({"model_args": {"stem_width": 10**7}}, "a “stem_width” that is too large"),
+    ({"model_args": {"layers": [999] * 4}}, "has far too many layers"),
     ({"model_args": {"no_such": 1}}, "can't build .* as its config.json says .*no_such"),
     ({"model_args": [1]}, "not as timm writes it"),
     ({"pretrained_cfg": SMALL | {"crop_mode": "round"}}, "the crop mode is round"),
     ({"pretrained_cfg": SMALL | {"interpolation": "random"}}, "the interpolation is random"),
     ({"pretrained_cfg": SMALL | {"input_size": [3, 64, 96]}}, "64 by 96 pixels, and not square"),
 ], ids=str)  # fmt: skip
-def test_what_a_config_asks_for_in_vain_is_told(hub, settings, changes, sentence):  # noqa: F811
+def test_what_a_config_asks_for_in_vain_is_told(hub, settings, changes, sentence, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(hub_ids, "MOST_CALLS", 3000)
     names = ["a", "b", "c"]
     config = CONFIG | {"num_classes": 3, "label_names": names, "pretrained_cfg": SMALL} | changes
     hub.put(TINY, config=config, weights=b"")

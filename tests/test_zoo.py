@@ -272,11 +272,13 @@ def test_a_visitor_may_type_a_hub_id_where_it_is_allowed(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "resnet50", "timm/../x", "timm/x/../y", "other/x", "timm/..", "timm/a--b", "timm/"]
+    "text", ["", "resnet50", "timm/../x", "timm/x/../y", "../x/y", "timm/..", "timm/a--b", "timm/"]
 )
 def test_what_is_no_id_of_timms_is_refused(settings: Settings, text: str):
     with pytest.raises(ModelError, match="not the Hub id"):
         Zoo(settings).add(text)
+    with pytest.raises(ModelError, match="“other/x” is not one of timm’s own networks"):
+        Zoo(settings).add("hf-hub:other/x")
 
 
 @pytest.mark.parametrize(

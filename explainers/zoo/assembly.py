@@ -22,6 +22,8 @@ def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
             return BUILDERS[arch](classes).eval()
         try:
             made = timm.create_model(arch, pretrained=False, num_classes=classes, **recipe.args)
+        except ModelError:
+            raise
         except Exception as error:  # whatever an architecture makes of arguments unknown to it
             reason = " ".join(str(error).split())[:120].rstrip(" .")
             raise ModelError(
