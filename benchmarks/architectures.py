@@ -9,11 +9,11 @@ Weights are random, so that nothing is fetched. For each architecture
   `ENOUGH` of eight places, of which none is another's mirror image. By chance it would be one.
 
 The evidence is a coloured square in a photo of noise. An untrained network knows no square, so its
-head is taught, by one step of least squares that is the same for all: the logit shall rise by 1
-where the cells that the square covers hold what they hold with it, and by 0 where all others do.
-That is tried by the network itself, in which a layer's cells are exchanged for those of another
-photo; photos and places of the trial are others. A wrong order of the places, a transposed grid or
-a class token taken for a place can't be taught so, and is found.
+head is taught, by one ridge regression whose strength is chosen by what it foretells: the logit
+shall rise by 1 where the cells that the square covers hold what they hold with it, and by 0 where
+all others do. That is tried by the network itself, in which a layer's cells are exchanged for those
+of another photo; photos and places of the trial are others. A wrong order of the places, a
+transposed grid or a class token taken for a place can't be taught so, and is found.
 
 Where the package itself says that a map of such a network says little about where (features that
 untrained layers have mixed over the whole photo, or that rounding decides), that is the reason, and
@@ -54,8 +54,8 @@ AT = (
     (0.05, 0.74), (0.35, 0.02), (0.4, 0.38), (0.02, 0.02),
 )  # fmt: skip
 ENOUGH = 6  # of them
-PHOTOS = 8  # that a head learns from, each with the square in another place
-RIDGE = 0.1  # of the least squares, as a share of the mean square
+PHOTOS = 16  # that a head learns from, each with the square in another place
+RIDGES = (0.1, 1.0, 10.0)  # of the least squares, as shares of the mean square
 UNSURE = ("mixed", "rounding")  # remarks of the package's on what no map of a network can say
 
 
@@ -131,7 +131,7 @@ def teach(module: nn.Module, layer: Layer, side: int) -> None:
     ]
     read: dict[nn.Module, list[Tensor]] = {head: [] for head in heads}
     hooks = [
-        head.register_forward_pre_hook(lambda head, given: read[head].append(_pooled(head, given)))
+        head.register_forward_pre_hook(lambda head, given: read[head].append(given[0].clone()))
         for head in heads
     ]
     part = module.get_submodule(layer.name)
@@ -143,7 +143,8 @@ def teach(module: nn.Module, layer: Layer, side: int) -> None:
     module(torch.stack([put(photo, *spot) for photo, spot in zip(without, at, strict=True)]))
     module(without)
     hooks.pop().remove()
-    here = _spread(torch.stack([inside(layer, spot) for spot in at]), held[-1], layer)
+    square = torch.stack([inside(layer, spot) for spot in at])
+    here = _spread(square, held[-1], layer)
     for there in (here, ~here):
         mixed = torch.where(there, held[0], held[-1])
         hook = part.register_forward_hook(lambda _m, _i, _out, mixed=mixed: mixed)
@@ -151,22 +152,37 @@ def teach(module: nn.Module, layer: Layer, side: int) -> None:
         hook.remove()
     for hook in hooks:
         hook.remove()
+    wanted = (torch.arange(2 * PHOTOS) < PHOTOS).double()
     for head, seen in read.items():
         if not seen:
             continue
-        # With the square, without, with its cells alone, with all others.
-        rises = torch.cat([seen[2] - seen[1], seen[3] - seen[1]]).double()
+        having, without, alone, others = seen
+        if alone.shape[2:] == square.shape[1:] and torch.equal(alone, without):  # class maps
+            alone, others = (
+                torch.where(there[:, None], having, without) for there in (square, ~square)
+            )
+        rises = torch.cat([_pooled(head, each - without) for each in (alone, others)]).double()
         if rises.any():  # or the layer is on another branch than this head
-            wanted = (torch.arange(2 * PHOTOS) < PHOTOS).double()
-            products = rises @ rises.T
-            products += RIDGE * products.diagonal().mean() * torch.eye(2 * PHOTOS)
-            toward = rises.T @ torch.linalg.solve(products, wanted)
+            toward = rises.T @ ridge(rises @ rises.T, wanted)
             head.weight[ASKED] = (toward / toward.norm()).reshape(head.weight[ASKED].shape)
 
 
-def _pooled(head: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+def ridge(products: Tensor, wanted: Tensor) -> Tensor:
+    """Weights of the examples (N,) by ridge regression, with that of `RIDGES` which foretells each
+    example best from all others (Allen's PRESS)."""
+    scale = products.diagonal().mean() * torch.eye(len(wanted))
+    inverses = [torch.linalg.inv(products + each * scale) for each in RIDGES]
+    found = [inverse @ wanted for inverse in inverses]
+    errors = [
+        float((weights / inverse.diagonal()).square().sum())
+        for weights, inverse in zip(found, inverses, strict=True)
+    ]
+    return found[errors.index(min(errors))]
+
+
+def _pooled(head: nn.Module, given: Tensor) -> Tensor:
     """What a head is given of each photo (N, features), averaged over places."""
-    seen = given[0].movedim(1, -1) if isinstance(head, nn.Conv2d) else given[0]
+    seen = given.movedim(1, -1) if isinstance(head, nn.Conv2d) else given
     return seen.flatten(1, -2).mean(1) if seen.ndim > 2 else seen
 
 
