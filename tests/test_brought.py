@@ -17,6 +17,7 @@ import timm
 import torch
 from PIL import Image
 from torch import nn
+from torchvision import transforms
 
 from explainers import ExplainError, Network, Photo, explain, load, wrap
 from explainers.__main__ import main as reports
@@ -275,19 +276,25 @@ def test_the_setting_lists_them():
     assert from_environment(environment).networks == ("runs/one", "code.py:make")
 
 
+def five(image: Image.Image) -> torch.Tensor:
+    """A photo as five channels."""
+    colours = transforms.functional.to_tensor(image.resize((64, 64)))
+    return torch.cat([colours, colours[:2].flip(1)])
+
+
 SLOW = {"compare": [pytest.mark.slow]}  # it measures twice
 
 
 @pytest.mark.parametrize(
     "tab", [pytest.param(t, id=t.key, marks=SLOW.get(t.key, ())) for t in TABS]
 )
-@pytest.mark.parametrize("kind", ["greys", "one logit"])
+@pytest.mark.parametrize("kind", ["greys", "one logit of five channels"])
 def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):  # noqa: F811
-    options = {"in_chans": 1} if kind == "greys" else {"num_classes": 1}
-    module = made(**options)
-    how = {"mean": 0.4, "std": 0.2} if kind == "greys" else {"mean": (0.5,) * 3, "std": (0.2,) * 3}
-    labels = NAMES if kind == "greys" else ["malignant"]
-    own = wrap(module, labels, size=64, title=kind, **how)
+    if kind == "greys":
+        own = wrap(made(in_chans=1), NAMES, size=64, title=kind, mean=0.4, std=0.2)
+    else:
+        own = wrap(made(in_chans=5, num_classes=1), ["malignant"], transform=five, title=kind)
+    assert bring([own]) == [own]
     desk = Desk(tab, own, zoo=Zoo(settings, own=[own]), photo={"example": "cat.jpg"})
     shown = desk.whole(desk.ask())
     assert any(shown["places"].values())

@@ -22,6 +22,11 @@ from explainers import (
     read,
     wrap,
 )
+from explainers.impressions.drawing import Drawing
+from explainers.impressions.goals import Classes
+from explainers.impressions.knobs import Knobs
+from explainers.mil import as_batch
+from explainers.muting import to_pixels
 from tests.nets import assert_close
 
 PHOTO = np.random.default_rng(3).integers(0, 255, (60, 90, 3), np.uint8)
@@ -235,6 +240,14 @@ def test_a_transform_that_mixes_colours_is_asked_for_every_photo():
         for framing in ("crop", "whole"):
             found = explain(wrap(Sees(channels), transform=transform), PHOTO, 1, framing=framing)
             assert torch.allclose(found.logits, Sees(channels)(x)[0], atol=1e-5), framing
+        network = wrap(Sees(channels), transform=transform)
+        patch = PHOTO[:40, :40]
+        seen = as_batch([patch, patch], 32, network)
+        assert torch.equal(seen, transform(Image.fromarray(patch)).expand(2, -1, -1, -1))
+        with pytest.raises(OptionError, match="something else than red, green and blue"):
+            Drawing(network, Classes((1,)), Knobs())
+        shown = to_pixels(network, network.prepare(read(PHOTO)).tensor)
+        assert shown.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize(("transform", "words"), [

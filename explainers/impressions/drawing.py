@@ -14,7 +14,7 @@ from ..network import Network
 from ..network.folding import folded
 from ..photo import Photo
 from . import masks, shaking
-from .goals import Classes, Goal, Units
+from .goals import Classes, Goal, Units, check_colours
 from .images import CANVASES, Canvas, Fourier
 from .knobs import Knobs
 from .priors import BatchNormPrior, total_variation
@@ -48,6 +48,7 @@ class Drawing:
         driven: bool = False,
         photo: Photo | None = None,
     ) -> None:
+        check_colours(network)
         self.network, self.goal, self.knobs, self.driven = network, goal, knobs, driven
         self.generator = torch.Generator().manual_seed(knobs.seed)
         self.sizes = knobs.sizes(network)

@@ -21,6 +21,15 @@ from ..units import check, layer_of
 LEAK = 0.1  # of what is negative, so that a silent unit can be woken
 
 
+def check_colours(network: Network) -> None:
+    """Raises OptionError unless a picture in red, green and blue is what the network sees."""
+    if not network.sees_colours:
+        raise OptionError(
+            f"{network.title} sees something else than red, green and blue, which its own "
+            "transform makes of a photo, so nothing can be drawn for it."
+        )
+
+
 @dataclass(frozen=True)
 class Classes:
     """The logit of a class, or a weighted sum of several; weights add up to one."""

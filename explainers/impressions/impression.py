@@ -32,7 +32,7 @@ from ..network import Network
 from ..photo import Photo
 from . import masks, pace, shaking
 from .drawing import Drawing
-from .goals import Classes, Goal
+from .goals import Classes, Goal, check_colours
 from .knobs import Knobs
 from .priors import total_variation
 
@@ -199,6 +199,7 @@ def _look(drawing: Drawing, network: Network) -> Point:
 
 def as_input(network: Network, pictures: Tensor) -> Tensor:
     """Pictures (N, 3, S, S) in 0..1 as this network wants them, at its own size."""
+    check_colours(network)
     size = (network.size, network.size)
     if pictures.shape[2:] != size:
         pictures = F.interpolate(pictures, size=size, mode="bicubic", antialias=True)

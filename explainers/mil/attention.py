@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from .. import places
 from ..errors import ModelError, OptionError
 from ..network import Network
+from ..photo import Photo
 from .patches import Grid, cut, stitch
 
 WEIGHTS = places.WEIGHTS / "amil-colon"
@@ -140,7 +141,12 @@ def as_batch_of(patches: Sequence[np.ndarray], side: int) -> Tensor:
 
 
 def as_batch(patches: Sequence[np.ndarray], side: int, network: Network) -> Tensor:
-    """Patches as (N, 3, side, side), normalised for the network."""
+    """Patches as (N, C, side, side), as the network sees photos."""
+    if not network.sees_colours and network.transform is not None:
+        photos = (Photo(each, "", (each.shape[1], each.shape[0])) for each in patches)
+        return torch.cat([network.transform(each)[0] for each in photos])
+    if not network.sees_colours:
+        raise OptionError(f"{network.title} does not see red, green and blue, as patches are.")
     return (as_batch_of(patches, side) - network.mean) / network.std
 
 

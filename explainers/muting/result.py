@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bands import bands
 from ..errors import OptionError
 from ..network import Network, View
 from .incremental import Interval
@@ -178,6 +179,8 @@ class Muting:
 
 
 def to_pixels(network: Network, x: Tensor) -> np.ndarray:
-    """An input (1, 3, H, W) as a picture, uint8 (H, W, 3)."""
+    """An input (1, C, H, W) as a picture, uint8 (H, W, 3)."""
     pixels = (x[0].float().cpu() * network.std + network.mean).clamp(0, 1)
+    if len(pixels) != 3:
+        return bands(pixels, len(pixels)).pixels
     return (pixels * 255).round().byte().permute(1, 2, 0).numpy()

@@ -309,6 +309,11 @@ class Network(Owner, Answers):
         x = x.to(self.device, memory_format=self.memory)
         return torch.cat([self._passed(part) for part in x.split(self.at_once(x.shape[2:]))])
 
+    @property
+    def sees_colours(self) -> bool:
+        """Are its inputs red, green and blue, each normalised by its mean and std?"""
+        return len(self.mean) == 3 and (self.transform is None or self.transform.plain)
+
     def at_once(self, shape: Sequence[int] | None = None) -> int:
         """How many inputs of (height, width) to send through together, 1 or more."""
         height, width = shape or self.shape

@@ -71,7 +71,9 @@ def _embossed(explanation: Explanation, row: int, scale: Scale) -> np.ndarray:
 
 
 def relief(values: np.ndarray, top: float | None = None) -> np.ndarray:
-    """Signed values (3, H, W) as colours on mid-grey (H, W, 3); `top` is full strength."""
+    """Signed values (C, H, W) on mid-grey (H, W, 3): three channels as colours, the mean of any
+    others in grey. `top` is full strength."""
+    values = values if len(values) == 3 else values.mean(0, keepdims=True).repeat(3, 0)
     if top is None:
         top = float(np.percentile(np.abs(values), STRONG))
     scaled = (values.transpose(1, 2, 0) / max(top, 1e-12)).clip(-1, 1)

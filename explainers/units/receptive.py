@@ -190,7 +190,7 @@ def fields(network: Network, height: int, width: int) -> dict[str, Field]:
     key = (network.serial, height, width)
 
     def find() -> dict[str, Field]:
-        x = torch.zeros(1, 3, height, width, device=network.device)
+        x = torch.zeros(1, len(network.mean), height, width, device=network.device)
         with torch.no_grad(), _Follow(x) as follow:
             tapped = network.record(x, tuple(network.maps), gradients=False).activations
             pairs = {name: follow.axes[value] for name, value in tapped.items()}
