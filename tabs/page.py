@@ -44,7 +44,7 @@ from .subject import examples
 HERE = Path(__file__).parent
 HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
-POLL = 0.02  # seconds between Gradio's looks at its queue: a thousand a second hold up every map
+POLL = 0.05  # seconds between Gradio's looks at its queue: a thousand a second hold up every map
 ASIDE = 40  # threads beside those of visitors who wait for their turn
 
 TABS = (
@@ -108,7 +108,7 @@ def build(engine: Engine) -> gr.Blocks:
                             parts.build(tab, engine, first=first)
         endpoints.build(engine)
     page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
-    page._queue.sleep_when_free = POLL
+    page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = POLL
     return page
 
 

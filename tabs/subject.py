@@ -287,7 +287,7 @@ def pictures(seen: Photo) -> dict[str, Any]:
     """The photo for the page, large and small, without any metadata."""
     large, small = (render.shrink(seen, side) for side in (LARGE, SMALL))
     return {
-        "picture": html.data_url(photo.to_jpeg(large, 85), "jpeg"),
-        "thumb": html.data_url(photo.to_jpeg(small, 80), "jpeg"),
+        "picture": html.data_url(render.jpeg(large, 85, sharp=False), "jpeg"),
+        "thumb": html.data_url(render.jpeg(small, 80, sharp=False), "jpeg"),
         "size": [large.shape[1], large.shape[0]],
     }

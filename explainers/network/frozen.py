@@ -372,7 +372,13 @@ class Network(Owner, Answers):
     @property
     def _age(self) -> int:
         """How often a weight was written to, as by an optimiser: older answers are others' then."""
-        return sum(weight._version for weight in self.module.parameters())
+        age, todo = 0, [self.module]
+        while todo:  # as `parameters()` goes, without the names and sets that take it longer
+            part = todo.pop()
+            for weight in part._parameters.values():
+                age += 0 if weight is None else weight._version
+            todo += [each for each in part._modules.values() if each is not None]
+        return age
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""
