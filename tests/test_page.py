@@ -251,10 +251,16 @@ def test_chips_and_maps_work_from_the_keyboard(visit: Visit) -> None:
     page.keyboard.press("Space")
     expect(page.locator(".rail .chip").nth(1)).to_have_attribute("aria-pressed", "true")
     say(page).to_contain_text(page.locator(".rail .chip-name").nth(1).inner_text())
+    page.locator("[data-lens]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".stage .map.lens")).to_have_count(3)  # with nothing pointed at
     page.locator(".stage .picture").last.focus()
     for key in ("ArrowRight", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     expect(page.locator(".stage .dot.pinned")).to_have_count(3)
+    expect(page.locator(".stage canvas").last).to_have_css("transform", re.compile("matrix.3,"))
+    page.keyboard.press("Escape")
+    expect(page.locator(".stage .map.lens")).to_have_count(0)
     page.keyboard.press("+")
     expect(page.locator(".stage figcaption b").first).to_have_text("Guided Grad-CAM")
     page.locator("#tabs [role=tab]").first.focus()

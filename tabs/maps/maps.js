@@ -167,6 +167,7 @@ const mark = () => {
     const dot = figure.querySelector('.dot'), tip = figure.querySelector('.tip'), key = figure.dataset.key, map = maps[key];
     if (!dot) continue;
     dot.hidden = tip.hidden = !place || !map;
+    if (!place) figure.classList.remove('lens');
     if (!place || !map) continue;
     const value = at(numbers(map), ...place), share = value === null ? null : value / (map.top || 1);
     const text = value === null ? 'not seen' : raw ? value.toPrecision(3) : map.top > 0 ? `${Math.round(100 * share)} %` : '0 %';
@@ -244,7 +245,7 @@ element.addEventListener('click', (event) => {
     element.querySelector('[data-wiper]').hidden = !on;
     stage.classList.toggle('wiping', on);
     if (on) setWipe(0.5); else wipe = null;
-  } else if (button.matches('[data-lens]')) { flip(); if (place) mark(); else stage.querySelectorAll('.lens').forEach((each) => each.classList.remove('lens')); }
+  } else if (button.matches('[data-lens]')) { if (flip()) place ||= [0.5, 0.5]; mark(); }
   else if (button.matches('[data-raw]')) { raw = !raw; mark(); }
   else if (button.matches('[data-unpin]')) { pinned = false; place = null; words.textContent = ''; mark(); }
   else if (button.matches('[data-take]')) {
