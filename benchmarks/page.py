@@ -42,6 +42,7 @@ from tests.browser import browsing, free_port, serving  # noqa: E402
 MAPS = ("gradcam", "guided", "guided_gradcam")
 SIZE = (640, 480)
 NETWORK = "lite2"  # in memory soon after the start
+LEFT = ("muting", "compare")  # in mid-run, for each of the other tabs
 SCRIPT = Path(__file__).with_suffix(".js")
 
 
@@ -176,7 +177,7 @@ def leaving_visit(
         failed: list[str] = []
         page.on("response", lambda each: each.status >= 500 and failed.append(each.url))
         clock(page, "drop", photo=text(photo))
-        for busy in ("muting", "compare"):
+        for busy in LEFT:
             clock(page, "work", tab=busy)
         found[f"{tab} after"].append(clock(page, "tab", tab=tab)["end"])
         found["errors_5xx"].append(len(failed))
@@ -247,8 +248,8 @@ def main() -> None:
             maths(next(more), found)
             for tab in names:
                 tab_visit(browser, server.url, tab, next(more), tabs)
-            if {"muting", "compare", "filters"} <= set(names):
-                leaving_visit(browser, server.url, "filters", next(more), tabs)
+            for tab in [each for each in names if each not in ("maps", *LEFT)]:
+                leaving_visit(browser, server.url, tab, next(more), tabs)
     report(found, tabs, config)
 
 
@@ -264,6 +265,11 @@ def report(
 
     print(json.dumps(middle | {
         "tabs_s": {name: round(median(values), 3) for name, values in tabs.items()},
+        "after_vs_idle": {
+            name: round(median(tabs[f"{name} after"]) / median(values), 2)
+            for name, values in tabs.items()
+            if f"{name} after" in tabs
+        },
         "retarget_vs_maths": ratio("retarget_s", "maths_retarget_s"),
         "first_vs_bare": ratio("first_map_s", "bare_first_s"),
         "retarget_vs_bare": ratio("retarget_s", "bare_retarget_s"),
