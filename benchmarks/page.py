@@ -248,8 +248,8 @@ def main() -> None:
             maths(next(more), found)
             for tab in names:
                 tab_visit(browser, server.url, tab, next(more), tabs)
-            for tab in [each for each in names if each not in ("maps", *LEFT)]:
-                leaving_visit(browser, server.url, tab, next(more), tabs)
+                if tab not in ("maps", *LEFT):
+                    leaving_visit(browser, server.url, tab, next(more), tabs)
     report(found, tabs, config)
 
 
@@ -260,15 +260,13 @@ def report(
         print(f"{name:24}{spread(values)}")
     middle = {name: round(median(values), 3) for name, values in found.items()}
 
-    def ratio(one: str, other: str) -> float:
+    def ratio(one: str, other: str, found: dict[str, list[float]] = found) -> float:
         return round(median(a / b for a, b in zip(found[one], found[other], strict=True)), 2)
 
     print(json.dumps(middle | {
         "tabs_s": {name: round(median(values), 3) for name, values in tabs.items()},
         "after_vs_idle": {
-            name: round(median(tabs[f"{name} after"]) / median(values), 2)
-            for name, values in tabs.items()
-            if f"{name} after" in tabs
+            name: ratio(f"{name} after", name, tabs) for name in tabs if f"{name} after" in tabs
         },
         "retarget_vs_maths": ratio("retarget_s", "maths_retarget_s"),
         "first_vs_bare": ratio("first_map_s", "bare_first_s"),
