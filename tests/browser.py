@@ -126,11 +126,12 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def open_hub() -> Iterator[FakeHub]:
-    """A Hub in miniature, with a network that fits, the same again, and one that is no CNN."""
+    """A Hub in miniature, with a network that fits, the same again, and a transformer."""
     made = FakeHub()
     for name in (TINY, TWIN):
         made.put(name, config=CONFIG, weights=weights_of("test_resnet"))
-    made.put(TRANSFORMER, config=CONFIG | {"architecture": "test_vit"}, weights=b"")
+    vit = CONFIG | {"architecture": "test_vit"}
+    made.put(TRANSFORMER, config=vit, weights=weights_of("test_vit"))
     yield made
     made.stop()
 

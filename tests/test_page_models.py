@@ -67,7 +67,12 @@ def test_a_typed_network_is_waited_for_and_never_answered_for(
     page.click("[data-networks] summary")
     page.fill("[data-hub-id]", TRANSFORMER)
     page.get_by_role("button", name="Load it").click()
-    expect(page.locator("#maps-tab .problem")).to_contain_text("can't be read")  # no weights in it
+    expect(page.locator(".rail [data-title]")).to_contain_text("test_vit")
+    # What opens for a transformer, not what the network before had.
+    expect(page.locator("#maps-tab .stage figcaption b")).to_have_text(
+        ["Grad-CAM", "Attention rollout", "Gradient rollout"]
+    )
+    expect(page.locator("#maps-tab .stage .absent")).to_have_count(0)
 
 
 def test_where_it_is_not_allowed_nobody_can_type_a_hub_id(visit: Visit) -> None:

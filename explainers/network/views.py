@@ -25,7 +25,7 @@ ALL: Frame = (0.0, 0.0, 1.0, 1.0)
 LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
 UNPLACED = {
     "place": "Which part of the photo the network’s own transform takes could not be found, so the "
-    "map is shown on what the network saw."
+    "map is one of what the network saw, and may lie elsewhere on the photo."
 }
 GRID = 32  # sides are multiples of the usual total stride, so that map cells tile the photo exactly
 

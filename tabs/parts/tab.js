@@ -129,8 +129,9 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const question = () => ({ ...seeing.asked(), visit: seeing.visit, settings: chosenFor(),
     form: form() ?? network, knows: seeing.knows() });
-  const chosenFor = () => ({ ...Object.fromEntries(controls().filter((each) => !each.matches('[data-here]'))
-    .map((each) => [each.getAttribute('name'), value(each)])), ...mine() });
+  const chosenFor = () => ({ ...(form() === seeing.asked().network // another one has its own defaults
+    ? Object.fromEntries(controls().filter((each) => !each.matches('[data-here]'))
+      .map((each) => [each.getAttribute('name'), value(each)])) : {}), ...mine() });
   const pull = async (channel, answer, turn) => {
     pulling[channel] = turn;
     for (;;) {
