@@ -65,7 +65,6 @@ class Visitor:
             for each in config["components"]
             if each["type"] == "html"
         }
-        self.rail = places["rail"]
         self.tabs = {name.removesuffix("-html"): place for name, place in places.items()
                      if name.endswith("-html")}  # fmt: skip
 
@@ -75,10 +74,8 @@ class Visitor:
         return self.http.post("/component_server", json=body).raise_for_status().json()
 
     def bring(self, photo: bytes, visit: str) -> str:
-        """Upload a photo; its name for questions."""
-        files = {"files": ("photo.jpg", photo, "image/jpeg")}
-        [path] = self.http.post("/upload", files=files).raise_for_status().json()
-        return self.call(self.rail, "take", {"path": path}, visit)["own"]
+        """Bring a photo; its name for questions."""
+        return self.http.post("/upload_photo", content=photo).raise_for_status().json()["own"]
 
     def look(self, tab: str, asked: dict[str, Any], seconds: float) -> str:
         """Look at a tab until all is drawn or patience is over; what went wrong, if anything."""
