@@ -163,6 +163,16 @@ class Visitor:
             answer = self.call(self.maps, "more", answer["more"])
 
 
+def settle(url: str) -> None:
+    """Wait until the server loads no network any more in the background."""
+    visitor = Visitor(url, Seen(), 0)
+    while any(
+        each["state"] == "loading"
+        for each in visitor.call(places(url)["bar"], "networks", None)["networks"]
+    ):
+        time.sleep(0.5)
+
+
 def visits(
     url: str, photos: Photos, seen: Seen, number: int, until: float, think: tuple[float, float]
 ) -> None:
@@ -264,6 +274,7 @@ def main() -> None:
     settings = dict(each.split("=", 1) for each in chosen.settings)
     photos, rows, quick = Photos(chosen.data), {}, (0.05, 0.1)
     with page(chosen.url, settings) as (url, server):
+        settle(url)
         for _ in range(2):  # the first map of a server takes longer
             crowd(url, server, photos, 1, 3, quick)
         before, _ = crowd(url, server, photos, 1, 15, quick)
