@@ -38,8 +38,11 @@ TICK = os.sysconf("SC_CLK_TCK")
 def front() -> Iterator[Front]:
     made = answering(SETTINGS, Options(cluster="local", replicas=2))
     assert isinstance(made, Front)
-    yield made
-    made.close()
+    with ThreadPoolExecutor(8) as apart:  # a browser's loop may live in this thread
+        answer = made.answer
+        made.answer = lambda *asked: apart.submit(answer, *asked).result()
+        yield made
+        apart.submit(made.close).result()
 
 
 @pytest.fixture(scope="module")
