@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import pytest
 import torch
 from skimage import data
-from xdist.scheduler import LoadScopeScheduling
 
 from explainers import Network, Photo, load, read
 from tests import nets
-from tests.browser import ROOT, chromium, open_hub, open_server, server, visit  # noqa: F401
+from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
 
 SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """All tests run in two processes; a few that were named, in this one."""
-    return 2 if config.args_source is config.ArgsSource.TESTPATHS else 0
-
-
-class Lanes(LoadScopeScheduling):
-    """One process for all that the page's server or a browser is needed for, so that there is one
-    of each; the other files, one by one, for whichever is free."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "page" if _is_served(file) else file
-
-
-@cache
-def _is_served(file: str) -> bool:
-    text = (ROOT / file).read_text("utf-8")
-    asked = re.findall(r"^def test_\w+\((.*?)\)", text, re.MULTILINE | re.DOTALL)
-    return any(SERVED.intersection(re.findall(r"\w+", each)) for each in asked)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
-    return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
