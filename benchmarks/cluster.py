@@ -58,7 +58,10 @@ def fresh() -> Photo:
 def ask(engine: Any, seen: Photo | None = None) -> dict[str, Any]:
     """A Grad-CAM, drawn over its photo."""
     given = {"photo": seen or fresh(), "network": "lite0", "method": "gradcam"}
-    return engine.answer("programs", "explain", given | {"target": "", "against": ""})
+    answer = engine.answer("programs", "explain", given | {"target": "", "against": ""})
+    while "more" in answer:
+        answer = engine.answer("programs", "more", answer["more"])
+    return answer
 
 
 def visit(engine: Any) -> str:

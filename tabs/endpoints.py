@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from anyio import from_thread
+from gradio.context import LocalContext
 
 from explainers import METHODS, ExplainError, Photo, photo
 
 from .parts.engine import Engine
 from .parts.guard import sentence
 
+LEFT = "Nobody waits for this answer any more."
+AT_ONCE = 16  # calls of one kind: the lanes say whose turn it is, so slow ones hold up no quick one
+
 
 def _read(file: dict[str, Any] | None) -> Photo:
     if not file or not file.get("path"):
         raise ExplainError("A photo is missing: send one as an image file.")
     return photo.read(Path(file["path"]))
+
+
+def waited_for() -> Callable[[], bool]:
+    """Does the caller of this thread still wait for the answer? Gradio ends no function when its
+    client goes away or cancels: it marks the event, or lets go of it."""
+    page, name = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if page is not None and name is not None:
+        events = page._queue.event_ids_to_events
+        return lambda: (event := events.get(name)) is not None and event.alive
+    asked = LocalContext.request.get(None)
+    if asked is not None and asked.request is not None:  # without a queue
+        return lambda: not from_thread.run(asked.request.is_disconnected)
+    return lambda: True
 
 
 class Endpoints:
@@ -29,12 +49,25 @@ class Endpoints:
         try:
             if what != "networks":
                 given["photo"] = _read(image)
-            found = self.engine.answer("programs", what, given)
+            found = self._whole(self.engine.answer("programs", what, given))
         except Exception as error:
             found = {"problem": sentence(error)}
         if "problem" in found:
             raise gr.Error(found["problem"], print_exception=False) from None
         return found
+
+    def _whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """What an answer comes to, pulled a slice at a time while somebody waits for it."""
+        waited, ticket = waited_for(), ""
+        while "more" in answer or (ticket and "busy" in answer):
+            if "busy" in answer:  # in its midst: it is still there
+                time.sleep(answer["busy"])
+            ticket = answer.get("more", ticket)
+            if not waited():
+                self.engine.answer("programs", "stop", ticket)
+                raise ExplainError(LEFT)
+            answer = self.engine.answer("programs", "more", ticket)
+        return answer
 
     def classify(self, image: dict[str, Any], network: str, count: float) -> Any:
         """Name what a convolutional network sees in a photo.
@@ -93,7 +126,12 @@ def build(engine: Engine) -> None:
         picture = gr.Image(label="map", format="jpeg")
         calls = [gr.Button() for _ in range(4)]
     calls[0].click(
-        ends.classify, [image, network, count], answer, api_name="classify", preprocess=False
+        ends.classify,
+        [image, network, count],
+        answer,
+        api_name="classify",
+        preprocess=False,
+        concurrency_limit=AT_ONCE,
     )
     calls[1].click(
         ends.explain_photo,
@@ -101,6 +139,7 @@ def build(engine: Engine) -> None:
         [picture, about],
         api_name="explain",
         preprocess=False,
+        concurrency_limit=AT_ONCE,
     )
     calls[2].click(ends.methods, None, answer, api_name="methods")
     calls[3].click(ends.networks, None, answer, api_name="networks")

@@ -28,7 +28,7 @@ class Here:
         self._desks |= {
             "bar": Bar(zoo),
             "rail": Rail(self.subject),
-            "programs": Programs(zoo, self.jobs.lanes),
+            "programs": Programs(zoo, self.jobs),
         }
 
     def answer(self, desk: str, what: str, data: Any) -> dict[str, Any]:

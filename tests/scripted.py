@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+
+CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
 
 
 class Page:
@@ -36,9 +42,24 @@ class Page:
         [path] = answer.raise_for_status().json()
         return path
 
-    def stream(self, photo: bytes, method: str) -> httpx.Request:
-        """The events of a map that a program waits for."""
-        cat = {"path": self.upload(photo), "meta": {"_type": "gradio.FileData"}}
-        data = {"data": [cat, "tabby", method, "lite0", ""]}
+    def map(self, *asked: str, queued: bool = True) -> httpx.Request:
+        """What a program sends to have a map of a cat: the events of its call, or the call itself
+        where it uses no queue. asked: target, method, network, against."""
+        cat = {"path": self.upload(CAT.read_bytes()), "meta": {"_type": "gradio.FileData"}}
+        data = {"data": [cat, *asked]}
+        if not queued:
+            return self.http.build_request("POST", "/run/explain", json=data)
         event = self.http.post("/call/explain", json=data).raise_for_status().json()["event_id"]
         return self.http.build_request("GET", f"/call/explain/{event}")
+
+    @contextmanager
+    def talking(self, request: httpx.Request | bytes) -> Iterator[None]:
+        """Send it, and go away at the end of the block, whatever the answer is."""
+        if isinstance(request, httpx.Request):
+            heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+            first = f"{request.method} {request.url.path} HTTP/1.1\r\n{heads}\r\n"
+            request = first.encode() + request.read()
+        where = self.http.base_url
+        with socket.create_connection((where.host, where.port), 60) as talk:
+            talk.sendall(request)
+            yield

@@ -76,7 +76,8 @@ def test_the_page_is_made_once_for_each_of_its_addresses(tmp_path: Path) -> None
             host = dict(scope["headers"])[b"host"].decode()
             made.append(f"{host}{scope['path']}?{scope['query_string'].decode()}")
             failing = b"page=none" in scope["query_string"]
-            await gate._answer(send, 404 if failing else 200, json.dumps(made[-1]).encode())
+            said, cookie = json.dumps(made[-1]).encode(), [(b"Set-Cookie", b"whose=mine")]
+            await gate._answer(send, 404 if failing else 200, said, more=cookie)
 
     async def ask() -> None:
         site = Made(tmp_path)
@@ -85,6 +86,7 @@ def test_the_page_is_made_once_for_each_of_its_addresses(tmp_path: Path) -> None
         assert first.headers["x-content-type-options"] == "nosniff"
         packed = await site.http.get("/")
         assert (packed.text, packed.headers["content-encoding"]) == (first.text, "gzip")
+        assert "set-cookie" not in first.headers.keys() | packed.headers.keys()  # one visitor's
         known = {"If-None-Match": first.headers["etag"]}
         again = await site.http.get("/?model=lite0", headers=known)
         assert (again.status_code, again.content, len(made)) == (304, b"", 1)

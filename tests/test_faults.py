@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import errno
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from explainers.errors import ModelError
@@ -24,10 +21,8 @@ from tabs.server.limits import Rate
 from tests import nets, twins
 from tests.browser import Server
 from tests.fake_hub import TINY, FakeHub, Repo, running, weights_of
-from tests.scripted import Page
+from tests.scripted import CAT, Page
 from tests.test_zoo import entry_for
-
-CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +162,10 @@ STREAMS = {
 }
 
 
-def line(request: httpx.Request) -> bytes:
-    """All of it, in bytes."""
-    heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-    return f"{request.method} {request.url.path} HTTP/1.1\r\n{heads}\r\n".encode() + request.read()
-
-
 def test_a_client_may_go_away_in_the_midst_of_anything(server: Server) -> None:
     log = Path(f"/proc/{server.process.pid}/fd/2")
     before = len(log.read_text())
-    where, page = urlsplit(server.url), Page(server.url)
+    page = Page(server.url)
     question = {"photo": {"example": "cat.jpg"}, "visit": "gone", "settings": {"methods": ["rise"]}}
     rise = page.call("maps-html", "ask", question)
     ticket = page.http.send(rise).json()["more"]
@@ -185,11 +174,11 @@ def test_a_client_may_go_away_in_the_midst_of_anything(server: Server) -> None:
         page.call("impressions-html", "ask", {**question, "settings": {}}),
         page.call("maps-html", "more", ticket),
         page.call("activations-html", "call", {"call": "ticket"}),
-        page.stream(CAT.read_bytes(), "rise"),
+        page.map("tabby", "rise", "lite0", ""),
     ]
-    for request in [*STREAMS.values(), *map(line, calls)]:
-        with socket.create_connection((where.hostname, where.port), 60) as talk:
-            talk.sendall(request)
+    for request in [*STREAMS.values(), *calls]:
+        with page.talking(request):
+            pass
     assert page.upload(CAT.read_bytes())  # nobody holds its place
     assert "chips" in page.http.send(page.call("maps-html", "ask", question)).json()["data"]["seen"]
     assert "Traceback" not in log.read_text()[before:]

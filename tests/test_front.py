@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError
 
-from explainers import Network, Photo
+from explainers import METHODS, Network, Photo, Question
 from explainers.zoo import Status, Zoo
 from explainers.zoo.catalogue import given
 from tabs.cluster import front as fronts
 from tabs.cluster.front import Front
+from tabs.endpoints import Endpoints
 from tabs.here import Here
 from tabs.parts import work
 from tabs.parts.tab import Settings, Show, Tab
@@ -25,6 +27,7 @@ from tabs.subject import Asked, Subject
 
 from .browser import Server
 from .desk import refused
+from .scripted import CAT
 
 steps: list[str] = []  # of slow work, by what became of it
 
@@ -172,6 +175,27 @@ def test_a_photo_is_sent_to_a_replica_once(front: Front, machines: Machines) -> 
     gone = told(front.answer("quick", "ask", {"photo": {"own": "not here"}}))
     assert gone["gone"] is True
     assert refused(gone)
+
+
+def test_a_programs_slow_map_outlives_crowds_and_the_replica(front, machines, monkeypatch) -> None:
+    events = [
+        lambda: machines.trouble.append(BackPressureError(1, 1)),
+        lambda: machines.dead.add("one"),
+    ]
+
+    def slowly(asked: Question) -> Iterator[Any]:
+        for step in (0.2, 0.4):
+            if events:
+                events.pop(0)()
+            yield SimpleNamespace(done=step)
+        yield from METHODS["gradcam"].run(asked)
+
+    monkeypatch.setitem(METHODS, "rise", replace(METHODS["rise"], run=slowly))
+    monkeypatch.setattr(fronts, "SOON", 0)
+    picture, about = Endpoints(front).explain_photo({"path": CAT}, "class 3", "rise", "", "")
+    assert (picture.shape[-1], about["class"]) == (3, "class 3")
+    assert not events
+    assert machines.dead == {"one"}
 
 
 @pytest.mark.parametrize("trouble", [BackPressureError(1, 1), TimeoutError()])

@@ -6,17 +6,26 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 import torch
 
-from explainers import ask, cores
+from explainers import METHODS, Network, Question, ask, cores
 from explainers.api import question
 from explainers.recent import Recent
 from explainers.together import together
+from tabs import endpoints
+from tabs.here import Here
 from tabs.parts import lanes
 from tabs.parts.lanes import Busy, Lane
+from tabs.parts.work import Show
+from tabs.server.options import Options
+from tabs.server.running import Running
 from tests import nets
+from tests.scripted import Page
 
 # ---- cores ----
 
@@ -182,7 +191,7 @@ def test_too_many_are_told_when_to_come_again_and_those_who_wait_are_not_sent_aw
         with pytest.raises(Busy, match="try again in 1 s") as busy, lane.turn("c", 0):
             pass
         assert busy.value.seconds == 1
-        with lane.turn("b", 0, new=False) as ahead:
+        with lane.turn("b", 0) as ahead:
             assert ahead == 2
 
 
@@ -244,3 +253,46 @@ def test_visitors_who_look_at_the_same_photo_share_its_maps(monkeypatch) -> None
         rise = list(pool.map(lambda _: list(ask(asked, "rise", masks=64))[-1], range(6)))
     assert all(each.done == 1 and torch.equal(each.values, rise[0].values) for each in rise)
     assert sum(passes) <= 64 + 2
+
+
+# ---- programs ----
+
+
+def test_a_programs_slow_work_holds_up_no_visitor_and_ends_with_its_client(
+    resnet18: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def endless(_asked: Question) -> Iterator[SimpleNamespace]:
+        try:
+            while True:
+                begun.set()
+                yield SimpleNamespace(done=0.5)
+        finally:
+            over.set()
+
+    monkeypatch.setitem(METHODS, "rise", replace(METHODS["rise"], run=endless))
+    engine = Here(SimpleNamespace(get=lambda _key: resnet18), [])
+    with gr.Blocks(analytics_enabled=False) as page:
+        endpoints.build(engine)
+    gate = {"middleware": Running(engine, Options()).middleware}
+    page.launch(prevent_thread_lock=True, quiet=True, app_kwargs=gate)
+    try:
+        program = Page(page.local_url.rstrip("/"))
+        for queued in (True, False):
+            with program.talking(program.map("", "rise", "", "", queued=queued)):
+                assert begun.wait(20)
+                shown, ticket = engine.jobs.start(("me", "tab"), _steps())
+                while ticket:  # beside it
+                    shown, ticket = engine.jobs.more(ticket)
+                assert shown.places == {"step": "4 of 4"}
+                assert not over.is_set()
+            assert over.wait(20)
+            begun.clear(), over.clear()
+    finally:
+        page.close(verbose=False)
+
+
+def _steps() -> Iterator[Show]:
+    yield from (Show({"step": f"{step} of 4"}, done=step / 4) for step in range(4))
+    return Show({"step": "4 of 4"})

@@ -96,7 +96,7 @@ class Lane:
             self._clear()
             if new and self.closed:
                 raise Closing
-            if new and len(self._places) >= self.most:
+            if new and who not in self._places and len(self._places) >= self.most:
                 raise Busy(self._seconds())
             while True:
                 self._clear()

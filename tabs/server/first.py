@@ -87,7 +87,7 @@ class _Made:
 def _page(made: _Made) -> _Page:
     start, *rest = made.messages
     body = b"".join(each.get("body", b"") for each in rest)
-    own = (b"content-length", b"etag", b"vary", b"cache-control")
+    own = (b"content-length", b"etag", b"vary", b"cache-control", b"set-cookie")
     headers = tuple(each for each in start["headers"] if each[0].lower() not in own)
     tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
     return _Page(headers, tag, body, gzip.compress(body, LEVEL))
