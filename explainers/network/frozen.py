@@ -28,6 +28,7 @@ from .discovery import Layer, discover
 from .door import check_module, check_said, check_weights, settle, takes_any_size
 from .layout import FLAT
 from .outputs import whole
+from .program import Program
 from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Passing, Recording, passing, serials, tap
 from .scored import Function, Scored, name_of
@@ -88,6 +89,7 @@ class Network(Owner, Answers):
     remarks: Mapping[str, str] = MappingProxyType({})
     read: Function | None = None
     unread: str = ""
+    program: Program | None = None
     _aspect = ""
 
     def __init__(
@@ -205,7 +207,7 @@ class Network(Owner, Answers):
         made.module, made._aspect = Scored(self.module, read), f"/{next(serials)}"
         made._taps_of = self  # which go with it
         made.functions, made.labels = tuple(functions), tuple(name_of(each) for each in read)
-        made.head, made.cam_weights, made.unread = head, None, ""
+        made.head, made.cam_weights, made.unread, made.program = head, None, "", None
         made.thresholds = (0.5,) * len(made.labels)
         made.recipe = replace(
             self.recipe, labels=made.labels, head=head, thresholds=made.thresholds
@@ -223,8 +225,11 @@ class Network(Owner, Answers):
         self._release = weakref.finalize(self, _let_go, tuple(self._taps.values()))
 
     @contextmanager
-    def _recorded(self, recording: Recording, layers: Sequence[str], size: Size) -> Iterator[None]:
-        token = passing.set(Passing(self.serial, recording, frozenset(layers), size))
+    def recording_to(
+        self, recording: Recording, layers: Sequence[str], size: Size, given: Tensor | None = None
+    ) -> Iterator[None]:
+        """Meanwhile, in this context, a call of the module leaves its activations there."""
+        token = passing.set(Passing(self.serial, recording, frozenset(layers), size, given))
         try:
             yield
         finally:
@@ -261,7 +266,7 @@ class Network(Owner, Answers):
         with (
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),
-            self._recorded(recording, layers, tuple(x.shape[2:])),
+            self.recording_to(recording, layers, tuple(x.shape[2:])),
             copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):
@@ -297,7 +302,13 @@ class Network(Owner, Answers):
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
-        return _passes.found((view.key, layer), lambda: self.record(view.tensor, (layer,)), of=self)
+
+        def found() -> Recording:
+            if self.program is not None and layer == self.last:
+                return self.program.record(self, view.tensor)
+            return self.record(view.tensor, (layer,))
+
+        return _passes.found((view.key, layer), found, of=self)
 
     def answer(self, view: View) -> Tensor:
         """The logits (classes,) of a view, from the shared pass that also serves the maps."""

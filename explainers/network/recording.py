@@ -118,12 +118,14 @@ class Recording:
 @dataclass(frozen=True)
 class Passing:
     """A pass under way: which network's, what it leaves behind, at which layers, the height and
-    width of its input, and how often each of the layers was called."""
+    width of its input, and how often each of the layers was called. given: what goes on from its
+    layer in place of what comes there."""
 
     serial: int
     recording: Recording
     layers: frozenset[str]
     size: tuple[int, int]
+    given: Tensor | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
 
@@ -153,6 +155,7 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
         first = not recording.activations and recording.inputs is None
         kept = layout.maps(output.detach() if first else output, size)
         kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
+        kept = kept if current.given is None else current.given
         recording.activations[name] = kept
         if name == recording.until:
             raise Enough

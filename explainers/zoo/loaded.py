@@ -15,6 +15,7 @@ from typing import Literal
 
 from ..errors import ModelError, OptionError
 from ..network import Network
+from ..network.program import Program
 from ..recent import forget
 from ..settings import Settings, from_environment
 from . import assembly, checkpoint, download, hub_ids, sources
@@ -285,9 +286,11 @@ class Zoo:
             slot.entry = replace(entry, megabytes=size)
         tensors = checkpoint.read(path, entry.title)
         module = assembly.assemble(made, tensors, entry.title, in_order=entry.source.in_order)
-        return Network.from_recipe(
+        network = Network.from_recipe(
             module, made, key=entry.key, title=entry.title, device=settings.torch_device
         )
+        network.program = Program()
+        return network
 
 
 def _status(slot: _Slot) -> Status:
