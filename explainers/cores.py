@@ -52,13 +52,14 @@ class Cores:
 
     cores: how many there are. threads: on how many one request computes whatever others do; 0
     leaves it to their number. quick, slow: how many requests of either kind may be at work at a
-    time; on a GPU one of each, since they would only share its time.
+    time: a quick one more than there are cores, since some wait for Python now and then; on a GPU
+    one of each, since they would only share its time.
     """
 
     def __init__(self, cores: int | None = None, threads: int = 0, *, gpu: bool = False) -> None:
         self.cores = cores or count()
         self.threads = threads
-        self.quick = 1 if gpu else self.cores
+        self.quick = 1 if gpu else self.cores + 1
         self.slow = 1 if gpu else max(1, self.cores // 2)
         self._working: list[Turn] = []
         self._change = threading.Condition()
@@ -98,7 +99,7 @@ class Cores:
     def _pressed(self) -> bool:
         """Is so much quick work under way that slow work would be in its way?"""
         quick = sum(not (each.waits or each.slow()) for each in self._working)
-        return 2 * quick >= self.quick
+        return quick >= max(1, self.quick // 2)
 
     def wait(self, turn: Turn, waits: bool) -> None:
         """Nobody need stand still for one who waits for another's work, which may be slow."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,8 @@ from .discovery import Layer, discover
 from .door import check_module, check_said, check_weights, settle, takes_any_size
 from .layout import FLAT
 from .outputs import whole
-from .program import Program
 from .recipe import CropMode, Head, Recipe
-from .recording import Enough, Passing, Recording, passing, serials, tap
+from .recording import Enough, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .transform import Transform
@@ -80,7 +80,8 @@ class Network(Owner, Answers):
     it was trained on, 1 where the module itself makes greys of three colours. read: what makes
     logits of its output where a hook does. unread: why there are none, if so. attends: places
     look at others by what they hold; attention: how, where every token looks at every other, block
-    after block. Raises ModelError for a module that can't be explained as it is.
+    after block. program: what makes the pass that maps share quicker, for a module that nobody else
+    touches. Raises ModelError for a module that can't be explained as it is.
     """
 
     transform: Transform | None = None
@@ -89,7 +90,7 @@ class Network(Owner, Answers):
     remarks: Mapping[str, str] = MappingProxyType({})
     read: Function | None = None
     unread: str = ""
-    program: Program | None = None
+    program: Callable[[Network, Tensor], Recording] | None = None
     _aspect = ""
 
     def __init__(
@@ -224,17 +225,6 @@ class Network(Owner, Answers):
         """The taps leave the module with this network."""
         self._release = weakref.finalize(self, _let_go, tuple(self._taps.values()))
 
-    @contextmanager
-    def recording_to(
-        self, recording: Recording, layers: Sequence[str], size: Size, given: Tensor | None = None
-    ) -> Iterator[None]:
-        """Meanwhile, in this context, a call of the module leaves its activations there."""
-        token = passing.set(Passing(self.serial, recording, frozenset(layers), size, given))
-        try:
-            yield
-        finally:
-            passing.reset(token)
-
     def record(
         self,
         x: Tensor,
@@ -266,7 +256,7 @@ class Network(Owner, Answers):
         with (
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),
-            self.recording_to(recording, layers, tuple(x.shape[2:])),
+            under_way(Passing(self.serial, recording, frozenset(layers), tuple(x.shape[2:]))),
             copied() if gradients and self.overwrites else nullcontext(),
             suppress(Enough),
         ):
@@ -302,13 +292,10 @@ class Network(Owner, Answers):
 
     def recorded(self, view: View, layer: str) -> Recording:
         """The recorded pass of `view` with `layer`, shared by all that ask for it."""
-
-        def found() -> Recording:
-            if self.program is not None and layer == self.last:
-                return self.program.record(self, view.tensor)
-            return self.record(view.tensor, (layer,))
-
-        return _passes.found((view.key, layer), found, of=self)
+        find = partial(self.record, view.tensor, (layer,))
+        if self.program is not None and layer == self.last:
+            find = partial(self.program, self, view.tensor)
+        return _passes.found((view.key, layer), find, of=self)
 
     def answer(self, view: View) -> Tensor:
         """The logits (classes,) of a view, from the shared pass that also serves the maps."""

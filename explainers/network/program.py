@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .. import cores
-from .recording import Enough, Recording
+from .recording import Enough, Passing, Recording, under_way
 from .swaps import copied
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Program:
         self._none = False
         self._lock = threading.Lock()
 
-    def record(self, network: Network, x: Tensor) -> Recording:
+    def __call__(self, network: Network, x: Tensor) -> Recording:
         """What `network.record(x, (network.last,))` gives."""
         right = self._right.get(x.shape)
         if right:
@@ -102,17 +102,18 @@ _tracing = threading.Lock()
 def _traced(network: Network, x: Tensor) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """The way up to the last layer, and from its activation on; raises where a number that Python
     read off a tensor decides what is computed, since another photo may have another."""
-    x, size = _input(network, x), tuple(x.shape[2:])
+    x, last, size = _input(network, x), network.last, tuple(x.shape[2:])
 
     def up_to(x: Tensor) -> Tensor:
-        recording = Recording(None, until=network.last)
-        with network.recording_to(recording, (network.last,), size), suppress(Enough):
+        recording = Recording(None, until=last)
+        until = Passing(network.serial, recording, frozenset([last]), size)
+        with under_way(until), suppress(Enough):
             network.module(x.clone())
-        return recording.activations[network.last]
+        return recording.activations[last]
 
     def onward(x: Tensor, kept: Tensor) -> Tensor:
-        to = network.recording_to(Recording(None), (network.last,), size, kept)
-        with to, copied() if network.overwrites else nullcontext():
+        given = Passing(network.serial, Recording(None), frozenset([last]), size, kept)
+        with under_way(given), copied() if network.overwrites else nullcontext():
             return network.module(x.clone()).float()
 
     with (

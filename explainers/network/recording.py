@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -130,6 +131,16 @@ class Passing:
 
 
 passing: ContextVar[Passing | None] = ContextVar("passing", default=None)
+
+
+@contextmanager
+def under_way(current: Passing) -> Iterator[None]:
+    """Meanwhile, in this context, a call of the network's module is that pass."""
+    token = passing.set(current)
+    try:
+        yield
+    finally:
+        passing.reset(token)
 
 
 class Enough(Exception):
