@@ -1,63 +1,61 @@
-"""Networks and a photo that many test files share; each is built once."""
+"""How the tests are run: in two processes, where none is named.
+
+One of them has all that the page's server or a browser is needed for, so that there is one of each;
+the other files go one by one to whichever is free.
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import re
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
-from skimage import data
-
-from explainers import Network, Photo, load, read
-from tests import nets
-from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
+from xdist.scheduler import LoadScopeScheduling
 
 SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
+PAGE = "page"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return 2 if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fixtures, and all that they import, are for processes that run tests."""
+    if hasattr(config, "workerinput") or config.getoption("dist") == "no":
+        config.pluginmanager.import_plugin("tests.fixtures")
+
+
+class Lanes(LoadScopeScheduling):
+    """Whose test is next."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _lane(nodeid.partition("::")[0])
+
+
+@cache
+def _lane(file: str) -> str:
+    text = (Path(__file__).parent.parent / file).read_text("utf-8")
+    asked = re.findall(r"^def test_\w+\((.*?)\)", text, re.MULTILINE | re.DOTALL)
+    return PAGE if any(SERVED.intersection(re.findall(r"\w+", each)) for each in asked) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a server or a browser is started for is marked so, wherever it stands."""
+    """What a server or a browser is started for is marked so, wherever it stands; the page's lane
+    is the longest, and begins."""
     for item in items:
         if SERVED.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: _lane(item.nodeid.partition("::")[0]) != PAGE)
 
 
 def pytest_collection_finish() -> None:
     """What is imported stays: no later search for cycles need go through it."""
     gc.freeze()
-
-
-torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy
-
-
-@pytest.fixture(scope="session")
-def lite0() -> Network:
-    """The bundled network, trained."""
-    return load("lite0")
-
-
-@pytest.fixture(scope="session")
-def resnet18() -> Network:
-    """Seeded random weights, 20 classes, 64 × 64 pixels: global average and a linear head."""
-    return nets.seeded("resnet18")
-
-
-@pytest.fixture(scope="session")
-def vgg16() -> Network:
-    """Seeded random weights, 20 classes, 64 × 64 pixels: fully connected layers, no CAM."""
-    return nets.narrow_vgg16()
-
-
-@pytest.fixture(scope="session")
-def photo() -> Photo:
-    """A cat, 451 × 300."""
-    return read(data.chelsea())
-
-
-@pytest.fixture(scope="session")
-def exact(lite0, resnet18, vgg16) -> Callable[[str], Network]:
-    """By the name of a fixture above: that network in float64."""
-    found = {"lite0": lite0, "resnet18": resnet18, "vgg16": vgg16}
-    return cache(lambda name: nets.exact(found[name]))

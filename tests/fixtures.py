@@ -1,0 +1,47 @@
+"""Networks and a photo that many test files share; each is built once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+from skimage import data
+
+from explainers import Network, Photo, load, read
+from tests import nets
+from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
+
+torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy
+
+
+@pytest.fixture(scope="session")
+def lite0() -> Network:
+    """The bundled network, trained."""
+    return load("lite0")
+
+
+@pytest.fixture(scope="session")
+def resnet18() -> Network:
+    """Seeded random weights, 20 classes, 64 × 64 pixels: global average and a linear head."""
+    return nets.seeded("resnet18")
+
+
+@pytest.fixture(scope="session")
+def vgg16() -> Network:
+    """Seeded random weights, 20 classes, 64 × 64 pixels: fully connected layers, no CAM."""
+    return nets.narrow_vgg16()
+
+
+@pytest.fixture(scope="session")
+def photo() -> Photo:
+    """A cat, 451 × 300."""
+    return read(data.chelsea())
+
+
+@pytest.fixture(scope="session")
+def exact(lite0, resnet18, vgg16) -> Callable[[str], Network]:
+    """By the name of a fixture above: that network in float64."""
+    found = {"lite0": lite0, "resnet18": resnet18, "vgg16": vgg16}
+    return cache(lambda name: nets.exact(found[name]))
