@@ -24,7 +24,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Fixtures, and all that they import, are for processes that run tests."""
+    """Fixtures, and all that they import, are for processes that run tests. What is imported stays:
+    no search for cycles, now or later, need go through it."""
+    gc.disable()
     if hasattr(config, "workerinput") or config.getoption("dist") == "no":
         config.pluginmanager.import_plugin("tests.fixtures")
 
@@ -57,5 +59,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: no later search for cycles need go through it."""
     gc.freeze()
+    gc.enable()

@@ -78,7 +78,12 @@ def shell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands[begins](words[len(begins) :]) == 0, line
 
 
-@pytest.mark.parametrize("guide", DOCS, ids=lambda path: path.stem)
+LONG = {"researcher": [pytest.mark.slow]}  # two reports with scores
+
+
+@pytest.mark.parametrize(
+    "guide", [pytest.param(path, id=path.stem, marks=LONG.get(path.stem, ())) for path in DOCS]
+)
 def test_every_block_of_a_guide_runs(guide: Path, desk, monkeypatch: pytest.MonkeyPatch):
     blocks = BLOCK.findall(guide.read_text("utf-8"))
     for code in (code for each in DOCS for _, code in BLOCK.findall(each.read_text("utf-8"))):
