@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 def test_a_filter_is_shown_in_its_place_and_nothing_scrolls(visit: Visit, width: int) -> None:
     page = visit(width=width, height=844, query="&tab=filters&filters.layer=conv_stem")
     page.wait_for_selector("#filters-tab .tiles[data-painted]")
-    page.wait_for_selector(".gabor-chart")
+    page.wait_for_selector("#filters-tab:not(.busy) .gabor-chart")
     canvas = page.locator(".filters-grid canvas")
     canvas.scroll_into_view_if_needed()
     before = page.evaluate("() => [scrollY, document.documentElement.scrollHeight]")
