@@ -18,7 +18,7 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network, keeping
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
-from .network.door import check_alone, check_weights, tried
+from .network.door import check_alone, check_end, check_weights, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
@@ -145,7 +145,7 @@ def wrap(
         )
         remarks |= found.remarks
         if not found.unread:
-            remarks |= check_alone(own, probe, network.memory, title)
+            remarks |= check_alone(own, probe, network.memory, title, network.at_once())
         remarks |= keeping.remark(network)
     except BaseException:
         for handle in handles:
@@ -205,7 +205,9 @@ def _answer(
         raise ModelError(f"The head of {title} is auto, softmax, sigmoid or none.")
     with evaluating(module):
         end = without_end(module, probe) if copy and head != "none" else ""
-        found, _ = tried(module, probe, title)
+        found, ends = tried(module, probe, title)
+        if isinstance(found, Tensor) and found.is_floating_point() and head != "none":
+            check_end(ends.of(found), title)
         remarks = {} if not end else {
             "head": f"{title} ends in a {end}, which was taken off its copy: what is explained is "
             "the logit before it."

@@ -61,6 +61,20 @@ REFUSED = {
         {"labels": ["a"], "head": "sigmoid"},
         "a softmax already",
     ),
+    "softmax by hand": (lambda: Tiny(lambda y: y.exp() / y.exp().sum()), {}, "a softmax already"),
+    "in percent": (lambda: Tiny(lambda y: 100 * y.softmax(1)), {}, "a softmax already"),
+    "softmax by hand, one of two": (
+        lambda: Tiny(lambda y: (y[:, :2].exp() / y[:, :2].exp().sum(1, True))[:, [1]]),
+        {"labels": ["a"], "head": "sigmoid"},
+        "a softmax already",
+    ),
+    "sigmoid by hand": (lambda: Tiny(lambda y: 1 / (1 + torch.exp(-y))), {}, "a sigmoid already"),
+    "in place": (lambda: Tiny(lambda y: y.neg_().exp_().add_(1).pow_(-1)), {}, "a sigmoid already"),
+    "log-sigmoid by hand": (
+        lambda: Tiny(lambda y: -(1 + (-y).exp()).log()),
+        {},
+        "a sigmoid alread",
+    ),
     "expit": (
         lambda: Tiny(torch.special.expit, 1),
         {"labels": ["a"], "head": "sigmoid"},

@@ -176,6 +176,12 @@ class ByName(Mine):
         return super().forward(pixels)
 
 
+class Counting(Mine):
+    def forward(self, x: Tensor):
+        self.count = getattr(self, "count", 0) + 1
+        return super().forward(x) * (1 + 1e-4 * self.count)
+
+
 def first_of_all(module: Mine) -> nn.Module:
     """Answers for all photos at once."""
     module.forward = lambda x: Mine.forward(module, x).mean(0, keepdim=True)
@@ -203,6 +209,8 @@ def normed(**about: bool) -> Mine:
     (lambda: Mine(answer=lambda y: y.log_softmax(1)), {}, "ends in a log-softmax already"),
     (lambda: Mine(answer=lambda y: y.softmax(1).squeeze(0)), {}, "ends in a softmax already"),
     (lambda: Mine(answer=lambda y: y.sigmoid()[:, 1]), {}, "ends in a sigmoid already"),
+    (lambda: Mine(classes=1, answer=torch.sigmoid), {"labels": ["a", "b"]}, "ends in a sigmoid"),
+    (lambda: Mine(answer=lambda y: (1 - y.sigmoid())[..., None, None]), {}, "ends in a sigmoid"),
     (lambda: Mine().half(), {"copy": False}, "hand over module.float(), or let wrap() make a copy"),
     (lambda: Mine().to("meta"), {}, "lie on meta: bring all to one real device"),
     (Mine, {"mean": [123.0, 116.0, 103.0]}, "divide mean and std by 255"),
@@ -211,6 +219,9 @@ def normed(**about: bool) -> Mine:
     (Several, {}, "takes several inputs (x, age): wrap a module that takes the picture alone"),
     (lambda: normed(track_running_stats=False), {}, "otherwise when another one is beside it"),
     (lambda: first_of_all(Mine()), {"copy": False}, "otherwise when another one is beside it"),
+    (lambda: Mine(answer=lambda y: y * (1 + (len(y) > 2))), {}, "when another one is beside it"),
+    (lambda: Mine(answer=lambda y: y.cumsum(0)), {}, "when another one is beside it"),
+    (lambda: Counting(), {}, "differently each time, as with a dropout or an observer"),
     (lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten()), {}, "takes volumes"),
     (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), {}, "pass one batch through it first"),
     (lambda: nn.Sequential(nn.ReLU()), {}, "no weights"),
@@ -225,6 +236,24 @@ def test_what_cannot_be_wrapped_is_told(make, said, words):
         wrap(make(), **{**HOW, **said})
     assert words in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_module_that_learns_ranges_for_quantization_is_explained_with_those_that_it_has():
+    module = Mine().train()
+    module.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
+    torch.ao.quantization.prepare_qat(module, inplace=True)
+    module(nets.noise(4, 3, 32, 32))
+    network = wrap(module, **HOW)
+    x = network.prepare(read(PHOTO)).tensor
+    before = network.logits(x)
+    network.logits(9 * nets.noise(2, 3, 32, 32))
+    assert torch.equal(network.logits(x), before)
+    twin = copy.deepcopy(module).eval().apply(torch.ao.quantization.disable_observer)
+    assert torch.allclose(before, twin(x), atol=1e-5)
+    assert "prepared for quantization" in network.remarks["observers"]
+    with pytest.raises(ModelError, match="differently each time"):
+        wrap(module, **HOW, copy=False)
 
 
 def exported() -> torch.export.ExportedProgram:

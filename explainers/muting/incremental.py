@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .. import cores
 from ..recent import Recent
-from .plan import Batch, Planner, Spans
+from .plan import WORK, Batch, Planner, Spans
 from .steps import Pair, Step
 from .tape import record
 
@@ -46,8 +46,13 @@ class Incremental:
     """
 
     def __init__(
-        self, module: nn.Module, x: Tensor, memory: torch.memory_format = torch.channels_last
+        self,
+        module: nn.Module,
+        x: Tensor,
+        memory: torch.memory_format = torch.channels_last,
+        at_once: int = 2,
     ) -> None:
+        """at_once: how many photos go through a network together that can't be followed."""
         self.x = x.detach().contiguous(memory_format=memory)
         self.note: str | None = None
 
@@ -61,7 +66,8 @@ class Incremental:
             followed = self._follow(module, reference, again=False)
             followed = followed or self._follow(module, reference, again=True)
         if not followed:
-            self.steps = [None, Step("network", (0,), reference.shape, whole)]
+            dear = WORK / at_once  # so that a lot has no more of them
+            self.steps = [None, Step("network", (0,), reference.shape, whole, macs=dear)]
             self.maps = [self.x, reference]
         self.logits = reference[0].float()
         self._padded: dict[tuple[int, float], Tensor] = {}
@@ -81,7 +87,9 @@ class Incremental:
         try:
             self.steps = steps or record(module, self.x)
             self.maps = self._run_all()
-            close = _close(self.maps[-1], reference) and (not again or self._each_by_itself())
+            close = _close(self.maps[-1], reference)
+            if close and again:
+                close = self._each_by_itself() and self._for_others(module)
         except Exception:  # whatever an unknown network does, muting still works
             return False
         if close:
@@ -100,8 +108,15 @@ class Incremental:
             both[i] = _finish(step, step.run([both[v] for v in step.inputs]))
         return _close(both[len(self.steps) - 1][1:], self.maps[-1])
 
-    def _run_all(self) -> list[Tensor]:
-        maps = [self.x]
+    def _for_others(self, module: nn.Module) -> bool:
+        """Do the steps lead to the module's answer for another photo, too? What left torch, or was
+        chosen by what was seen, stays on the tape as it was."""
+        other = self.x.flip(-1)
+        other[..., : other.shape[2] // 2, :] = 0
+        return _close(self._run_all(other)[-1], module(other))
+
+    def _run_all(self, x: Tensor | None = None) -> list[Tensor]:
+        maps = [self.x if x is None else x]
         for step in self.steps[1:]:
             maps.append(_finish(step, step.run([maps[v] for v in step.inputs])))
         return maps

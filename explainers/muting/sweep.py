@@ -81,7 +81,7 @@ def _sweep(
     rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))
     fill = baseline_image(network, x, baseline, seed)
     try:
-        engine = Incremental(network.module, x, network.memory)
+        engine = Incremental(network.module, x, network.memory, network.at_once(x.shape[2:]))
     except RuntimeError as error:
         raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)

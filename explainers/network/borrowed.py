@@ -19,6 +19,8 @@ from .door import VOLUMES, check_parts
 #: torchvision's DenseNet and Swin's own code: the same values, and no second look at them.
 CHECKPOINTS = {"grad_checkpointing", "gradient_checkpointing", "memory_efficient", "use_checkpoint"}
 
+QUANTIZATION = "ao.quantization"  # torch's, and torchao's
+
 ENDS = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
 
 
@@ -115,6 +117,11 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
         for name in CHECKPOINTS & vars(part).keys():
             setattr(part, name, False)
     remarks = {}
+    if _stilled(made):
+        remarks["observers"] = (
+            f"{title} is prepared for quantization: its ranges stay as they are on its copy, and "
+            "what it is when converted to whole numbers may answer a little otherwise."
+        )
     if left := sum(_let_go(part) for part in made.modules()):
         remarks["hooks"] = (
             f"{left} hook{'s' * (left != 1)} of {title} {'were' if left != 1 else 'was'} left off "
@@ -140,12 +147,36 @@ def _computed(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
                 yield id(value), value.detach().clone()
 
 
+def _stilled(module: nn.Module) -> bool:
+    """Switch off what goes on learning ranges for quantization from every input, also in eval mode;
+    was there any?"""
+    observers = [part for part in module.modules() if hasattr(part, "calculate_qparams")]
+    fake = [part for part in observers if hasattr(part, "disable_observer")]
+    for part in fake:
+        if _has_seen(part):  # else it would answer by no ranges at all
+            part.disable_observer()
+    within = {each for part in fake for each in part.modules()}
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if parent not in within and child in observers and child not in within:
+                setattr(parent, name, nn.Identity())  # it hands on what it is given
+    return bool(observers)
+
+
+def _has_seen(observer: nn.Module) -> bool:
+    """Does it know ranges? Else they are infinite, or there are none."""
+    bounds = getattr(getattr(observer, "activation_post_process", observer), "min_val", None)
+    return bounds is None or bool(bounds.numel() and bounds.isfinite().all())
+
+
 def _let_go(part: nn.Module) -> int:
-    """Take off the hooks that are not torch's own; how many they were."""
+    """Take off the hooks that are not torch's own, as those of weight_norm and of quantization are;
+    how many they were."""
     count = 0
     for hooks in (part._forward_hooks, part._forward_pre_hooks):
         for key, hook in list(hooks.items()):
-            if not (type(hook).__module__ or "").startswith("torch"):  # weight_norm's stay
+            mine = type(hook).__module__, getattr(hook, "__module__", "")
+            if not (mine[0].startswith("torch") or QUANTIZATION in str(mine[1])):
                 del hooks[key]
                 count += 1
     part._backward_hooks.clear()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any, get_args
 
@@ -18,21 +19,29 @@ from .recipe import CropMode
 _ENDS = {"softmax": "softmax", "softmin": "softmin", "log_softmax": "log-softmax"}
 _ENDS |= {"sigmoid": "sigmoid", "sigmoid_": "sigmoid", "logsigmoid": "log-sigmoid"}
 _ENDS |= {"special_expit": "sigmoid", "hardsigmoid": "sigmoid"}
+LATEST = 16  # functions before the answer, whose values are looked at
+LARGEST = 2**22  # numbers that are kept of each
+FEW = 8  # logits of which an answer may be one or some
 SAME = 1e-3  # as a share of the logits' range
 
 
 class _Ends(TorchFunctionMode):
-    """Notes what each function hands out that turns logits into probabilities."""
+    """Notes what each function hands out that turns logits into probabilities, and what the last
+    ones handed out whatever they are: 1 / (1 + exp(-x)) is a sigmoid, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, Tensor]] = []
+        self.latest: deque[Tensor] = deque(maxlen=LATEST)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name in _ENDS and isinstance(out, Tensor):
-            self.found.append((_ENDS[name], out))
+        if isinstance(out, Tensor) and out.is_floating_point():
+            if name in _ENDS:
+                self.found.append((_ENDS[name], out))
+            if 0 < out.numel() <= LARGEST:
+                self.latest.append(out.detach().clone())  # what follows may work in place
         return out
 
     def of(self, answer: Tensor) -> str:
@@ -40,7 +49,35 @@ class _Ends(TorchFunctionMode):
         if not answer.any():
             return ""
         same = (name for name, out in self.found if torch.isin(answer, out.to(answer)).all())
-        return next(same, "")
+        return next(same, "") or self._by_hand(answer)
+
+    def _by_hand(self, answer: Tensor) -> str:
+        """The function of something handed out before, at the same places or at one of few."""
+        if bool((answer < 0).all()):  # as a log-sigmoid is
+            answer = answer.exp()
+        if not bool(((answer > 0) & (answer < 1)).all()):
+            return ""
+        for before in self.latest:
+            for name, end in _made_of(before.to(answer)):
+                if end.shape[1:] == answer.shape[1:] and end.numel() == answer.numel():
+                    same = torch.isclose(end.reshape(answer.shape), answer, 1e-5, 1e-7)
+                elif answer.numel() < end.numel() <= FEW:
+                    same = torch.isclose(end.flatten(), answer.reshape(-1, 1), 1e-5, 0).any(1)
+                else:
+                    continue
+                if same.all():
+                    return name
+        return ""
+
+
+def _made_of(logits: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Probabilities that may be made of these logits."""
+    yield "sigmoid", logits.sigmoid()
+    yield "sigmoid", (-logits).sigmoid()
+    if logits.ndim == 4:
+        yield "sigmoid", logits.sigmoid().mean((2, 3))
+    if logits.ndim == 2 and logits.shape[1] > 1:
+        yield "softmax", logits.softmax(1)
 
 
 def check_said(
@@ -189,7 +226,9 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
     if not answer.numel():
         raise ModelError(f"{title} has no outputs: give its last layer at least one.")
     total = answer.exp() if bool((answer < 0).any()) else answer
-    sums = answer.shape[1] > 1 and bool((total.sum() - 1).abs() < 1e-4)
+    sums = answer.shape[1] > 1 and any(
+        bool((total.sum() / whole - 1).abs() < 1e-4) for whole in (1, 100)
+    )
     return answer, ends.of(answer) or ("softmax" if sums else "")
 
 
@@ -203,14 +242,19 @@ def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], he
         )
     if not answer.isfinite().all():
         raise ModelError(f"{title} answers with NaN or infinite values: take another checkpoint.")
-    if end and head != "none":
-        raise ModelError(
-            f"{title} ends in a {end} already, and its logits are needed: take that off."
-        )
+    check_end(end if head != "none" else "", title)
     if outputs == 1 and head == "softmax":
         raise ModelError(
             f"{title} has one output, which a softmax would always call certain: say "
             "head=“sigmoid”."
+        )
+
+
+def check_end(end: str, title: str) -> None:
+    """Raises ModelError where an answer is probabilities by that function."""
+    if end:
+        raise ModelError(
+            f"{title} ends in a {end} already, and its logits are needed: take that off."
         )
 
 
@@ -262,23 +306,27 @@ def _check_steady(
     """Raises ModelError unless it answers once more as before, up to that share of the range."""
     if not (first_answer(module, probe, title)[0] - answer).abs().max() <= share * span(answer):
         raise ModelError(
-            f"{title} answers the same photo differently each time, as with a dropout that eval() "
-            "does not switch off: take that out."
+            f"{title} answers the same photo differently each time, as with a dropout or an "
+            "observer that eval() does not switch off: take that out."
         )
 
 
 @torch.no_grad()
 def check_alone(
-    module: nn.Module, probe: Tensor, memory: torch.memory_format, title: str
+    module: nn.Module, probe: Tensor, memory: torch.memory_format, title: str, most: int = 2
 ) -> dict[str, str]:
-    """Raises ModelError unless a photo is answered as it is alone when another is beside it.
+    """Raises ModelError unless photos are answered as they are alone when others are beside them,
+    and after them.
 
-    Returns what to say, by key, of a network for which that holds but for rounding.
+    most: how many go through together. Returns what to say, by key, of a network for which that
+    holds but for rounding.
     """
-    gap = _gap(module, probe, memory)
+    first = module(probe.contiguous(memory_format=memory).clone())
+    gap = _gap(module, probe, memory, most)
+    _check_steady(module, probe.contiguous(memory_format=memory), title, first, SAME / 1000)
     if gap <= SAME:
         return {}
-    if gap == math.inf or not _exactly_alone(module, probe, memory):
+    if gap == math.inf or not _exactly_alone(module, probe, memory, most):
         raise ModelError(
             f"{title} answers a photo otherwise when another one is beside it, as with a BatchNorm "
             "that keeps no statistics, or a reshape to one row: let it take photos (N, C, H, W), "
@@ -290,25 +338,30 @@ def check_alone(
     }
 
 
-def _gap(module: nn.Module, probe: Tensor, memory: torch.memory_format) -> float:
-    """How far the answer to `probe` moves when another photo is beside it, as a share of the
-    range; infinite for no answer of its own."""
-    alone = module(probe.contiguous(memory_format=memory).clone())
-    pair = torch.cat([probe, 2 * probe.flip(3)]).contiguous(memory_format=memory)
-    try:
-        both = module(pair)
-    except (RuntimeError, ValueError, IndexError, AssertionError):
-        return math.inf
-    if len(both) != 2 or both[:1].shape != alone.shape:
-        return math.inf
-    moved = (both[:1] - alone).abs().max()
-    return float(moved / span(alone)) if moved else 0.0
+def _gap(module: nn.Module, probe: Tensor, memory: torch.memory_format, most: int) -> float:
+    """How far the answers to two photos move when the same one, the other one, or as many as there
+    may ever be are beside them, as a share of the range; infinite for no answer of their own."""
+    photos = torch.cat([probe, 2 * probe.flip(3) + 1])
+    alone = torch.cat([module(each.contiguous(memory_format=memory)) for each in photos.split(1)])
+    moved = 0.0
+    for chosen in {(0, 1), (0, 0), tuple(index % 3 % 2 for index in range(max(2, most)))}:
+        chosen = list(chosen)
+        try:
+            found = module(photos[chosen].contiguous(memory_format=memory))
+        except (RuntimeError, ValueError, IndexError, AssertionError):
+            return math.inf
+        if found.shape != alone[chosen].shape:
+            return math.inf
+        moved = max(moved, float((found - alone[chosen]).abs().max()))
+    return moved and moved / float(span(alone[:1]))
 
 
-def _exactly_alone(module: nn.Module, probe: Tensor, memory: torch.memory_format) -> bool:
+def _exactly_alone(
+    module: nn.Module, probe: Tensor, memory: torch.memory_format, most: int
+) -> bool:
     """Is it rounding that moves the answer? In float64 it is not moved then."""
     try:
-        return _gap(copy.deepcopy(module).double(), probe.double(), memory) <= SAME / 100
+        return _gap(copy.deepcopy(module).double(), probe.double(), memory, most) <= SAME / 100
     except Exception:  # what can't be copied, or computes in float32 whatever it is given
         return False
 
