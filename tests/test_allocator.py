@@ -52,6 +52,7 @@ def test_threads_share_two_arenas_unless_the_environment_says_otherwise():
 
 HOLES = """
 import ctypes, os
+from tabs import allocator
 from tabs.allocator import Trim
 
 def resident():
@@ -72,13 +73,26 @@ trim()
 idle = resident()
 now[0] = 5.0
 trim()
-print(idle - before, resident() - before)
+after = resident()
+blocks = [(libc.malloc(100_000), libc.malloc(100)) for _ in range(500)]
+for large, _ in blocks:
+    ctypes.memset(large, 1, 100_000)
+for large, _ in blocks:
+    libc.free(ctypes.c_void_p(large))
+allocator.LYING = 20e6
+trim()
+small = resident()
+allocator.LARGE = 0
+trim()
+print(*(each - before for each in (idle, after, small, resident())))
 """
 
 
 @glibc
-def test_what_is_free_between_blocks_in_use_is_given_back_after_work():
+def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_memory_is_large():
     ran = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
-    idle, after = map(int, ran.stdout.split())
+    idle, after, small, large = map(int, ran.stdout.split())
     assert idle > 45_000_000
     assert after < 10_000_000
+    assert small > 45_000_000
+    assert large < 10_000_000

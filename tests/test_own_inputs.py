@@ -187,7 +187,16 @@ def standardised(image: Image.Image) -> Tensor:
     return (pixels - pixels.mean()) / pixels.std().clamp(min=1e-6)
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """Mirrored by what is in the photo, which pictures that are made up for a trial do not show."""
+    dark = np.asarray(image)[0, 0, 1] == PHOTO[0, 0, 1]
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if dark else image
+
+
 UNPLACED = {
+    "mirrored by its content": transforms.Compose(
+        [transforms.Lambda(upright), transforms.Resize((32, 32)), *NORMALISED]
+    ),
     "mirrored": transforms.Compose(
         [transforms.Resize((32, 32)), transforms.RandomHorizontalFlip(1.0), *NORMALISED]
     ),
@@ -252,6 +261,8 @@ def test_a_transform_that_mixes_colours_is_asked_for_every_photo():
 
 @pytest.mark.parametrize(("transform", "words"), [
     (transforms.Compose([transforms.RandomCrop(32), *NORMALISED]), "another input of the same"),
+    (transforms.Compose([transforms.RandomGrayscale(0.15), transforms.Resize(32), *NORMALISED]),
+     "another input of the same"),
     (transforms.Resize(32), "makes a Image of a photo"),
     (transforms.PILToTensor(), "of uint8 of a photo"),
     (lambda image: image.nothing, "fails on a photo"),

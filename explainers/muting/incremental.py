@@ -74,7 +74,7 @@ class Incremental:
         self._margins = _margins(self.steps)
         self.first_whole = next(i for i, s in enumerate(self.steps) if s and not s.local)
         self.sizes = [tuple(m.shape[2:]) if m.ndim == 4 else (1, 1) for m in self.maps]
-        self.last_use = {v: i for i, s in enumerate(self.steps) if s for v in s.inputs}
+        self.last_use = _last_use(self.steps)
         self.planner = Planner(self.steps, self.maps, self.first_whole, self.last_use)
         self._describe()
 
@@ -86,10 +86,11 @@ class Incremental:
             return False
         try:
             self.steps = steps or record(module, self.x)
-            self.maps = self._run_all()
-            close = _close(self.maps[-1], reference)
-            if close and again:
-                close = self._each_by_itself() and self._for_others(module)
+            close = not again or self._for_others(module)  # before there are maps to keep
+            if close:
+                self.maps = self._run_all()
+                close = _close(self.maps[-1], reference)
+            close = close and (not again or self._each_by_itself())
         except Exception:  # whatever an unknown network does, muting still works
             return False
         if close:
@@ -113,10 +114,14 @@ class Incremental:
         chosen by what was seen, stays on the tape as it was."""
         other = self.x.flip(-1)
         other[..., : other.shape[2] // 2, :] = 0
-        return _close(self._run_all(other)[-1], module(other))
+        values, last_use = {0: other}, _last_use(self.steps)
+        for i, step in enumerate(self.steps[1:], 1):
+            values[i] = _finish(step, step.run([values[v] for v in step.inputs]))
+            values = {v: t for v, t in values.items() if v == i or last_use.get(v, 0) > i}
+        return _close(values[len(self.steps) - 1], module(other))
 
-    def _run_all(self, x: Tensor | None = None) -> list[Tensor]:
-        maps = [self.x if x is None else x]
+    def _run_all(self) -> list[Tensor]:
+        maps = [self.x]
         for step in self.steps[1:]:
             maps.append(_finish(step, step.run([maps[v] for v in step.inputs])))
         return maps
@@ -211,6 +216,11 @@ class Incremental:
             self.maps[value] = inside.permute(2, 0, 1)[None]
         ends = full.shape[0] - bottom + after[0], full.shape[1] - right + after[1]
         return full[top - before[0] : ends[0], left - before[1] : ends[1]]
+
+
+def _last_use(steps: Sequence[Step | None]) -> dict[int, int]:
+    """For each value the last step that reads it."""
+    return {v: i for i, step in enumerate(steps) if step for v in step.inputs}
 
 
 def _margins(steps: Sequence[Step | None]) -> dict[tuple[int, float], tuple[Pair, Pair]]:

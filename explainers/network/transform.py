@@ -6,6 +6,7 @@ out as the part of the photo that the input covers; black, white and grey say ho
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import ModelError
-from .views import Frame
+from .views import ALL, Frame
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 TRIED = 512  # pixels of the side of the square on which its output's shape is tried
 STRAIGHT = 0.02  # of the photo's side: how far a pixel may lie from where a crop would have it
 EDGE = 0.003  # of the photo's side: what lies nearer to its border is the border
-SIZES = 100  # of photos, whose frames are remembered
+PHOTOS = 100  # whose frames are remembered
+TIMES_DRAWN = 64  # that a transform is tried which draws random numbers: it may turn 1 in 10
+MARKS = ((0.3, 0.35), (0.7, 0.6))  # of the input; mirrored or turned, neither is where one was
+MARK = 0.15  # of the input's side
+CLEARER = 4  # times as much as elsewhere the input changes where a photo was marked
 ROUNDING = 0.01  # of the range from black to white
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
 
@@ -41,10 +46,13 @@ class Transform:
         self, function: Callable[[Image.Image], Tensor], title: str, *, grey: bool = False
     ) -> None:
         self._function, self._title, self._mode = function, title, "L" if grey else "RGB"
-        self._frames: dict[tuple[int, int], Frame | None] = {}
+        self._frames: dict[str, Frame | None] = {}
         noise = np.random.default_rng(0).integers(0, 256, (TRIED, TRIED, 3), np.uint8)
-        tried, again = (self._tensor(Image.fromarray(noise)) for _ in range(2))
-        if tried.shape != again.shape or not torch.equal(tried, again):
+        before = _random_states()
+        tried = self._tensor(Image.fromarray(noise))
+        drawn = _random_states() != before
+        again = (self._tensor(Image.fromarray(noise)) for _ in range(TIMES_DRAWN if drawn else 2))
+        if not all(tried.shape == each.shape and torch.equal(tried, each) for each in again):
             raise ModelError(
                 f"The transform of {title} makes another input of the same photo each time, as "
                 "training's do: give the one that it is evaluated with."
@@ -65,13 +73,28 @@ class Transform:
     def __call__(self, photo: Photo) -> tuple[Tensor, Frame | None]:
         """The input (1, C, H, W) and which part of the photo it covers, None if that is not to be
         found; greys are handed over as three equal colours."""
-        tensor = self._tensor(Image.fromarray(photo.pixels))
-        tensor = tensor.expand(3, -1, -1) if self.channels == 1 else tensor
-        size = photo.width, photo.height
-        if size not in self._frames:
-            found = self._found(*size)
-            self._frames = dict(list(self._frames.items())[-SIZES:]) | {size: found}
-        return tensor.unsqueeze(0), self._frames[size]
+        made = self._tensor(Image.fromarray(photo.pixels))
+        tensor = made.expand(3, -1, -1) if self.channels == 1 else made
+        if photo.digest not in self._frames:
+            found = self._found(photo.width, photo.height)
+            if found is not None and not self._lies(photo.pixels, made, found):
+                found = None
+            self._frames = dict(list(self._frames.items())[-PHOTOS:]) | {photo.digest: found}
+        return tensor.unsqueeze(0), self._frames[photo.digest]
+
+    def _lies(self, pixels: np.ndarray, made: Tensor, frame: Frame) -> bool:
+        """Does a mark on this very photo (H, W, 3) show where that frame has it? What a transform
+        does may hang on what is in the photo, as cutting off a white border does."""
+        marked, there = pixels.copy(), torch.zeros(made.shape[1:], dtype=torch.bool)
+        for x, y in MARKS:
+            _part(there, ALL, x, y)[:] = True
+            part = _part(marked, frame, x, y)
+            part[:] = np.where(part < 128, 255, 0)
+        after = self._tensor(Image.fromarray(marked))
+        if after.shape != made.shape:
+            return False
+        change = (after - made).abs().mean(0)
+        return bool(change[there].mean() > CLEARER * change[~there].mean())
 
     def _keeps_colours(self, black: Tensor, span: Tensor) -> bool:
         """Are the channels red, green and blue in that order, or the luminance alone?"""
@@ -145,6 +168,28 @@ def _edges(at: Tensor, axis: int) -> tuple[float, float] | None:
     bent = float((at[inner] - (first + slope * x)[:, None]).abs().max())
     edges = _snapped(first), _snapped(first + slope)
     return edges if bent <= STRAIGHT and 0 <= edges[0] < edges[1] <= 1 else None
+
+
+def _part(of: Any, frame: Frame, x: float, y: float) -> Any:
+    """The mark's part of a picture (H, W, …), which lies at (x, y) of the frame."""
+    height, width = of.shape[:2]
+    left, top, right, bottom = frame
+    rows, columns = (
+        slice(
+            *(
+                round((low + at * (high - low)) * length)
+                for at in (middle - MARK / 2, middle + MARK / 2)
+            )
+        )
+        for low, high, middle, length in ((top, bottom, y, height), (left, right, x, width))
+    )
+    return of[rows, columns]
+
+
+def _random_states() -> tuple[Any, ...]:
+    """Of the generators that transforms draw from."""
+    _, keys, at, *_ = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), keys.tobytes(), at
 
 
 def _ramp(length: int) -> np.ndarray:
