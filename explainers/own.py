@@ -18,10 +18,11 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network, keeping
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
-from .network.door import check_alone, check_end, check_weights, tried
+from .network.door import check_alone, check_end, check_weights, not_alone, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
+from .network.scored import told_apart
 from .network.transform import LUMINANCE
 from .network.views import Size
 from .recent import forget
@@ -146,6 +147,8 @@ def wrap(
         remarks |= found.remarks
         if not found.unread:
             remarks |= check_alone(own, probe, network.memory, title, network.at_once())
+        if (found.unread or output is not None) and not told_apart(own, probe):
+            raise not_alone(title)
         remarks |= keeping.remark(network)
     except BaseException:
         for handle in handles:

@@ -221,6 +221,7 @@ def normed(**about: bool) -> Mine:
     (lambda: first_of_all(Mine()), {"copy": False}, "otherwise when another one is beside it"),
     (lambda: Mine(answer=lambda y: y * (1 + (len(y) > 2))), {}, "when another one is beside it"),
     (lambda: Mine(answer=lambda y: y.cumsum(0)), {}, "when another one is beside it"),
+    (lambda: Mine(answer=lambda y: {"a": y * len(y)}), {"head": "none"}, "another one is beside"),
     (lambda: Counting(), {}, "differently each time, as with a dropout or an observer"),
     (lambda: nn.Sequential(nn.Conv3d(3, 4, 3), nn.Flatten()), {}, "takes volumes"),
     (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), {}, "pass one batch through it first"),

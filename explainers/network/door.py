@@ -327,15 +327,20 @@ def check_alone(
     if gap <= SAME:
         return {}
     if gap == math.inf or not _exactly_alone(module, probe, memory, most):
-        raise ModelError(
-            f"{title} answers a photo otherwise when another one is beside it, as with a BatchNorm "
-            "that keeps no statistics, or a reshape to one row: let it take photos (N, C, H, W), "
-            "each by itself."
-        )
+        raise not_alone(title)
     return {
         "rounding": f"Rounding alone moves the scores of {title} by {gap:.1%} of their range, as "
         "with weights that were never trained: its maps are no surer than that."
     }
+
+
+def not_alone(title: str) -> ModelError:
+    """What to raise where photos are not answered as they are alone."""
+    return ModelError(
+        f"{title} answers a photo otherwise when another one is beside it, as with a BatchNorm "
+        "that keeps no statistics, or a reshape to one row: let it take photos (N, C, H, W), "
+        "each by itself."
+    )
 
 
 def _gap(module: nn.Module, probe: Tensor, memory: torch.memory_format, most: int) -> float:

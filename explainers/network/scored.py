@@ -10,12 +10,12 @@ scores (muting windows, RISE, patches).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from ..errors import ExplainError, OptionError
 from .outputs import whole
@@ -56,7 +56,12 @@ class Scored(nn.Module):
 
 
 def apart(output: Any, count: int) -> list[Any] | None:
-    """A batch's output as outputs of one photo each; None where it can't be told which is whose."""
+    """A batch's output as outputs of one photo each; None where it can't be told which is whose.
+
+    As in a list of as many things as there are photos: one for each, or several of all of them.
+    """
+    if _listed(output, count):
+        return None
     if dataclasses.is_dataclass(output) and not isinstance(output, dict):
         fields = {each.name: getattr(output, each.name) for each in dataclasses.fields(output)}
         parts = apart(fields, count)
@@ -71,6 +76,33 @@ def apart(output: Any, count: int) -> list[Any] | None:
             for i in range(count)
         ]
     return None
+
+
+def _listed(output: Any, count: int) -> bool:
+    """Is there a list in it of that length, or a tuple of other things than tensors?"""
+    if isinstance(output, Mapping):
+        return any(_listed(each, count) for each in output.values())
+    if not isinstance(output, list | tuple):
+        return False
+    things = isinstance(output, list) or not all(isinstance(each, Tensor) for each in output)
+    return (things and len(output) == count) or any(_listed(each, count) for each in output)
+
+
+@torch.no_grad()
+def told_apart(module: nn.Module, probe: Tensor) -> bool:
+    """Is each part of a batch's output what the module hands over for that photo alone?"""
+    photos = torch.cat([probe, 2 * probe.flip(3) + 1])
+    with whole():
+        parts = apart(module(photos.clone()), 2)
+        if parts is None:  # then they are asked for one by one
+            return True
+        alone = [module(each.clone()) for each in photos.split(1)]
+    pairs = zip(tree_leaves(parts), tree_leaves(alone), strict=False)
+    return all(
+        one.shape == other.shape and torch.allclose(one.float(), other.float(), 1e-3, 1e-3)
+        for one, other in pairs
+        if isinstance(one, Tensor) and isinstance(other, Tensor)
+    )
 
 
 def value_of(function: Function, output: Any) -> Tensor:
