@@ -91,7 +91,7 @@ def _pixels(
 
     def find() -> tuple[Tensor, Tensor]:
         recording = record(question.network, question.view.tensor)
-        gradients = recording.gradients(question.targets, question.against)[:, 0]
+        gradients = recording.gradients(question.targets, question.against, once=True)[:, 0]
         return gradients, recording.logits.detach()
 
     return _recent.found(key, find, of=question.network)
@@ -171,7 +171,7 @@ def _averaged(
     for batch, weights in inputs:
         for some, shares in zip(batch.split(lot), weights.split(lot), strict=True):
             recording = _plain_recording(network, some)
-            gradients = recording.gradients(question.targets, question.against).cpu()
+            gradients = recording.gradients(question.targets, question.against, once=True).cpu()
             del recording  # before the next one takes as much again
             total = total + torch.einsum("n,knchw->kchw", shares, gradients)
             seen, weight = seen + len(some), weight + float(shares.sum())

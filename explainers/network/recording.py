@@ -60,12 +60,18 @@ class Recording:
         self._lock = threading.Lock()
 
     def gradients(
-        self, targets: Sequence[int], against: int | None = None, layer: str | None = None
+        self,
+        targets: Sequence[int],
+        against: int | None = None,
+        layer: str | None = None,
+        *,
+        once: bool = False,
     ) -> Tensor:
         """Gradients of each target's logit (minus the logit of `against`, if given).
 
         With respect to the activation of `layer`, or to the input if it is None; summed over the
-        batch's logits. Returns (K, N, C, h, w). Raises OptionError for a target that is a function
+        batch's logits. Returns (K, N, C, h, w). once: nothing else is asked of this pass, which
+        gives back its memory on the way. Raises OptionError for a target that is a function
         whose value has none.
         """
         self.check(targets, against)
@@ -74,7 +80,8 @@ class Recording:
             kept = {target: _gradients.get((target, *rest)) for target in targets}
             missing = [target for target, gradient in kept.items() if gradient is None]
             if missing:
-                kept |= zip(missing, self._backward(missing, against, layer), strict=True)
+                found = self._backward(missing, against, layer, once)
+                kept |= zip(missing, found, strict=True)
             for target in missing if layer is not None else ():  # a layer serves several methods
                 _gradients.keep((target, *rest), kept[target], self)
         return torch.stack([kept[target] for target in targets])
@@ -89,7 +96,9 @@ class Recording:
             )
 
     @torch.inference_mode(False)
-    def _backward(self, targets: list[int], against: int | None, layer: str | None) -> Tensor:
+    def _backward(
+        self, targets: list[int], against: int | None, layer: str | None, once: bool
+    ) -> Tensor:
         if not self.logits.requires_grad:
             raise OptionError(_CUT)
         wrt = self.inputs if layer is None else self.activations[layer]
@@ -103,12 +112,14 @@ class Recording:
         batched = layer is not None and len(targets) > 1
         try:
             with torch.autocast(self.logits.device.type, enabled=False):
-                found = [
-                    torch.autograd.grad(
-                        self.logits, wrt, each, retain_graph=True, is_grads_batched=batched
-                    )[0]
-                    for each in ([direction] if batched else direction)
-                ]
+                ways = [direction] if batched else list(direction)
+                found = []
+                for number, each in enumerate(ways, 1):
+                    keep = not once or number < len(ways)
+                    (gradient,) = torch.autograd.grad(
+                        self.logits, wrt, each, retain_graph=keep, is_grads_batched=batched
+                    )
+                    found.append(gradient)
         except RuntimeError as error:
             if "heckpoint" not in str(error):
                 raise
