@@ -19,8 +19,10 @@ from explainers import Question, ask, load
 from explainers.zoo.catalogue import WEIGHTS
 from explainers.zoo.coco_labels import COCO_LABELS
 from training import classics
+from training.beliefs import FLOOR
 from training.classic_heads import Recipe, Training
-from training.views import Photo, Views
+from training.views import Photo
+from training.warps import Warps
 
 NAMES = {"alexnet": "alexnet", "vgg16": "vgg16-coco"}
 CLASSICS = ["alexnet", pytest.param("vgg16", marks=pytest.mark.slow)]
@@ -137,16 +139,52 @@ def test_a_pickle_of_anything_but_arrays_is_refused() -> None:
         classics.unpickled(b"cnumpy.testing._private.utils\nrunstring\n.")
 
 
+def test_what_is_believed_of_a_place_moves_with_its_pixels() -> None:
+    """A photo whose left half is black and shows class 3, and whose right half is white and shows
+    class 5: so say its views, alone or four at once, and nothing is believed outside of it."""
+    pixels = np.zeros((96, 128, 3), np.uint8)
+    pixels[:, 64:] = 255
+    believed = np.full((len(COCO_LABELS), 24, 32), FLOOR, np.float32)
+    believed[3, :, :16], believed[5, :, 16:] = 4.0, 5.0
+    for mosaics in (0.0, 1.0):
+        recipe = Recipe(steps=1, batch=6, size=256, mosaics=mosaics)
+        x, wanted = Warps([Photo(pixels, believed)] * 4, recipe, 0, "cpu").batch(256)
+        assert x.shape == (6, 256, 256, 3)
+        assert wanted.shape == (6, len(COCO_LABELS), 16, 16)
+        light = x.mean(-1).unflatten(1, (16, 16)).unflatten(3, (16, 16)).mean((2, 4))
+        left, right = wanted[:, 3] == 4, wanted[:, 5] == 5
+        assert 0.1 < left.float().mean() < 0.6
+        assert not (left & right).any()
+        assert light[left].median() < 60
+        assert light[right].median() > 180
+        nothing = ~(left | right)
+        assert (wanted[nothing[:, None].expand_as(wanted)] == FLOOR).all()
+        assert light[nothing].quantile(0.1) > 60
+        assert light[nothing].quantile(0.9) < 200
+
+
+def test_vggs_map_is_above_zero_where_a_place_says_yes() -> None:
+    """Biases are held by one unit that is always 1, so CAM is each place's own logit."""
+    network = load("vgg16-coco")
+    head, x = network.module.head, torch.rand(1, 3, 64, 64)
+    maps = network.module.maps(x)
+    assert (maps[:, 381] == 1).all()
+    assert not head.cells.bias.any()
+    cam = torch.einsum("kc,nchw->nkhw", network.cam_weights, maps)
+    torch.testing.assert_close(cam, head.places(maps))
+
+
 def test_a_run_teaches_what_it_says_and_leaves_the_rest(tmp_path) -> None:
     """The head learns, the trunk from a layer on, and nothing before it."""
     torch.manual_seed(0)
     network = classics.ARCHITECTURES["alexnet"](len(COCO_LABELS))
     before = {n: v.clone() for n, v in network.state_dict().items()}
-    recipe = Recipe(steps=2, batch=2, size=64, first="conv5", blended=0.0, warm=1)
+    recipe = Recipe(steps=2, batch=2, size=128, first="conv5", blended=0.0, warm=1)
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     photos = [Photo(pixels, np.zeros((len(COCO_LABELS), 4, 4), np.float32))] * 4
-    training = Training(network, recipe, tmp_path, 64, None)
-    training.go(iter(Views(photos, recipe, 0)), training.one, "pooled, cells")
+    training = Training(network, recipe, tmp_path, "alexnet", None)
+    made = Warps(photos, recipe, 0, "cpu")
+    training.go((made.batch(128) for _ in range(2)), training.one, "pooled, cells")
     after = network.state_dict()
     moved = {n.partition(".")[0] for n in after if not torch.equal(after[n], before[n])}
     assert moved == {"conv5", "conv6", "conv7", "head"}

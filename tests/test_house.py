@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_parts_do_not_import_their_own_face():
 def test_a_detour_is_found():
     assert loops({"a": {"b"}, "b": {"c"}, "c": {"b", "x"}, "d": {"a"}}) == {"b", "c"}
     assert loops({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
+
+
+def test_every_script_can_be_imported():
+    """Also those that run once in a season, and whose imports have moved meanwhile."""
+    scripts = [
+        path for name in ("assets", "benchmarks", "training") for path in (ROOT / name).glob("*.py")
+    ]
+    for path in scripts:
+        importlib.import_module(module_of(path))
+    assert len(scripts) > 40

@@ -31,8 +31,9 @@ from explainers.impressions.knobs import Knobs
 from explainers.settings import Settings
 from explainers.units.receptive import field
 from explainers.zoo import Zoo
-from explainers.zoo.assembly import assemble, read
+from explainers.zoo.assembly import assemble
 from explainers.zoo.catalogue import CATALOGUE, recipe
+from explainers.zoo.checkpoint import read
 from training.progress import progress
 
 SIDE = 64  # pixels of a tile

@@ -15,7 +15,7 @@ from layer `--first` on, and goes part of the way back in the end (`--back`, Wor
 In the end AlexNet's head gets what the average of `conv5` says of a class (`around`), by ridge
 regression, and the biases are put level with what is believed (`level`). RUN/model.safetensors is
 what `weights/coco80-alexnet` and `weights/coco80-vgg16` ship, once `training/thresholds.py` has
-been over it.
+been over it; VGG-16's has a bias unit then (`with_bias_unit`).
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from explainers.zoo.classics import Classic
-from training import beliefs, coco, runs, views
+from training import beliefs, coco, runs, views, warps
 from training.beliefs import FLOOR, apart
 from training.classics import ARCHITECTURES
 from training.folding import narrowed
 from training.probe import regression, windows
 from training.teachers import Teachers, ask_all
-from training.views import Photo, Views
+from training.views import Photo
+from training.warps import Warps
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 SIDES = {"alexnet": 224, "vgg16": 448}  # pixels of what a network sees
+STRIDES = {"alexnet": 32, "vgg16": 16}  # pixels of a view for each cell that is taught
 RIDGE, GAIN = 0.5, 2.0  # of `around`: penalty, and how much it counts beside the places
 
 
@@ -59,12 +60,17 @@ class Recipe(views.Recipe):
     head_rate: float = 1e-3
     decay: float = 0.02
     average: float = 0.998
+    small: int = 0  # pixels of the views of every other step but in the last quarter; 0: like all
     mosaics: float = 0.3
     blended: float = 0.5  # share of a batch
     cells: float = 3.0  # weight of the loss over the cells, beside that over pooled logits
     dropout: float = 0.2
     first: str = ""  # layer of the trunk that is taught, and those behind it; empty: none
     back: float = 0.0  # of the way to where the weights began, in the end
+
+    def pixels(self, step: int) -> int:
+        """Of the views of a step."""
+        return self.small if self.small and step % 2 and step < 0.75 * self.steps else self.size
 
 
 def taught(network: Classic, first: str) -> list[str]:
@@ -76,11 +82,11 @@ class Training(runs.Run):
     """Of what stands behind the trunk, and of the trunk from a layer on."""
 
     def __init__(
-        self, network: Classic, recipe: Recipe, out: Path, side: int, teachers: Teachers | None
+        self, network: Classic, recipe: Recipe, out: Path, name: str, teachers: Teachers | None
     ) -> None:
         learns = taught(network, recipe.first)
-        for name, weight in network.named_parameters():
-            layer = name.partition(".")[0]
+        for tensor, weight in network.named_parameters():
+            layer = tensor.partition(".")[0]
             weight.requires_grad_(layer not in network.trunk or layer in learns)
         named = [(n.partition(".")[0], p) for n, p in network.named_parameters() if p.requires_grad]
         groups = [
@@ -90,22 +96,20 @@ class Training(runs.Run):
             trunk = [p for layer, p in named if layer in learns]
             groups.append({"params": trunk, "rate": recipe.rate})
         super().__init__(network, groups, recipe, out)
-        self.side, self.teachers = side, teachers
+        self.name, self.teachers = name, teachers
 
-    def one(self, pixels: Tensor, wanted: Tensor) -> tuple[float, float]:
+    def one(self, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """A step; the two losses."""
-        device = next(self.network.parameters()).device
-        x = pixels.to(device, non_blocking=True).float()
-        wanted = wanted.to(device, non_blocking=True)
         blended = int(self.recipe.blended * len(x))
         if self.teachers and blended:
-            share = torch.rand(blended, 1, 1, 1, device=device)
+            share = torch.rand(blended, 1, 1, 1, device=x.device)
             x[:blended] = x[:blended].lerp(x[:blended].roll(1, 0), share)
-            said = self.teachers.together(x[:blended])
-            wanted[:blended] = F.max_pool2d(said, said.shape[-1] // wanted.shape[-1]).clamp(FLOOR)
-        pooled, cells = self.loss(seen(x, self.side), wanted)
+            wanted[:blended] = self.teachers.together(x[:blended]).clamp(FLOOR)
+        wanted = F.max_pool2d(wanted, STRIDES[self.name] // warps.STRIDE)
+        side = x.shape[1] * SIDES[self.name] // self.recipe.size
+        pooled, cells = self.loss(seen(x, side), wanted)
         self.descend(pooled + self.recipe.cells * cells)
-        return pooled.item(), cells.item()
+        return pooled.detach(), cells.detach()
 
     def loss(self, x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Of pooled logits, and of cells: summed over classes, mean over views and cells."""
@@ -167,6 +171,20 @@ def level(
 
 
 @torch.no_grad()
+def with_bias_unit(network: Classic, unit: int) -> None:
+    """Let a unit of the last layer be 1 everywhere, and hold the biases of all classes.
+
+    CAM leaves a bias out, and where all of them are large, a map is blank though the network sees
+    the class; so the map's zero becomes that of a place's own logit. The unit should be one that
+    counts for nothing else, since what it was is lost.
+    """
+    last, cells = getattr(network, network.last_map)[0], network.head.cells
+    last.weight[unit], last.bias[unit] = 0.0, 1.0
+    cells.weight[:, unit, 0, 0] = cells.bias
+    cells.bias.zero_()
+
+
+@torch.no_grad()
 def ended(run: Path, network: Classic, back: float) -> Classic:
     """The network that a run left, part of the way back to where it began."""
     found = torch.load(run / "state.pt", weights_only=True)["average"]
@@ -191,7 +209,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--begin", type=Path, help="a run to go on from")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make views")
     runs.options(parser, Recipe)
     args = parser.parse_args()
     recipe, side = runs.chosen(Recipe, args), SIDES[args.name]
@@ -212,13 +229,13 @@ def main() -> None:
         start = {n: value.contiguous() for n, value in network.state_dict().items()}
         save_file(start, args.out / "start.safetensors")
     network.to(args.device, memory_format=torch.channels_last)
-    training = Training(network, recipe, args.out, side, teachers)
+    training = Training(network, recipe, args.out, args.name, teachers)
     if (args.out / "state.pt").exists():
         training.resume()
     photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
-    made = Views(photos, recipe, training.step)
-    loader = DataLoader(made, batch_size=None, num_workers=args.workers, pin_memory=True)
-    training.go(iter(loader), training.one, "pooled, cells")
+    made = Warps(photos, recipe, training.step, args.device)
+    steps = range(training.step, recipe.steps)
+    training.go((made.batch(recipe.pixels(n)) for n in steps), training.one, "pooled, cells")
     out = ended(args.out, ARCHITECTURES[args.name](), recipe.back).to(args.device)
     if out.context:
         around(out, items, believed, side)

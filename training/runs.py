@@ -92,14 +92,13 @@ class Run:
         self.step += 1
         keep = min(self.recipe.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
-            for slow, fast in pairs:
-                slow.lerp_(fast, 1 - keep)
+            slow, fast = (list(each.parameters()) for each in (self.average, self.network))
+            torch._foreach_lerp_(slow, fast, 1 - keep)
 
     def go(
         self,
         batches: Iterator[tuple[Tensor, ...]],
-        one: Callable[..., tuple[float, ...]],
+        one: Callable[..., tuple[float | Tensor, ...]],
         names: str,
     ) -> None:
         """To the recipe's end; one: takes a step with a batch and hands over the losses called
@@ -109,7 +108,8 @@ class Run:
         while self.step < self.recipe.steps:
             log.append(one(*next(batches)))
             if self.step % 10 == 0:
-                losses = " ".join(f"{loss:.3f}" for loss in np.mean(log[-100:], 0))
+                log = [tuple(map(float, each)) for each in log[-100:]]
+                losses = " ".join(f"{loss:.3f}" for loss in np.mean(log, 0))
                 note = f"step {self.step}, {names} {losses}"
                 progress("train", (self.step - first) / (self.recipe.steps - first), start, note)
             if time.perf_counter() - saved > KEEP_EVERY:

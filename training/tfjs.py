@@ -46,8 +46,12 @@ class Graph:
         return [each for each in self.nodes[name].get("input", []) if not each.startswith("^")]
 
     def to(self, device: str | torch.device) -> Graph:
-        """Its constants moved there."""
-        self.constants = {name: value.to(device) for name, value in self.constants.items()}
+        """Its constants moved there; but axes, sizes and single numbers stay, since whoever asks a
+        GPU for them waits until it has done all else."""
+        self.constants = {
+            name: value.to(device) if value.ndim and value.is_floating_point() else value
+            for name, value in self.constants.items()
+        }
         return self
 
     @torch.no_grad()

@@ -39,10 +39,7 @@ class Views(IterableDataset):
 
     def __init__(self, photos: Sequence[Photo], recipe: Recipe, start: int) -> None:
         self.photos, self.recipe, self.start = photos, recipe, start
-        best = np.stack([photo.beliefs.max((1, 2)) > 0 for photo in photos])
-        rare = 1 / (best.sum(0) + 20)
-        self.odds = 1 + 30 * (best * rare).sum(1)
-        self.odds /= self.odds.sum()
+        self.odds = odds(photos)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()
@@ -57,6 +54,14 @@ class Views(IterableDataset):
         count = 4 if rng.random() < self.recipe.mosaics else 1
         picked = rng.choice(len(self.photos), count, replace=False, p=self.odds)
         return view([self.photos[i] for i in picked], self.recipe.size, rng)
+
+
+def odds(photos: Sequence[Photo]) -> np.ndarray:
+    """How often each photo is shown: what is rare is shown more often."""
+    best = np.stack([photo.beliefs.max((1, 2)) > 0 for photo in photos])
+    rare = 1 / (best.sum(0) + 20)
+    out = 1 + 30 * (best * rare).sum(1)
+    return out / out.sum()
 
 
 def view(

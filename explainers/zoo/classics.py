@@ -84,7 +84,8 @@ class AlexNet(Classic):
 
 class VGG16(Classic):
     """Thirteen layers of 3 x 3 in five blocks, and one more to 512 channels in two factors, which
-    keeps it small."""
+    keeps it small. The last pool is left out, as Zhou et al. 2016 left it out for CAM: 28 x 28
+    places for 448 x 448 pixels."""
 
     trunk = tuple(f"conv{block}_{n}" for block in range(1, 6) for n in range(1, 3 + (block > 2)))
 
@@ -96,8 +97,9 @@ class VGG16(Classic):
                 layers[name] = _rectified(nn.Conv2d(before, width, 3, padding=1))
                 before = width
             layers[f"pool{block}"] = nn.MaxPool2d(2)
+        del layers["pool5"]
         layers["squeeze"] = nn.Conv2d(512, 192, 1)
-        layers["conv6"] = _rectified(nn.Conv2d(192, 512, 3, padding=1))
+        layers["conv6"] = _rectified(nn.Conv2d(192, 512, 3, padding=2, dilation=2))
         super().__init__(layers, classes)
 
 
