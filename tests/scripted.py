@@ -30,10 +30,12 @@ class Page:
 
     def ask(self, part: str, name: str, data: object) -> dict[str, Any]:
         """The answer; asked again where the page would do so."""
+        until = time.monotonic() + 120
         while True:
             answer = self.http.send(self.call(part, name, data)).raise_for_status().json()
             if not answer.keys() & {"busy", "wait"}:
                 return answer
+            assert time.monotonic() < until, answer
             time.sleep(0.1)
 
     def upload(self, content: bytes) -> str:

@@ -64,21 +64,23 @@ libc.malloc.restype = ctypes.c_void_p
 now = [0.0]
 trim = Trim(lambda: now[0])
 before = resident()
-blocks = [(libc.malloc(100_000), libc.malloc(100)) for _ in range(500)]
-for large, _ in blocks:
-    ctypes.memset(large, 1, 100_000)
-for large, _ in blocks:
-    libc.free(ctypes.c_void_p(large))
+left = []
+
+def work():
+    blocks = [(libc.malloc(100_000), libc.malloc(100)) for _ in range(500)]
+    left.append(blocks)
+    for large, _ in blocks:
+        ctypes.memset(large, 1, 100_000)
+    for large, _ in blocks:
+        libc.free(ctypes.c_void_p(large))
+
+work()
 trim()
 idle = resident()
 now[0] = 5.0
 trim()
 after = resident()
-blocks = [(libc.malloc(100_000), libc.malloc(100)) for _ in range(500)]
-for large, _ in blocks:
-    ctypes.memset(large, 1, 100_000)
-for large, _ in blocks:
-    libc.free(ctypes.c_void_p(large))
+work()
 allocator.LYING = 20e6
 trim()
 small = resident()

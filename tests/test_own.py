@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import gc
 import re
 from dataclasses import dataclass
 
@@ -12,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explainers import ModelError, OptionError, ask, explain, read, targets, wrap
-from explainers.api import question
+from explainers import ModelError, OptionError, explain, read, targets, wrap
 from tests import nets
 from tests.nets import assert_close
 
@@ -37,72 +34,6 @@ class Mine(nn.Module):
 
     def forward(self, x: Tensor):
         return self.answer(self.head(self.body(x).mean((2, 3))))
-
-
-def state(module: nn.Module) -> list[object]:
-    return [
-        {name: value.clone() for name, value in module.state_dict().items()},
-        [part.training for part in module.modules()],
-        [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()],
-        [(p.requires_grad, p.grad, p.stride()) for p in module.parameters()],
-    ]
-
-
-def test_the_module_is_left_as_it_was_and_training_goes_on():
-    module = Mine().train()
-    calls = []
-    module.body.register_forward_hook(lambda *_: calls.append(1))
-    before = state(module)
-    network = wrap(module, ["a", "b", "c"], **HOW)
-    found = explain(network, PHOTO, "b", "guided")
-    after = state(module)
-    assert str(before) == str(after)
-    assert not calls
-    x = network.prepare(read(PHOTO)).tensor
-    assert torch.allclose(found.logits, copy.deepcopy(module).eval()(x)[0], atol=1e-5)
-    nn.functional.cross_entropy(
-        module(torch.randn(4, 3, 32, 32)), torch.tensor([0, 1, 2, 0])
-    ).backward()
-    assert module.head.weight.grad.abs().sum() > 0
-
-
-def test_refresh_takes_over_the_weights_as_they_are_now():
-    module = Mine()
-    network = wrap(module, **HOW)
-    old = explain(network, PHOTO, 1)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.mul_(1.5)
-    assert torch.equal(explain(network, PHOTO, 1).values, old.values)
-    assert network.refresh() is network
-    new, fresh = explain(network, PHOTO, 1), explain(wrap(module, **HOW), PHOTO, 1)
-    assert not torch.allclose(new.values, old.values)
-    assert torch.equal(new.values, fresh.values)
-    assert torch.equal(new.logits, fresh.logits)
-
-
-def test_a_module_that_is_trained_in_its_network_is_shown_as_it_is_now():
-    module = Mine()
-    network = nets.wrap(module, classes=3, size=32)
-    old = explain(network, PHOTO, 1)
-    with torch.no_grad():
-        module.head.weight.mul_(2)
-    new = explain(network, PHOTO, 1)
-    assert torch.allclose(new.values, 2 * old.values, atol=1e-6)
-    assert torch.allclose(new.logits, network.logits(network.prepare(read(PHOTO)).tensor)[0])
-
-
-def test_without_a_copy_the_module_itself_is_explained_and_hooked_once():
-    module = Mine()
-    network = wrap(module, copy=False, **HOW)
-    assert network.module is module
-    hooks = sum(len(part._forward_hooks) for part in module.modules())
-    with torch.no_grad():
-        module.head.weight.mul_(-1)
-    network.refresh()
-    assert sum(len(part._forward_hooks) for part in module.modules()) == hooks
-    x = network.prepare(read(PHOTO)).tensor
-    assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
 
 
 def test_a_network_of_greys_sees_the_photos_luminance():
@@ -239,24 +170,6 @@ def test_what_cannot_be_wrapped_is_told(make, said, words):
     assert str(caught.value).endswith(".")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_a_module_that_learns_ranges_for_quantization_is_explained_with_those_that_it_has():
-    module = Mine().train()
-    module.qconfig = torch.ao.quantization.get_default_qat_qconfig("fbgemm")
-    torch.ao.quantization.prepare_qat(module, inplace=True)
-    module(nets.noise(4, 3, 32, 32))
-    network = wrap(module, **HOW)
-    x = network.prepare(read(PHOTO)).tensor
-    before = network.logits(x)
-    network.logits(9 * nets.noise(2, 3, 32, 32))
-    assert torch.equal(network.logits(x), before)
-    twin = copy.deepcopy(module).eval().apply(torch.ao.quantization.disable_observer)
-    assert torch.allclose(before, twin(x), atol=1e-5)
-    assert "prepared for quantization" in network.remarks["observers"]
-    with pytest.raises(ModelError, match="differently each time"):
-        wrap(module, **HOW, copy=False)
-
-
 def exported() -> torch.export.ExportedProgram:
     return torch.export.export(Mine().eval(), (torch.zeros(1, 3, 32, 32),))
 
@@ -345,20 +258,6 @@ def test_what_was_changed_in_the_copy_is_said():
     assert not {"float32", "hooks", "head"} & {note.key for note in plain}
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("norm", [
-    nn.utils.weight_norm, nn.utils.parametrizations.weight_norm,
-    nn.utils.parametrizations.spectral_norm,
-], ids=["weight_norm, old", "weight_norm", "spectral_norm"])  # fmt: skip
-def test_weights_that_are_computed_from_others_are_copied_amid_training(norm):
-    module = Mine()
-    norm(module.body[0])
-    module(torch.randn(2, 3, 32, 32)).sum().backward()
-    network = wrap(module, **HOW)
-    logits = module.eval()(network.prepare(read(PHOTO)).tensor)[0]
-    assert torch.allclose(explain(network, PHOTO, 0).logits, logits, atol=1e-5)
-
-
 # --- layers
 
 
@@ -385,35 +284,3 @@ def test_any_module_that_hands_over_a_map_is_a_layer():
     for wrong in ("head", "tail*", nn.ReLU(), [], 3):
         with pytest.raises(OptionError):
             explain(network, PHOTO, 1, layer=wrong)
-
-
-def test_a_network_that_is_gone_leaves_no_tap_on_the_module():
-    module = Mine()
-    before = state(module.eval().requires_grad_(False))
-    network = wrap(module, copy=False, **HOW)
-    half = question(network, PHOTO, lambda y: y[0, 0])
-    del network
-    assert list(ask(half, "gradcam"))[-1].values.std() > 0  # what was asked of it is still answered
-    del half
-    gc.collect()
-    after = state(module)
-    assert str(before[1:3]) == str(after[1:3])
-
-
-def test_explaining_amid_training_shows_every_step():
-    module, photos = Mine(), torch.rand(8, 3, 32, 32)
-    classes = torch.arange(8) % 3
-    network, optimiser = wrap(module, **HOW), torch.optim.SGD(module.parameters(), 0.5)
-    seen = []
-    for _ in range(3):
-        optimiser.zero_grad()
-        nn.functional.cross_entropy(module.train()(photos), classes).backward()
-        optimiser.step()
-        found = explain(network.refresh(), PHOTO, 1)
-        with torch.no_grad():
-            x = network.prepare(read(PHOTO)).tensor
-            assert torch.allclose(found.logits, copy.deepcopy(module).eval()(x)[0], atol=1e-5)
-        assert all(part.training for part in module.modules())
-        assert all(weight.grad is not None for weight in module.parameters())
-        seen.append(found.values)
-    assert not torch.allclose(seen[0], seen[2])

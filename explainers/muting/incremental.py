@@ -86,11 +86,10 @@ class Incremental:
             return False
         try:
             self.steps = steps or record(module, self.x)
-            close = not again or self._for_others(module)  # before there are maps to keep
-            if close:
-                self.maps = self._run_all()
-                close = _close(self.maps[-1], reference)
-            close = close and (not again or self._each_by_itself())
+            if again and not self._for_others(module):  # before there are maps to keep
+                return False
+            self.maps = self._run_all()
+            close = _close(self.maps[-1], reference) and (not again or self._each_by_itself())
         except Exception:  # whatever an unknown network does, muting still works
             return False
         if close:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TRIED = 512  # pixels of the side of the square on which its output's shape is tried
 STRAIGHT = 0.02  # of the photo's side: how far a pixel may lie from where a crop would have it
 EDGE = 0.003  # of the photo's side: what lies nearer to its border is the border
-PHOTOS = 100  # whose frames are remembered
+PHOTOS = 100  # that are remembered, and sizes of them
 TIMES_DRAWN = 64  # that a transform is tried which draws random numbers: it may turn 1 in 10
 MARKS = ((0.3, 0.35), (0.7, 0.6))  # of the input; mirrored or turned, neither is where one was
 MARK = 0.15  # of the input's side
@@ -46,7 +46,8 @@ class Transform:
         self, function: Callable[[Image.Image], Tensor], title: str, *, grey: bool = False
     ) -> None:
         self._function, self._title, self._mode = function, title, "L" if grey else "RGB"
-        self._frames: dict[str, Frame | None] = {}
+        self._frames: dict[tuple[int, int], Frame | None] = {}  # by the photo's size
+        self._placed: dict[str, bool] = {}  # is it that one, for this photo?
         noise = np.random.default_rng(0).integers(0, 256, (TRIED, TRIED, 3), np.uint8)
         before = _random_states()
         tried = self._tensor(Image.fromarray(noise))
@@ -75,12 +76,14 @@ class Transform:
         found; greys are handed over as three equal colours."""
         made = self._tensor(Image.fromarray(photo.pixels))
         tensor = made.expand(3, -1, -1) if self.channels == 1 else made
-        if photo.digest not in self._frames:
-            found = self._found(photo.width, photo.height)
-            if found is not None and not self._lies(photo.pixels, made, found):
-                found = None
-            self._frames = dict(list(self._frames.items())[-PHOTOS:]) | {photo.digest: found}
-        return tensor.unsqueeze(0), self._frames[photo.digest]
+        size = photo.width, photo.height
+        if size not in self._frames:
+            self._frames = _kept(self._frames) | {size: self._found(*size)}
+        frame = self._frames[size]
+        if frame is not None and photo.digest not in self._placed:
+            lies = self._lies(photo.pixels, made, frame)
+            self._placed = _kept(self._placed) | {photo.digest: lies}
+        return tensor.unsqueeze(0), frame if frame and self._placed[photo.digest] else None
 
     def _lies(self, pixels: np.ndarray, made: Tensor, frame: Frame) -> bool:
         """Does a mark on this very photo (H, W, 3) show where that frame has it? What a transform
@@ -184,6 +187,11 @@ def _part(of: Any, frame: Frame, x: float, y: float) -> Any:
         for low, high, middle, length in ((top, bottom, y, height), (left, right, x, width))
     )
     return of[rows, columns]
+
+
+def _kept(known: dict) -> dict:
+    """The latest of what is known; a dictionary of its own, since others may read the old one."""
+    return dict(list(known.items())[-PHOTOS:])
 
 
 def _random_states() -> tuple[Any, ...]:
