@@ -1,14 +1,14 @@
 """Does a GPU give the same maps, and how much sooner?
 
-    python benchmarks/gpu.py [--device cuda] [--networks coco80,resnet50] [--repeats 20]
+    python benchmarks/gpu.py [--device cuda] [--networks coco80,resnet50] [--repeats 8]
 
 For each network and method: how far the map on the device lies from that on the processor, as a
 share of its range, in float32 (no TF32, no half precision) and, for what takes one pass, in
 float64, where no rounding flips a ReLU; and how long one takes on either. Then both lanes of the
 page: what a quick map waits for while slow work goes on. Then many maps at once, each beside its
-twin made alone. Takes under five minutes. Needs torch, timm, OpenCV, Pillow, safetensors,
-huggingface_hub and pytest, and no connection: weights that are not here are random and seeded.
-Ends with a line of JSON.
+twin made alone. Takes under five minutes: after `--seconds` no further network is begun, and those
+left out are named. Needs torch, timm, OpenCV, Pillow, safetensors, huggingface_hub and pytest, and
+no connection: weights that are not here are random and seeded. Ends with a line of JSON.
 """
 
 from __future__ import annotations
@@ -219,15 +219,19 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--device", default="cuda")
     options.add_argument("--networks", default=NETWORKS)
-    options.add_argument("--repeats", type=int, default=20, help="of a quick map")
+    options.add_argument("--repeats", type=int, default=8, help="of a quick map")
+    options.add_argument("--seconds", type=float, default=170, help="after these, no more networks")
     chosen = options.parse_args()
     since, cuda = time.monotonic(), chosen.device.startswith("cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     name = torch.cuda.get_device_name() if cuda else chosen.device
     print(f"{name}; torch {torch.__version__}, {torch.get_num_threads()} of {os.cpu_count()} cores")
-    photo, rows, first = read(PHOTO), [], None
+    photo, rows, first, left_out = read(PHOTO), [], None, []
     for key in chosen.networks.split(","):
+        if time.monotonic() - since > chosen.seconds:
+            left_out.append(key)
+            continue
         try:
             network = build(key)
             rows += compare(network, photo, chosen.device, chosen.repeats)
@@ -236,7 +240,7 @@ def main() -> None:
             rows.append({"network": key, "method": "all", "holds": False})
             continue
         first = first or network
-    answer: dict[str, Any] = {"device": name, "maps": len(rows)}
+    answer: dict[str, Any] = {"device": name, "maps": len(rows), "left_out": left_out}
     for where in (chosen.device, "cpu") if first else ():
         cores.share(Settings(device=where))
         here = moved(first, where)
