@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from tabs import endpoints
 from tabs.here import Here
 from tabs.parts import lanes
 from tabs.parts.lanes import Busy, Lane
-from tabs.parts.work import Show
+from tabs.parts.work import Jobs, Show
 from tabs.server.options import Options
 from tabs.server.running import Running
 from tests import nets
@@ -59,6 +60,36 @@ def test_a_turn_sets_the_threads_of_its_own_thread_alone() -> None:
     over.set()
     thread.join(20)
     assert others == [2, 2, 1, 1]
+
+
+def test_on_a_gpu_each_lane_computes_in_a_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Libraries there prepare themselves anew for each thread."""
+    monkeypatch.setattr(cores, "shared", cores.Cores(8, threads=3, gpu=True))
+    told, found = ContextVar("told", default=""), []
+
+    def steps() -> Iterator[Show]:
+        for done in (0.5, 1.0):
+            found.append((done, threading.get_ident(), told.get(), torch.get_num_threads()))
+            yield Show(done=done)
+
+    def visit(name: str) -> None:
+        told.set(name)
+        _, ticket = jobs.start((name, "tab"), steps())
+        while ticket:
+            _, ticket = jobs.more(ticket)
+
+    jobs = Jobs()
+    for name in ("one", "other"):
+        thread = threading.Thread(target=visit, args=(name,))
+        thread.start()
+        thread.join(20)
+    quick, slow = ({ident for done, ident, *_ in found if done == share} for share in (0.5, 1.0))
+    assert len(quick) == len(slow) == 1
+    assert not quick & slow
+    assert [name for _, _, name, _ in found] == ["one", "one", "other", "other"]
+    assert {threads for *_, threads in found} == {3}
 
 
 def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from explainers import ExplainError, cores
@@ -45,10 +46,13 @@ class _Place:
 
 
 class Lane:
-    """So many at a time; the others wait in the order in which they came."""
+    """So many at a time; the others wait in the order in which they came. hand: the thread that
+    computes for all of them, on a GPU."""
 
-    def __init__(self, width: int, most: int = WAITING) -> None:
-        self.width, self.most = width, most
+    def __init__(
+        self, width: int, most: int = WAITING, hand: ThreadPoolExecutor | None = None
+    ) -> None:
+        self.width, self.most, self._hand = width, most, hand
         self.closed = False
         self._free = width
         self._places: dict[Hashable, _Place] = {}  # in order
@@ -82,7 +86,7 @@ class Lane:
             return
         start = time.monotonic()
         try:
-            with cores.shared.turn(slow):
+            with cores.shared.turn(slow, self._hand):
                 yield 0
         finally:
             with self._lock:
@@ -141,8 +145,9 @@ class Lanes:
     """The two lanes of a server."""
 
     def __init__(self, most: int = WAITING) -> None:
-        self.quick = Lane(cores.shared.quick, most)
-        self.slow = Lane(cores.shared.slow, most)
+        home = cores.shared
+        self.quick = Lane(home.quick, most, home.hand("quick"))
+        self.slow = Lane(home.slow, most, home.hand("slow"))
 
     def close(self) -> None:
         """Take nothing new; what is under way goes on."""

@@ -21,7 +21,7 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import ExplainError
+from explainers import ExplainError, cores
 
 from ..subject import Asked, Gone, Subject, Wait
 from . import fields
@@ -132,7 +132,7 @@ class Server:
             with self.jobs.lanes.quick.turn(object()) as ahead:
                 if ahead:
                     raise Busy(1)
-                return work(self.subject, data)
+                return cores.compute(work, self.subject, data)
         except Exception as error:
             return problem(error)
 

@@ -209,7 +209,7 @@ class Jobs(Apart):
                 if ahead:
                     return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
                 with job.lock:
-                    shown, over = (Show(), False) if job.left else _pull(job)
+                    shown, over = (Show(), False) if job.left else cores.compute(_pull, job)
                 if not over and job.spent > self.seconds:
                     raise ExplainError(f"This took more than {self.seconds:.0f} s: ask for less.")
         except BaseException:
