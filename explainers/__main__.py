@@ -1,11 +1,12 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
-Writes one ZIP for each photo (the page, pictures, raw maps and scores of
-`explainers.render.report`) and summary.json, which also has the notes: on how a photo was read, and
-on when not to trust a map; they are printed, too. --network takes your own: a folder, a file of
-weights, a Hub id, or code as file.py:make. Run it again after an interruption: what is there
-already, made from the same photo with the same settings, is not made again. A photo that can't
-be read is named at the end and stops nothing.
+Writes one ZIP for each photo (the page, pictures and raw maps of `explainers.render.report`) and
+summary.json, which also has the notes: on how a photo was read, and on when not to trust a map;
+they are printed, too. With --scores every map is measured, for a verdict: deletion and insertion,
+which take some hundred passes of the network for each map. --network takes your own: a folder, a
+file of weights, a Hub id, or code as file.py:make. Run it again after an interruption: what is
+there already, made from the same photo with the same settings, is not made again. A photo that
+can't be read is named at the end and stops nothing.
 
 Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
 """
@@ -19,7 +20,7 @@ import os
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ from .photo import read
 from .photos import SUFFIXES
 from .registry import METHODS
 from .render import report
-from .scores.comparison import Comparison, applicable
-from .scores.faithfulness import BASELINES, STEPS, counts
+from .scores.comparison import Comparison, applicable, wait
+from .scores.faithfulness import BASELINES, DRAWS, STEPS, counts
 from .zoo.brought import named
 
 LISTED = 20  # photos whose notes are printed
+PASSES = (3, 60, 600)  # of the network, about, that a map takes, by `wait`
+WITHIN = 20.0  # seconds between lines about one photo
 UNEXPECTED = "The photo could not be explained: something unexpected went wrong."
 
 
@@ -76,6 +79,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m expla
     for each in failed:
         print(f"  {each['photo']}: {each['message']}", file=sys.stderr)
     _doubts(results)
+    if made and not chosen.scores:
+        print("The maps were not measured: --scores does, and takes longer.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -99,7 +104,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
     options.add_argument("--baseline", default="blur", choices=list(BASELINES))
     options.add_argument("--steps", type=int, default=STEPS, help="points of a curve")
     options.add_argument("--seed", type=int, default=0, help="of the random orders")
-    options.add_argument("--no-scores", action="store_true", help="maps only, quicker")
+    options.add_argument(
+        "--scores",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="measure each map, too: some hundred passes each",
+    )
     return options
 
 
@@ -150,23 +160,25 @@ def _jobs(sources: Sequence[Path], out: Path, settings: str) -> list[Job]:
 
 
 def _run(jobs: list[Job], network: Network, methods: list[str], chosen: Any) -> list[dict]:
-    results, start, made = [], time.monotonic(), 0
+    results, bar = [], Bar(len(jobs))
     for done, job in enumerate(jobs):
-        _bar(done, len(jobs), job.name, (time.monotonic() - start) / made if made else None)
+        bar.begin(done, job.name)
         result: dict[str, Any] = {"photo": job.name, "report": job.out.name, "state": "kept"}
         if not job.out.exists():
-            made += 1
-            result |= _attempt(job, network, methods, chosen)
+            result |= _attempt(job, network, methods, chosen, bar.within)
+            bar.made += 1
         if result["state"] != "failed":
             result |= _notes(job.out)
         results.append(result)
-    _bar(len(jobs), len(jobs), "", None)
+    bar.begin(len(jobs), "")
     return results
 
 
-def _attempt(job: Job, network: Network, methods: list[str], chosen: Any) -> dict[str, Any]:
+def _attempt(
+    job: Job, network: Network, methods: list[str], chosen: Any, within: Callable[[float], None]
+) -> dict[str, Any]:
     try:
-        _write(job.out, _report(job.photo, network, methods, chosen))
+        _write(job.out, _report(job.photo, network, methods, chosen, within))
         return {"state": "made"}
     except ExplainError as error:
         message = str(error)
@@ -204,7 +216,9 @@ def _doubts(results: list[dict]) -> None:
         print(f"  {more} more photos have notes: see summary.json.", file=sys.stderr)
 
 
-def _report(path: Path, network: Network, methods: list[str], chosen: Any) -> bytes:
+def _report(
+    path: Path, network: Network, methods: list[str], chosen: Any, within: Callable[[float], None]
+) -> bytes:
     photo = read(path)
     asked = question(
         network,
@@ -215,13 +229,26 @@ def _report(path: Path, network: Network, methods: list[str], chosen: Any) -> by
         framing=chosen.framing,
     )
     found = Comparison(asked, methods, chosen.baseline, chosen.steps, seed=chosen.seed)
-    for _ in found.draw():
-        pass
-    if not chosen.no_scores:
-        for work in (found.measure(), found.repeat()):  # twice, for the verdict
-            for _ in work:
-                pass
+    for share in _worked(found, chosen.scores):
+        within(share)
     return report.build(photo, found)
+
+
+def _worked(found: Comparison, scores: bool) -> Iterator[float]:
+    """Draw the maps, and measure them if `scores`; yields which share of it is done, about."""
+    passes = {key: PASSES[wait(METHODS[key])] for key in found.methods if key not in found.absent}
+    one = found.question.network.at_once(found.size) * sum(found.pieces()) if scores else 0
+    drawn = sum(passes.values())
+    drawn = drawn / max(drawn + one * (len(passes) + 2 * DRAWS), 1)  # of all, with two grains
+    for _ in found.draw():
+        done = sum(passes[key] * each.done for key, each in found.maps.items())
+        yield drawn * done / sum(passes.values())
+    orders = len(found.maps) + DRAWS * len({each.per_pixel for each in found.finished()})
+    count, yields = 0, orders * sum(found.pieces())
+    for work in (found.measure(), found.repeat()) if scores else ():  # twice, for the verdict
+        for _ in work:
+            count += 1
+            yield drawn + (1 - drawn) * min(count / yields, 1.0)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -234,15 +261,39 @@ def _write(path: Path, data: bytes) -> None:
         half.unlink(missing_ok=True)
 
 
-def _bar(done: int, total: int, name: str, each: float | None) -> None:
-    """On a terminal one line that is drawn anew; else a line for each photo."""
-    filled = "█" * round(24 * done / total) + "·" * (24 - round(24 * done / total))
-    rest = "" if each is None else f" · about {each * (total - done):.0f} s left"
-    line = f"{filled} {done}/{total} {name[:40]}{rest}"
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="" if done < total else "\n", file=sys.stderr, flush=True)
-    else:
-        print(line, file=sys.stderr, flush=True)
+class Bar:
+    """How many of all photos are done, and how long the others may take: on a terminal one line
+    that is drawn anew; else a line for each photo, and for one that takes long some more."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.made = total, 0
+        self._start = self._told = time.monotonic()
+        self._done, self._name = 0, ""
+
+    def begin(self, done: int, name: str) -> None:
+        """So many are done, and now comes that one."""
+        self._done, self._name = done, name
+        self._tell(0.0)
+
+    def within(self, share: float) -> None:
+        """So much of that one is done, 0..1."""
+        if time.monotonic() - self._told >= (0.2 if sys.stderr.isatty() else WITHIN):
+            self._tell(share)
+
+    def _tell(self, share: float) -> None:
+        self._told = time.monotonic()
+        done, worked = self._done + share, self.made + share
+        filled = round(24 * done / self.total)
+        line = f"{'█' * filled}{'·' * (24 - filled)} {self._done}/{self.total} {self._name[:40]}"
+        line += f", {share:.0%} of it" if share else ""
+        if worked and self._done < self.total:
+            left = (self._told - self._start) / worked * (self.total - done)
+            line += f" · about {left:.0f} s left"
+        if sys.stderr.isatty():
+            end = "" if self._done < self.total else "\n"
+            print(f"\r\033[K{line}", end=end, file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
         assert ran.returncode == 0, ran.stderr[-2000:]
         return ran.stdout
 
-    given = ["--network", "mine", "--methods", "gradcam", "--no-scores", "--out", "out"]
+    given = ["--network", "mine", "--methods", "gradcam", "--out", "out"]
     opened = [seeing_why, "--network", str(tmp_path / "mine")]
     with ThreadPoolExecutor(1) as beside, serving(command=opened, cwd=tmp_path) as page:
         reported = beside.submit(run, seeing_why, "explain", str(CAT), *given)

@@ -54,6 +54,7 @@ MEANING = {
 }
 
 UNSURE = "No verdict: that takes every map to be measured twice."
+UNMEASURED = "Left out: scores and a verdict. No map was measured, so none is known to be better."
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -168,7 +169,8 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
     of_pass = {note.sentence: None for n in shown for note in comparison.notes(n) if note.of_pass}
     said = (*numbers["photo"], *of_pass)
     doubts = "".join(f"<p class=doubt>{escape(sentence)}</p>" for sentence in said)
-    told = numbers["verdict"]["lines"] if numbers["verdict"] else [UNSURE]
+    missing = UNSURE if comparison.scores else UNMEASURED
+    told = numbers["verdict"]["lines"] if numbers["verdict"] else [missing]
     told = "".join(f"<li>{escape(line)}</li>" for line in told)
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in MEANING.values())
     about = {key: numbers[key] for key in ("settings", "versions")}
