@@ -18,7 +18,7 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network, keeping
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
-from .network.door import check_alone, check_end, check_weights, not_alone, tried
+from .network.door import check_end, check_weights, not_alone, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
@@ -143,10 +143,9 @@ def wrap(
             crop_pct=crop_pct or way.crop_pct,
             crop_mode=crop_mode or way.crop_mode,
             device=probe.device,
+            alone=bool(found.unread),
         )
-        remarks |= found.remarks
-        if not found.unread:
-            remarks |= check_alone(own, probe, network.memory, title, network.at_once())
+        remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
         remarks |= keeping.remark(network)

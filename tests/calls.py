@@ -52,7 +52,7 @@ def _plain(*about: Any, **facts: Any) -> Network:
 
 def _built(arch: str, size: int = 64, **facts: Any) -> Network:
     built = nets.module(arch, num_classes=20)
-    return nets.wrap(built, classes=20, size=size, key=arch, **facts)
+    return nets.wrap(built, classes=20, size=size, key=arch, alone=True, **facts)
 
 
 def _fixed() -> Network:
@@ -60,7 +60,7 @@ def _fixed() -> Network:
         torch.manual_seed(2)
         parts = [nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU6(True), nn.Conv2d(4, 6, 3, 2, 1), nn.ReLU6(True)]
         built = nn.Sequential(*parts, nn.Flatten(), nn.Linear(6 * 8 * 8, 20))
-        return nets.wrap(built, classes=20, size=32, key="fixed")
+        return nets.wrap(built, classes=20, size=32, key="fixed", alone=True)
 
 
 #: Small networks of different kinds.

@@ -10,13 +10,13 @@ from tests import nets
 
 def cnn() -> Network:
     """Seeded, 20 classes, 64 × 64 pixels."""
-    return nets.wrap(nets.module("resnet18", num_classes=20), classes=20, key="cnn")
+    return nets.wrap(nets.module("resnet18", num_classes=20), classes=20, key="cnn", alone=True)
 
 
 def transformer() -> Network:
     """The same for methods that read attention."""
     built = nets.module("test_vit", num_classes=20, img_size=64)
-    return nets.wrap(built, classes=20, key="transformer")
+    return nets.wrap(built, classes=20, key="transformer", alone=True)
 
 
 NAMED = tuple(f"{Path(__file__)}:{made.__name__}" for made in (cnn, transformer))

@@ -64,7 +64,7 @@ def wrap(
 def seeded(arch: str, *, size: int = 64, classes: int = 20, seed: int = 0, **options: Any):
     """A `Network` of timm's `arch` with seeded random weights, for inputs of `size` pixels."""
     built = module(arch, seed=seed, num_classes=classes, **options)
-    return wrap(built, classes=classes, size=size, key=arch)
+    return wrap(built, classes=classes, size=size, key=arch, alone=True)
 
 
 def narrow_vgg16() -> Network:
@@ -73,13 +73,14 @@ def narrow_vgg16() -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built = vgg.VGG(widths, num_classes=20, **SLIM["vgg16"]).eval()
-    return wrap(built, classes=20, key="vgg16")
+    return wrap(built, classes=20, key="vgg16", alone=True)
 
 
 @cache
 def like(entry: Entry) -> Network:
     """The architecture of a catalogue entry with seeded random weights, 20 classes, 64 pixels."""
-    return wrap(module(entry.arch, num_classes=20), classes=20, key=entry.key, head=entry.head)
+    built = module(entry.arch, num_classes=20)
+    return wrap(built, classes=20, key=entry.key, head=entry.head, alone=True)
 
 
 #: For a test of every network of the catalogue, by what it is, not by its name.
@@ -99,7 +100,7 @@ def plain(network: Network) -> nn.Module:
 def exact(network: Network) -> Network:
     """A twin in float64, where no rounding error flips a ReLU or a maximum near a tie."""
     titles = {name: name for name in network.layers}
-    twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles)
+    twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles, alone=True)
     twin.module.double()
     return twin
 

@@ -110,6 +110,18 @@ REFUSED = {
         {},
         "differently each time, as with a dropout",
     ),
+    "a BatchNorm of the batch": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), *head(4)
+        ),
+        {},
+        "answers a photo otherwise when another one is beside it",
+    ),
+    "one answer for all": (
+        lambda: Tiny(lambda y: y.mean(0, True)),
+        {},
+        "when another one is besid",
+    ),
     "TorchScript": (
         lambda: torch.jit.trace(Tiny(), torch.zeros(1, 3, 32, 32)),
         {},

@@ -241,6 +241,7 @@ def test_all_that_a_network_is_told_is_in_its_recipe():
         "layers",
         "last",
         "device",
+        "alone",
     }
     assert told == {each.name for each in fields(Recipe)} - {"arch", "args"}
 

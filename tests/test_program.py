@@ -65,7 +65,7 @@ class _Moody(nn.Module):
 def test_a_network_whose_way_hangs_on_the_photo_is_called_each_time() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = nets.wrap(_Moody().eval(), classes=4)
+        network = nets.wrap(_Moody().eval(), classes=4, alone=True)  # one photo at a time
     network.program = Program()
     passes = _counted(network)
     for seed in range(6):

@@ -121,7 +121,7 @@ GATES = {
     "window": lambda n, x: F.avg_pool2d(x, x.shape[2:]),
     "rows": lambda n, x: x.mean(3, keepdim=True),
     "greatest": lambda n, x: x.amax((2, 3), keepdim=True),
-    "along": lambda n, x: n.along(F.pad(x.mean((2, 3)), (1, 1))[:, None])[0][..., None, None],
+    "along": lambda n, x: n.along(F.pad(x.mean((2, 3)), (1, 1))[:, None])[:, 0, :, None, None],
     "places": lambda n, x: n.near(x.mean(1, keepdim=True)),
     "across": across,
 }

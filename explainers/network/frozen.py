@@ -26,7 +26,7 @@ from ..sizes import Owner
 from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
-from .door import check_module, check_said, check_weights, settle, takes_any_size
+from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
 from .layout import FLAT
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
@@ -65,7 +65,9 @@ class Network(Owner, Answers):
     where it can (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
 
     head: "softmax" (one label), "sigmoid" (many) or "none" (outputs that are no classes, such as a
-    regression's). size: pixels of the side of its inputs, or (height, width), as `shape` has it.
+    regression's). alone: it is known to answer each photo as if it were alone, as a recipe's
+    architecture does; else that is tried. size: pixels of the side of its inputs, or (height,
+    width), as `shape` has it.
     mean, std: a number for each channel. last: the layer explained by default (found, unless said).
     cam_weights: (classes, C) of the linear layer when the logits are exactly that layer on the
     pooled activation of `last`, else None: what CAM (Zhou et al. 2016) needs. thresholds: for each
@@ -112,15 +114,19 @@ class Network(Owner, Answers):
         last: str | None = None,
         licence: str = "",
         device: str | torch.device = "cpu",
+        alone: bool = False,
     ) -> None:
         check_module(module, title)
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
+        self.device = torch.device(device)
         probe = noise(len(mean), self.shape).to(device)
         with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
             self.module = module.eval().requires_grad_(False).to(device)
             check_weights(module, title)
             self.memory = settle(self.module, probe, title, tuple(labels), head)
+            if not alone:
+                self.remarks = check_alone(module, probe, self.memory, title, self.at_once())
             self.any_size = takes_any_size(self.module, probe)
         quicken(self.module)
         self.serial = next(serials)
@@ -129,7 +135,7 @@ class Network(Owner, Answers):
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
         self.size, self.crop_pct, self.interpolation = min(self.shape), crop_pct, interpolation
         self.takes = len(mean)
-        self.device, self._titles, self._last = torch.device(device), layers, last
+        self._titles, self._last = layers, last
         self.recipe = Recipe(
             labels=self.labels,
             size=size,
@@ -175,7 +181,8 @@ class Network(Owner, Answers):
         """The network of a module that was built after `recipe`."""
         facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
         del facts["arch"], facts["args"]  # the module is built
-        return cls(module, key=key, title=title, layers=layers, last=last, device=device, **facts)
+        facts |= {"layers": layers, "last": last, "device": device, "alone": True}
+        return cls(module, key=key, title=title, **facts)
 
     def twin(self) -> Network:
         """A network with the same parameters, all its own: what is done to it is not done to this.
