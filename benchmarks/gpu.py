@@ -263,6 +263,7 @@ def main() -> None:
         here = moved(first, where)
         answer[f"lanes_{where}"] = found = lanes(here, photo)
         print(f"lanes on {where}: {found}", flush=True)
+        cores.share(Settings(device=where, threads=1))  # more of them add in another order
         answer[f"twins_{where}"] = found = twins(here, photo)
         print(f"{TWINS} maps, {AT_ONCE} at once, on {where}: {found}", flush=True)
         forget(here)
