@@ -16,10 +16,12 @@ ARENAS = 2
 M_ARENA_MAX = -8  # malloc.h
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 OFTEN = 0.5  # seconds between looks
-LARGE = 1.9e9  # bytes in memory from which on no more than LYING may lie there free
+LARGE = 1.9e9  # bytes in memory from which on it is given back after LYING more
 LYING = 64e6
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
-SHARE = 0.02  # of the processor's time that giving back may take
+CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
+AGAIN = 4e-10  # seconds in which a byte that was given back is got again
+SHARE = 0.02  # of the processor's time that both may take amid work
 
 
 def few_arenas() -> bool:
@@ -47,22 +49,13 @@ def lasting() -> Iterator[None]:
         gc.enable()
 
 
-class Held(ctypes.Structure):
-    """glibc's `struct mallinfo2`, in bytes; of interest are uordblks and hblkhd, what is in use."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
-        .split()
-    ]  # fmt: skip
-
-
 class Trim:
     """Gives free memory back after work; does nothing where there is no glibc.
 
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors,
-    and as much again after one large pass. So it is given back after some work, and at the next
-    look while the process is large: giving back costs the next work what it takes to get it again.
+    and as much again after one large pass. So it is given back when some work is done, and while
+    the process is large also where it has grown. Amid work all who want memory stand still for it
+    and take the same again, so there it may have but a share of the time.
     tidy: lets go of what is not needed, before each look.
     """
 
@@ -72,17 +65,19 @@ class Trim:
         tidy: Callable[[], object] = lambda: None,
     ) -> None:
         self.clock, self.tidy = clock, tidy
-        self.before, self.enough, self.least = clock(), WORK, math.inf
+        self.before, self.seen, self.enough, self.least = clock(), clock(), 0.0, math.inf
 
     def __call__(self) -> None:
-        resident, unused = process_bytes()
-        lies = resident > LARGE and unused > self.least + LYING
-        if lies or self.clock() - self.before >= self.enough:
-            start = time.thread_time()
+        now, resident = self.clock(), resident_bytes()
+        amid = now - self.seen > CALM
+        grown = resident > max(LARGE, self.least + LYING)
+        if now - self.before >= max(self.enough * amid, WORK * (not grown)):
+            start = time.perf_counter()
             _glibc("malloc_trim", 0)
-            self.enough = max(WORK, (time.thread_time() - start) / SHARE)
-            self.before, self.least = self.clock(), process_bytes()[1]
-        self.least = min(self.least, unused)
+            self.before, self.least = self.clock(), resident_bytes()
+            took = time.perf_counter() - start + AGAIN * max(0.0, resident - self.least)
+            self.enough = took / SHARE
+        self.seen, self.least = self.clock(), min(self.least, resident)
 
     def keep(self, seconds: float = OFTEN) -> threading.Event:
         """Look every few seconds, in a thread of its own, until the event is set."""
@@ -97,19 +92,13 @@ class Trim:
         return over
 
 
-def process_bytes() -> tuple[float, float]:
-    """What the process has in memory, and how much of it is not in use as far as glibc knows: what
-    lies free, and what never was its own, such as libraries. Zeros where that is not to be known.
-    """
+def resident_bytes() -> float:
+    """What the process has in memory; 0 where that is not to be known."""
     try:
-        info = ctypes.CDLL(None).mallinfo2
-        info.restype = Held
-        held = info()
         with open("/proc/self/statm") as file:
-            resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, TypeError, ValueError):
-        return 0.0, 0.0
-    return resident, resident - held.uordblks - held.hblkhd
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _glibc(function: str, *numbers: int) -> Any:
