@@ -18,6 +18,7 @@ CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 OFTEN = 0.5  # seconds between looks
 LARGE = 1.9e9  # bytes in memory from which on it is given back after LYING more
 LYING = 64e6
+MUCH = 200e6  # the same amid work
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
 AGAIN = 4e-10  # seconds in which a byte that was given back is got again
@@ -55,7 +56,7 @@ class Trim:
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors,
     and as much again after one large pass. So it is given back when some work is done, and while
     the process is large also where it has grown. Amid work all who want memory stand still for it
-    and take the same again, so there it may have but a share of the time.
+    and take the same again, so there it may have but a share of the time, unless much has come.
     tidy: lets go of what is not needed, before each look.
     """
 
@@ -70,8 +71,8 @@ class Trim:
     def __call__(self) -> None:
         now, resident = self.clock(), resident_bytes()
         amid = now - self.seen > CALM
-        grown = resident > max(LARGE, self.least + LYING)
-        if now - self.before >= max(self.enough * amid, WORK * (not grown)):
+        grown = resident > max(LARGE, self.least + (MUCH if amid else LYING))
+        if grown or now - self.before >= max(self.enough * amid, WORK):
             start = time.perf_counter()
             _glibc("malloc_trim", 0)
             self.before, self.least = self.clock(), resident_bytes()

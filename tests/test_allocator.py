@@ -88,7 +88,7 @@ allocator.LARGE = 0
 trim()
 large = resident()
 work()
-now[0] += 0.2
+now[0] += 0.7
 trim()
 amid = resident()
 trim()
