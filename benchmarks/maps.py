@@ -61,8 +61,7 @@ def network_for(key: str) -> tuple[Network, nn.Module, str]:
         plain = nets.plain(network)
     except ModelError:  # no Hub here: the cost is that of the architecture all the same
         made = recipe(next(entry for entry in CATALOGUE if entry.key == key))
-        options = {"mlp_ratio": 1.0} if key == "vgg16" else {}
-        plain, origin = nets.module(made.arch, **options), "seeded random weights"
+        plain, origin = nets.module(made.arch, slim=False), "seeded random weights"
         network = Network.from_recipe(copy.deepcopy(plain), made, key=key, title=key)
     return network, plain.requires_grad_(True).eval(), origin
 

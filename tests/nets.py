@@ -21,12 +21,14 @@ from explainers.zoo.multilabel import BUILDERS
 
 _asked = itertools.count()
 
-# VGG-16's fully connected layers hold 124 of its 138 million weights; tests need fewer.
-SLIM = {"vgg16": {"mlp_ratio": 1 / 32}}
+# VGG-16's fully connected layers hold 124 of its 138 million weights, ResNet-18's last two stages
+# 10 of its 11; tests need fewer.
+SLIM = {"vgg16": {"mlp_ratio": 1 / 32}, "resnet18": {"channels": (64, 80, 96, 112)}}
 
 
-def module(arch: str, *, seed: int = 0, **options: Any) -> nn.Module:
+def module(arch: str, *, seed: int = 0, slim: bool = True, **options: Any) -> nn.Module:
     """timm's `arch`, or one of ours, with seeded random weights and BatchNorm statistics, in eval.
+    slim: with fewer channels, where we have said so; False where its speed is measured.
 
     As built, BatchNorm in eval mode does next to nothing, and timm's residual branches end in
     zero: a mistake in either would not show.
@@ -36,7 +38,8 @@ def module(arch: str, *, seed: int = 0, **options: Any) -> nn.Module:
         if arch in BUILDERS:
             built = BUILDERS[arch](options.get("num_classes", 80))
         else:
-            built = timm.create_model(arch, pretrained=False, **{**SLIM.get(arch, {}), **options})
+            fewer = SLIM.get(arch, {}) if slim else {}
+            built = timm.create_model(arch, pretrained=False, **{**fewer, **options})
         return randomise(built).eval()
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from explainers import impressions, photo
+from explainers import Network, impressions, photo
 from explainers.impressions.drawing import fitted
 from explainers.impressions.goals import of_unit
 from explainers.impressions.images import Fourier
 from explainers.impressions.knobs import Knobs
+from tests import nets
 
 KNOBS = Knobs(steps=12, size=64, far=0.5)
 
@@ -19,6 +20,12 @@ KNOBS = Knobs(steps=12, size=64, far=0.5)
 @pytest.fixture(scope="module")
 def scene():
     return photo.read("assets/examples/bridge.jpg")
+
+
+@pytest.fixture(scope="module")
+def resnet18() -> Network:
+    """With all its channels: it answers to small changes."""
+    return nets.seeded("resnet18", slim=False)
 
 
 def last(network, scene, knobs=KNOBS):

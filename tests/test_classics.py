@@ -163,6 +163,7 @@ def test_what_is_believed_of_a_place_moves_with_its_pixels() -> None:
         assert light[nothing].quantile(0.9) < 200
 
 
+@pytest.mark.slow
 def test_vggs_map_is_above_zero_where_a_place_says_yes() -> None:
     """Biases are held by one unit that is always 1, so CAM is each place's own logit."""
     network = load("vgg16-coco")

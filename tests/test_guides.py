@@ -51,7 +51,7 @@ def desk(hub: FakeHub, settings: Settings, tmp_path: Path, monkeypatch) -> list[
     hub.put(
         "someone/their-network", **{f.name: f.read_bytes() for f in Path("my_folder").iterdir()}
     )
-    weights = nets.module("resnet18", num_classes=2).state_dict()
+    weights = nets.module("resnet18", num_classes=2, slim=False).state_dict()
     save_file(weights, "model.safetensors")
     torch.save({"state_dict": {f"model.{n}": v for n, v in weights.items()}}, "epoch=3.ckpt")
     Path("labels.txt").write_text("\n".join(LABELS))

@@ -92,14 +92,14 @@ def test_the_mosaic_of_a_layer_and_the_channel_that_is_looked_at(resnet18) -> No
     ranked = acts.order(question, "contribution")
     assert order(shown["places"]) == ranked
     assert shown["data"]["sheet"]["channel"] in ranked[:12]
-    assert shown["data"]["sheet"]["most"] == 127
+    assert shown["data"]["sheet"]["most"] == 79
     by_index = ask(server, layer="layer2", sort="index")
-    assert order(by_index["places"]) == list(range(128))
-    chosen = {"layer2:0": 0, "layer2:127": 127}  # what was chosen, or that of a link, stays
+    assert order(by_index["places"]) == list(range(80))
+    chosen = {"layer2:0": 0, "layer2:79": 79}  # what was chosen, or that of a link, stays
     for unit, channel in chosen.items():
         kept = ask(server, layer="layer2", unit=unit)
         assert kept["data"]["sheet"]["channel"] == channel
-    for unit in ("layer3:5", "layer2:128", "layer2:-1", "layer2:x", "nonsense", "layer2:²"):
+    for unit in ("layer3:5", "layer2:80", "layer2:-1", "layer2:x", "nonsense", "layer2:²"):
         other = ask(server, layer="layer2", unit=unit)
         assert other["data"]["sheet"]["channel"] == shown["data"]["sheet"]["channel"]
 
@@ -130,8 +130,8 @@ def test_a_channel_closely_its_place_on_the_photo_first(resnet18) -> None:
     assert places["classes"].count("<li>") == 5
     assert places["examples"].count("<img") == 2
     assert "mean" in places["examples"]
-    for wrong in (-1, 256, 2.5, "3", None, True, [1], {"a": 1}):
-        assert "0 to 255" in refused(act(server, "unit", {"channel": wrong}, layer="layer3"))
+    for wrong in (-1, 96, 2.5, "3", None, True, [1], {"a": 1}):
+        assert "0 to 95" in refused(act(server, "unit", {"channel": wrong}, layer="layer3"))
 
 
 def test_a_box_finds_the_channels_that_fire_in_it(resnet18) -> None:
@@ -217,7 +217,7 @@ def test_a_stream_ends_after_a_minute_and_can_be_started_again(resnet18) -> None
     }
     first = camera.frame(subject, frame)
     assert len(first["pins"]) == 1
-    assert first["columns"] * first["rows"] >= first["count"] == 128
+    assert first["columns"] * first["rows"] >= first["count"] == 80
     now[0] += 59
     assert "heat" in camera.frame(subject, frame)
     now[0] += 2

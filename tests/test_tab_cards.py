@@ -64,9 +64,9 @@ def test_a_classs_card_by_name_or_number(desk, resnet18, few_photos) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"layer": "layer3", "unit": "256"}, "0 to 255"),
-        ({"layer": "layer3", "unit": "-1"}, "0 to 255"),
-        ({"layer": "layer3", "unit": "½"}, "0 to 255"),
+        ({"layer": "layer3", "unit": "96"}, "0 to 95"),
+        ({"layer": "layer3", "unit": "-1"}, "0 to 95"),
+        ({"layer": "layer3", "unit": "½"}, "0 to 95"),
         ({"layer": "conv5", "unit": "1"}, "no layer “conv5”"),
         ({"layer": "fc", "unit": "1"}, "no layer “fc”"),
         ({"layer": "<b>", "unit": "1"}, "&lt;b&gt;"),
@@ -98,4 +98,4 @@ def test_a_card_draws_when_it_is_asked(desk, monkeypatch) -> None:
     assert desk.whole(desk.ask(layer="layer2", unit="5"))["places"]["drawing"] == drawn
     both = desk.whole(desk.act("draw", {"class": 2}))["places"]["drawing"]
     assert both.count("<img") == 2
-    assert "0 to 127" in desk.act("draw", {"layer": "layer2", "channel": 128})["problem"]
+    assert "0 to 79" in desk.act("draw", {"layer": "layer2", "channel": 80})["problem"]

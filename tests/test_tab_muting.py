@@ -225,6 +225,7 @@ def test_what_is_half_done_stays_and_is_never_less_than_before(page, monkeypatch
     coarse = last(ask(page, asked, stride=4), "data", "windows")
     monkeypatch.setattr(sweep, "MANY", 2)  # the first passes know less than is known already
     monkeypatch.setattr(windows, "OFTEN", 0.0)
+    monkeypatch.setattr(work, "SLICE", 0.0)
     form = {"form": "resnet18", "settings": SMALL | {"stride": 4}, "act": "sweep"}
     answer = page.act({**asked, **form})
     seen = []
