@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -232,7 +233,7 @@ def integrated(
     Gauss-Legendre quadrature; the values of a map add up to logit(x) - logit(0) (completeness).
     """
     x = question.view.tensor
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    nodes, weights = _quadrature(steps)
     # spread the nodes, so that the growing picture is fair to the whole path from the start
     order = np.argsort(np.arange(steps) * 0.618033988749895 % 1)
     alphas = torch.tensor((nodes[order] + 1) / 2, dtype=x.dtype)
@@ -244,3 +245,10 @@ def integrated(
             yield alpha[:, None, None, None] * x, part
 
     yield from _averaged("integrated", question, path(), x[0], steps)
+
+
+@lru_cache(maxsize=8)
+def _quadrature(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss and Legendre on -1..1; for some hundred they take longer than
+    a small network's passes."""
+    return np.polynomial.legendre.leggauss(steps)

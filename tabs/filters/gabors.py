@@ -116,7 +116,7 @@ def histogram(found: Compared) -> str:
 
 def card(parts: Parts, found: Fit, null: np.ndarray) -> str:
     """A filter's plane beside its fitted Gabor, and the score beside chance."""
-    most = top(parts.plane)
+    most = max(top(parts.plane), top(found.plane))  # a Gabor's wave may rise above its filter's
     pictures = "".join(
         figure(large(each / most), alt, title)
         for each, alt, title in (
