@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import threading
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -48,6 +48,7 @@ class Memory:
         self._limit = limit
         self._entries: OrderedDict[Place, _Entry] = OrderedDict()
         self._shared: dict[int, int] = {}  # address -> how many entries hold what is there
+        self._of: defaultdict[weakref.ref, set[Place]] = defaultdict(set)  # what came of an owner
         self._bytes = 0
         self.evicted = 0  # entries that left to make room
         self._owned: dict[weakref.ref, tuple[weakref.ref, frozenset[int]]] = {}
@@ -125,6 +126,8 @@ class Memory:
 
     def _add(self, place: Place, entry: _Entry) -> None:
         self._entries[place] = entry
+        for owner in entry.owners:
+            self._of[owner].add(place)
         self._bytes += entry.small
         for address, size in entry.large.items():
             held = self._shared.get(address, 0)
@@ -135,6 +138,10 @@ class Memory:
         entry = self._entries.pop(place, None)
         if entry is None:
             return
+        for owner in entry.owners:
+            self._of[owner].remove(place)
+            if not self._of[owner]:
+                del self._of[owner]
         self._bytes -= entry.small
         for address, size in entry.large.items():
             self._shared[address] -= 1
@@ -153,7 +160,7 @@ class Memory:
             self.evicted += 1
 
     def _drop_all_of(self, gone: set[weakref.ref]) -> None:
-        for place in [p for p, entry in self._entries.items() if not gone.isdisjoint(entry.owners)]:
+        for place in [place for owner in gone for place in self._of.get(owner, ())]:
             self._drop(place)
 
     def _belongings(self, owner: weakref.ref) -> frozenset[int]:

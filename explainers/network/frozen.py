@@ -164,6 +164,7 @@ class Network(Owner, Answers):
             )
             for name in (*self.places, *self.flat)
         }
+        self._weights = [part._parameters for part in module.modules() if part._parameters]
         self._keep_taps()
 
     @classmethod
@@ -377,13 +378,12 @@ class Network(Owner, Answers):
     @property
     def _age(self) -> int:
         """How often a weight was written to, as by an optimiser: older answers are others' then."""
-        age, todo = 0, [self.module]
-        while todo:  # as `parameters()` goes, without the names and sets that take it longer
-            part = todo.pop()
-            for weight in part._parameters.values():
-                age += 0 if weight is None else weight._version
-            todo += [each for each in part._modules.values() if each is not None]
-        return age
+        return sum(
+            weight._version
+            for part in self._weights
+            for weight in part.values()
+            if weight is not None
+        )
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""
