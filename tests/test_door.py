@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import METHODS, ModelError, OptionError, Question, TargetError, ask, explain, read
+from explainers.network import ends as ends_
 from tests import nets
 from tests.nets import assert_close, maps
 
@@ -37,6 +38,24 @@ def spoilt(name: str, value: float) -> nn.Module:
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), *head(4))
     module.state_dict()[name].flatten()[0] = value
     return module
+
+
+class Placed(nn.Module):
+    """A logit for each class and place; `end` makes the answer of all places."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.a, self.b = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 3, 3, 2, 1)
+        self.end = end
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.b(F.relu(self.a(4 * x))))
+
+
+def noisy_or(z: Tensor) -> Tensor:
+    return 1 - (1 - z.sigmoid()).prod(3).prod(2)
 
 
 def head(channels: int) -> tuple[nn.Module, ...]:
@@ -79,6 +98,33 @@ REFUSED = {
         lambda: Tiny(torch.special.expit, 1),
         {"labels": ["a"], "head": "sigmoid"},
         "a sigmoid already",
+    ),
+    "noisy-or": (lambda: Placed(noisy_or), {"head": "sigmoid"}, "of a sigmoid’s values, as a noi"),
+    "noisy-or by logarithms": (
+        lambda: Placed(lambda z: -torch.expm1(F.logsigmoid(-z).sum((2, 3)))),
+        {},
+        "as a noisy-or",
+    ),
+    "noisy-or by hand": (
+        lambda: Placed(lambda z: 1 - (1 - 1 / (1 + (-z).exp())).prod(3).prod(2)),
+        {},
+        "of a sigmoid",
+    ),
+    "the surest place": (lambda: Placed(lambda z: z.sigmoid().amax((2, 3))), {}, "sigmoid already"),
+    "a mean of the surest": (
+        lambda: Placed(lambda z: z.sigmoid().flatten(2).topk(5).values.mean(2)),
+        {},
+        "of a sigmoid",
+    ),
+    "a softmax at each place": (
+        lambda: Placed(lambda z: 0.9 * z.softmax(1).mean((2, 3)) + 0.1 * z.softmax(1).amax((2, 3))),
+        {},
+        "of a softmax",
+    ),
+    "two probabilities": (
+        lambda: Placed(lambda z: z[..., 0, 0].sigmoid() * z[..., 1, 1].sigmoid()),
+        {},
+        "sigmoid",
     ),
     "NaN": (lambda: spoilt("0.weight", torch.nan), {}, "NaN or infinite values (in 0.weight)"),
     "infinite": (lambda: spoilt("5.bias", torch.inf), {}, "infinite"),
@@ -140,6 +186,26 @@ def test_what_cannot_be_explained_is_told_at_the_door(name):
     assert words in message
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def test_what_is_looked_at_of_a_large_network_at_the_door_is_bounded(monkeypatch):
+    monkeypatch.setattr(ends_, "HELD", 2**16)
+    with ends_.Ends(lambda: None) as ends:
+        for _ in range(20):
+            torch.zeros(2**12).sigmoid().add(1)
+        small = torch.ones(1, 3).neg()
+        answer = 1 / (1 + small.exp())
+    for kept in (ends.found, ends.latest):
+        assert sum(value.nbytes for *_, value in kept.kept) == kept.bytes <= 2**16
+    assert ends.of(answer) == "sigmoid"
+
+
+def test_small_logits_of_a_network_with_gates_are_no_probabilities():
+    module = nets.module("test_efficientnet", num_classes=2)
+    with torch.no_grad():
+        module.classifier.weight *= 1e-6
+        module.classifier.bias.fill_(-1e-5)
+    assert nets.wrap(module, classes=2, alone=True).head == "softmax"
 
 
 def test_logits_without_a_gradient_are_told_and_explained_by_values():

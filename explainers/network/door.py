@@ -4,80 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ..errors import ExplainError, ModelError
+from .ends import POOLED, Ends
 from .recipe import CropMode
 
-_ENDS = {"softmax": "softmax", "softmin": "softmin", "log_softmax": "log-softmax"}
-_ENDS |= {"sigmoid": "sigmoid", "sigmoid_": "sigmoid", "logsigmoid": "log-sigmoid"}
-_ENDS |= {"special_expit": "sigmoid", "hardsigmoid": "sigmoid"}
-LATEST = 16  # functions before the answer, whose values are looked at
-LARGEST = 2**22  # numbers that are kept of each
-FEW = 8  # logits of which an answer may be one or some
 SAME = 1e-3  # as a share of the logits' range
-
-
-class _Ends(TorchFunctionMode):
-    """Notes what each function hands out that turns logits into probabilities, and what the last
-    ones handed out whatever they are: 1 / (1 + exp(-x)) is a sigmoid, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, Tensor]] = []
-        self.latest: deque[Tensor] = deque(maxlen=LATEST)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        name = getattr(func, "__name__", "")
-        if isinstance(out, Tensor) and out.is_floating_point():
-            if name in _ENDS:
-                self.found.append((_ENDS[name], out))
-            if 0 < out.numel() <= LARGEST:
-                self.latest.append(out.detach().clone())  # what follows may work in place
-        return out
-
-    def of(self, answer: Tensor) -> str:
-        """The function whose values the answer's are, all of them or some, or nothing."""
-        if not answer.any():
-            return ""
-        same = (name for name, out in self.found if torch.isin(answer, out.to(answer)).all())
-        return next(same, "") or self._by_hand(answer)
-
-    def _by_hand(self, answer: Tensor) -> str:
-        """The function of something handed out before, at the same places or at one of few."""
-        if bool((answer < 0).all()):  # as a log-sigmoid is
-            answer = answer.exp()
-        if not bool(((answer > 0) & (answer < 1)).all()):
-            return ""
-        for before in self.latest:
-            for name, end in _made_of(before.to(answer)):
-                if end.shape[1:] == answer.shape[1:] and end.numel() == answer.numel():
-                    same = torch.isclose(end.reshape(answer.shape), answer, 1e-5, 1e-7)
-                elif answer.numel() < end.numel() <= FEW:
-                    same = torch.isclose(end.flatten(), answer.reshape(-1, 1), 1e-5, 0).any(1)
-                else:
-                    continue
-                if same.all():
-                    return name
-        return ""
-
-
-def _made_of(logits: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Probabilities that may be made of these logits."""
-    yield "sigmoid", logits.sigmoid()
-    yield "sigmoid", (-logits).sigmoid()
-    if logits.ndim == 4:
-        yield "sigmoid", logits.sigmoid().mean((2, 3))
-    if logits.ndim == 2 and logits.shape[1] > 1:
-        yield "softmax", logits.softmax(1)
 
 
 def check_said(
@@ -159,12 +97,12 @@ def check_weights(module: nn.Module, title: str) -> None:
 
 
 @torch.no_grad()
-def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, _Ends]:
+def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, Ends]:
     """What it answers to `probe` (1, C, H, W), and what turned logits into probabilities on the
     way. Raises ModelError where it fails."""
     try:
-        with _Ends() as ends:
-            return module(probe.clone()), ends
+        with Ends(lambda: module(probe.clone())) as ends:
+            return ends.again(), ends
     except ExplainError:
         raise
     except Exception as error:
@@ -252,6 +190,11 @@ def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], he
 
 def check_end(end: str, title: str) -> None:
     """Raises ModelError where an answer is probabilities by that function."""
+    if end.startswith(POOLED):
+        raise ModelError(
+            f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: say "
+            "wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), or hand over the logits."
+        )
     if end:
         raise ModelError(
             f"{title} ends in a {end} already, and its logits are needed: take that off."
@@ -304,7 +247,7 @@ def _check_steady(
     module: nn.Module, probe: Tensor, title: str, answer: Tensor, share: float
 ) -> None:
     """Raises ModelError unless it answers once more as before, up to that share of the range."""
-    if not (first_answer(module, probe, title)[0] - answer).abs().max() <= share * span(answer):
+    if not (tried(module, probe, title)[0] - answer).abs().max() <= share * span(answer):
         raise ModelError(
             f"{title} answers the same photo differently each time, as with a dropout or an "
             "observer that eval() does not switch off: take that out."
