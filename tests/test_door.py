@@ -200,12 +200,9 @@ def test_what_is_looked_at_of_a_large_network_at_the_door_is_bounded(monkeypatch
     assert ends.of(answer) == "sigmoid"
 
 
-def test_small_logits_of_a_network_with_gates_are_no_probabilities():
-    module = nets.module("test_efficientnet", num_classes=2)
-    with torch.no_grad():
-        module.classifier.weight *= 1e-6
-        module.classifier.bias.fill_(-1e-5)
-    assert nets.wrap(module, classes=2, alone=True).head == "softmax"
+def test_small_logits_behind_a_gate_are_no_probabilities():
+    module = Placed(lambda z: -1e-5 * (z.sigmoid() * z.exp()).mean((2, 3)))
+    assert nets.wrap(module, classes=3, size=32, head="sigmoid").head == "sigmoid"
 
 
 def test_logits_without_a_gradient_are_told_and_explained_by_values():
