@@ -58,6 +58,11 @@ def noisy_or(z: Tensor) -> Tensor:
     return 1 - (1 - z.sigmoid()).prod(3).prod(2)
 
 
+def kinds(z: Tensor) -> Tensor:
+    first = z[:, :1].amax((2, 3))
+    return torch.cat([first.sigmoid(), first.sigmoid() * z[:, 1:, 0, 0].softmax(1)], 1)
+
+
 def head(channels: int) -> tuple[nn.Module, ...]:
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 3)
 
@@ -121,6 +126,11 @@ REFUSED = {
         {},
         "of a softmax",
     ),
+    "in percent, each": (lambda: Placed(lambda z: 100 * z.amax((2, 3)).sigmoid()), {}, "sigmoid"),
+    "by tanh": (lambda: Placed(lambda z: (1 + z.amax((2, 3)).tanh()) / 2), {}, "a sigmoid already"),
+    "a class and its kinds": (lambda: Placed(kinds), {}, "what it makes of a"),
+    "complex": (lambda: Placed(lambda z: z.amax((2, 3)) * 1j), {}, "answers with complex numbers"),
+    "sparse": (lambda: Placed(lambda z: z.amax((2, 3)).to_sparse()), {}, "with a sparse tensor"),
     "two probabilities": (
         lambda: Placed(lambda z: z[..., 0, 0].sigmoid() * z[..., 1, 1].sigmoid()),
         {},

@@ -156,6 +156,9 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
             f"{title} answers one photo with {what} where 1 × classes is needed: say "
             "wrap(module, output=…), which makes one logit for each class of it."
         )
+    if answer.is_complex() or answer.layout != torch.strided:
+        kind = "complex numbers" if answer.is_complex() else "a sparse tensor"
+        raise ModelError(f"{title} answers with {kind}: hand over real logits, none left out.")
     if not answer.is_floating_point():
         raise ModelError(
             f"{title} answers with whole numbers, such as the place of a class, where logits are "
@@ -167,7 +170,8 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
     sums = answer.shape[1] > 1 and any(
         bool((total.sum() / whole - 1).abs() < 1e-4) for whole in (1, 100)
     )
-    return answer, ends.of(answer) or ("softmax" if sums else "")
+    end = ends.of(answer)
+    return answer, "softmax" if sums and end[: len(POOLED)] in ("", POOLED) else end
 
 
 def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], head: str) -> None:
@@ -193,7 +197,8 @@ def check_end(end: str, title: str) -> None:
     if end.startswith(POOLED):
         raise ModelError(
             f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: say "
-            "wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), or hand over the logits."
+            "wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), p from 0 to 1, or hand over "
+            "the logits."
         )
     if end:
         raise ModelError(

@@ -53,7 +53,7 @@ class Ends(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         name = NAMES.get(getattr(func, "__name__", ""), "")
-        if isinstance(out, Tensor) and out.is_floating_point() and 0 < out.nbytes <= HELD:
+        if _plain(out) and 0 < out.nbytes <= HELD:
             if name:
                 self.found.add(self.calls, name, out)
             self.latest.add(self.calls, name, out)
@@ -63,7 +63,7 @@ class Ends(TorchFunctionMode):
     def of(self, answer: Tensor) -> str:
         """The function whose values the answer's are, all of them or some; behind `POOLED` the one
         whose values the answer is made of; or nothing."""
-        if not answer.any():
+        if not _plain(answer) or not answer.any():
             return ""
         same = (n for _, n, out in self.found.kept if torch.isin(answer, out.to(answer)).all())
         return next(same, "") or self._by_hand(answer) or self._pooled(answer)
@@ -91,6 +91,8 @@ class Ends(TorchFunctionMode):
         answer is one of the two, too."""
         plain = torch.exp if _logged(answer) else torch.clone
         if not _shares(plain(answer)):
+            plain = _of_hundred
+        if not _shares(plain(answer)):
             return ""
         for name, calls in self._candidates():
             none, every = (self._instead(calls, value) for value in (0.0, 1.0))
@@ -106,8 +108,9 @@ class Ends(TorchFunctionMode):
         named = [(call, name) for call, name, _ in self.found.kept]
         for name in dict.fromkeys(name for _, name in named):
             yield name, {call for call, each in named if each == name}
-        if len(named) > 1:  # not where attention is paid, too
-            yield named[-1][1], {named[-1][0]}
+        if len(named) > 1:
+            yield named[-1][1], {named[-1][0]}  # not where attention is paid, too
+            yield named[-1][1], {call for call, _ in named}  # a class and its kinds
         for (_, _, before), (call, name, after) in combinations(self.latest.kept, 2):
             if before.shape == after.shape and not name and _shares(after):
                 for made, end in _made_of(before):
@@ -137,6 +140,16 @@ class _Instead(TorchFunctionMode):
         return out
 
 
+def _plain(out: Any) -> bool:
+    """Is it a tensor of floats, laid out as most are?"""
+    return isinstance(out, Tensor) and out.is_floating_point() and out.layout == torch.strided
+
+
+def _of_hundred(answer: Tensor) -> Tensor:
+    """What is said in percent, as shares."""
+    return answer / 100
+
+
 def _logged(answer: Tensor) -> bool:
     """May these be logarithms of probabilities, as of a log-sigmoid?"""
     return bool((answer < 0).all())
@@ -151,6 +164,7 @@ def _made_of(logits: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Probabilities that may be made of these logits."""
     yield "sigmoid", logits.sigmoid()
     yield "sigmoid", (-logits).sigmoid()
+    yield "sigmoid", (2 * logits).sigmoid()  # by tanh
     if logits.ndim == 4:
         yield "sigmoid", logits.sigmoid().mean((2, 3))
     if logits.ndim == 2 and logits.shape[1] > 1:
