@@ -196,9 +196,9 @@ def check_end(end: str, title: str) -> None:
     """Raises ModelError where an answer is probabilities by that function."""
     if end.startswith(POOLED):
         raise ModelError(
-            f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: say "
-            "wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), p from 0 to 1, or hand over "
-            "the logits."
+            f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: hand "
+            "these over, or say wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), where p "
+            "is from 0 to 1."
         )
     if end:
         raise ModelError(
