@@ -197,8 +197,8 @@ def check_end(end: str, title: str) -> None:
     if end.startswith(POOLED):
         raise ModelError(
             f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: hand "
-            "these over, or say wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), where p "
-            "is from 0 to 1."
+            "these over, or say wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), with "
+            "p from 0 to 1."
         )
     if end:
         raise ModelError(
