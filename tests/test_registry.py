@@ -82,8 +82,10 @@ def test_a_method_takes_no_more_passes_than_it_says(resnet18):
 
 
 @pytest.mark.slow
-def test_what_is_ticked_by_default_stays_within_its_budget_whoever_registers(resnet18, score_cam):
-    assert spent(resnet18, METHODS[score_cam]) > DEAREST
+def test_what_is_ticked_by_default_stays_within_its_budget_whoever_registers(
+    resnet18, vgg16, score_cam
+):
+    assert spent(vgg16, METHODS[score_cam]) > DEAREST  # a pass for each of its 128 channels
     assert score_cam in applicable(slow=True)
     assert score_cam not in applicable()
     costs = {key: spent(resnet18, METHODS[key]) for key in applicable(resnet18)}
