@@ -20,8 +20,8 @@ class Settings:
 
     networks: SEEING_WHY_NETWORKS, comma-separated: networks of the operator, which stand first;
         each a folder, a file of weights, a Hub id, or code as file.py:make.
-    startup: SEEING_WHY_STARTUP, comma-separated keys of the networks fetched after the start;
-        empty for none.
+    startup: SEEING_WHY_STARTUP, comma-separated keys of the networks that are loaded after the
+        start, behind those that came along; empty: none, each when it is first asked for.
     hub_ids: SEEING_WHY_HUB_IDS, "on" or "off": may a visitor type the Hub id of another network?
     model_mb: SEEING_WHY_MODEL_MB, memory for networks in MB; past it the least used ones leave.
     cache_mb: SEEING_WHY_CACHE_MB, memory for results in MB, so that nothing is computed twice; past

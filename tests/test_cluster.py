@@ -91,6 +91,15 @@ def working(seconds: float) -> float:
     return (spent() - before) / seconds
 
 
+def begun(front: Front, act: dict[str, Any]) -> dict[str, Any]:
+    """The first answer to slow work, once a replica has loaded its network."""
+    until = time.monotonic() + 60
+    while "wait" in (answer := front.answer("muting", "act", act)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return answer
+
+
 def drained(engine: Any, desk: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """That answer and all that follow; fails if one of them is a problem, or waits."""
     while True:
@@ -137,12 +146,12 @@ def test_maps_are_bit_for_bit_those_of_the_process(front, here, own, photo) -> N
 
 def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, Any]) -> None:
     act = own | {"network": "lite0", "act": "sweep", "settings": {"stride": 4}}
-    answer = front.answer("muting", "act", act)
+    answer = begun(front, act)
     while not answer.get("work", {}).get("done"):
         assert "more" in answer, answer
         answer = front.answer("muting", "more", answer["more"])
     until = time.monotonic() + 60
-    while working(1.0) > 0.3:  # networks are loaded besides, which ends
+    while working(1.0) > 0.3:
         assert time.monotonic() < until
     following = front.answer("muting", "more", answer["more"])  # and goes on where it was
     assert following.get("work", {"done": 1})["done"] >= answer["work"]["done"]
@@ -151,7 +160,10 @@ def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, An
 
 def test_slow_work_on_a_replica_that_dies_is_interrupted_and_gone_on_with(front, own) -> None:
     act = own | {"network": "lite0", "act": "sweep", "settings": {"stride": 4, "window": 24}}
-    answer = front.answer("muting", "act", act)
+    for name in both_answer(front):
+        while "wait" in front._send(_Under("muting", "act", act), at=name)[1]:
+            time.sleep(0.1)
+    answer = begun(front, act)
     while not answer.get("work", {}).get("done"):
         answer = front.answer("muting", "more", answer["more"])
     place = front._places.get(("me", "lite0"))
@@ -176,13 +188,14 @@ def kill(name: str) -> None:
     kill(get_actor(actor, namespace="serve"))
 
 
-def both_answer(front: Front) -> None:
-    """Wait for the one that comes in the place of one that a test has killed."""
+def both_answer(front: Front) -> set[str]:
+    """Wait for the one that comes in the place of one that a test has killed; both by name."""
     met, until = set(), time.monotonic() + 200
-    while len(met) < 2:
-        met.add(front._send(_Under("bar", "networks", None), at="")[0])
+    while len(met) < 2:  # of those that have the network
+        met.add(front._send(_Under("bar", "networks", {"network": CNN}), at="")[0])
         assert time.monotonic() < until
         time.sleep(0.1)
+    return met
 
 
 def test_no_map_of_200_fails_when_a_replica_is_killed(front: Front, own: dict[str, Any]) -> None:

@@ -148,7 +148,10 @@ class Zoo:
         self._in_background([key])
 
     def start(self) -> None:
-        """Have what needs no Hub, and then the startup set, loaded, in order, in the background."""
+        """Have what needs no Hub, and then the startup set, loaded, in order, in the background;
+        nothing where that set is empty."""
+        if not self.settings.startup:
+            return
         with self._lock:
             here = [key for key, slot in self._slots.items() if slot.entry.here]
             keys = list(dict.fromkeys([*here, *self.settings.startup]))
