@@ -16,6 +16,7 @@ from torch import Tensor
 TILE = 4  # outputs a side of one tile
 SIDE = TILE + 2  # inputs a side of it
 WORTH = 256  # channels, in and out, from which on the transforms pay
+AT_ONCE = 2**24  # bytes of tiles that are transformed together; a whole map's fit no cache
 
 _INPUT = torch.tensor(
     [
@@ -65,6 +66,19 @@ class Winograd:
 
     def convolved(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) -> (N, K, H - 2, W - 2), in channels_last memory."""
+        n, channels, height, width = x.shape
+        wide = SIDE**2 * -(-(width - 2) // TILE)  # numbers of a channel in a row of tiles
+        rows = TILE * max(1, AT_ONCE // (x.element_size() * n * channels * wide))
+        if height - 2 <= rows:
+            return self._band(x)
+        size = n, len(self.kernel.weight), height - 2, width - 2
+        y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        for top in range(0, height - 2, rows):
+            y[:, :, top : top + rows] = self._band(x[:, :, top : top + rows + 2])
+        return y
+
+    def _band(self, x: Tensor) -> Tensor:
+        """The same of a part that is as high as can be had at once."""
         n, channels, height, width = x.shape
         down, across = -(-(height - 2) // TILE), -(-(width - 2) // TILE)
         x = x.permute(0, 2, 3, 1)
