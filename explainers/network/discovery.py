@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import weakref
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
 from .tokens import Outputs, follow, token_layouts
 from .unfolding import Attention, attention
 
+LARGE = 2**23  # bytes of a module's output from which on discovery makes do with its shape
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 NONLINEARITIES = frozenset(
     "relu relu_ relu6 hardtanh hardtanh_ silu gelu hardswish leaky_relu leaky_relu_ elu elu_ celu "
@@ -106,10 +108,14 @@ class _Nonlinearities(TorchFunctionMode):
 
 
 class _Calls:
-    """What the modules of a network handed out in one pass, in order of completion."""
+    """What the modules of a network handed out in one pass, in order of completion. most: bytes of
+    one of them that are kept, if not all; of a larger one its shape and its lowest value are, which
+    stands at all places of it."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, most: int | None = None) -> None:
         self.outputs: list[tuple[str, nn.Module, Tensor]] = []
+        self._most = most
+        self._small: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
         self._hooks = [
             child.register_forward_hook(self._note(name))
             for name, child in module.named_modules()
@@ -119,9 +125,22 @@ class _Calls:
     def _note(self, name: str):
         def hook(child: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor):
-                self.outputs.append((name, child, output))
+                self.outputs.append((name, child, self._kept(output)))
 
         return hook
+
+    def _kept(self, output: Tensor) -> Tensor:
+        """The same for the same, also where it was overwritten in between."""
+        dense = output.layout is torch.strided and output.is_floating_point()
+        if self._most is None or not dense or output.nbytes <= self._most:
+            return output
+        of, version, small = self._small.get(id(output), (None, 0, output))
+        if of is None or of() is not output:
+            small = output.detach().amin().expand(output.shape)
+        elif version != output._version:
+            small[(0,) * small.ndim].copy_(output.detach().amin())
+        self._small[id(output)] = weakref.ref(output), output._version, small
+        return small
 
     def __enter__(self) -> _Calls:
         return self
@@ -143,7 +162,7 @@ def discover(
     overwritten = Overwritten()
     with (
         torch.enable_grad(),
-        _Calls(module) as calls,
+        _Calls(module, most=LARGE) as calls,
         overwritten,
         Swapped(LEAN | relus(Clamp)),
         _Nonlinearities() as seen,
@@ -166,6 +185,10 @@ def discover(
     if unknown := set(titles or ()) - set(maps):
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
+    if not any(maps[last].stride()):  # too large to be kept
+        with torch.no_grad(), _Calls(module) as again:
+            module(probe.clone())
+        maps[last] = next(out for name, _, out in reversed(again.outputs) if name == last)
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
     names = [n for n in maps if n == last or n in (titles or stages)]
     named = {n: (titles or {}).get(n) or _name(n, i + 1) for i, n in enumerate(names)}
@@ -259,7 +282,7 @@ def _shapes_for_a_larger(
     if not any(unsure(output.shape) for _, _, output in outputs):
         return {}
     *_, height, width = probe.shape
-    with torch.no_grad(), _Calls(module) as calls, suppress(Exception):  # made for one size
+    with torch.no_grad(), _Calls(module, most=0) as calls, suppress(Exception):  # made for one size
         module(probe.new_zeros(1, probe.shape[1], height + TALLER, width + WIDER))
     return {name: tuple(output.shape) for name, _, output in calls.outputs}
 
@@ -294,8 +317,8 @@ def _inner(maps: Mapping[str, Tensor], stages: list[str]) -> dict[str, str]:
     """
     found = {}
     for stage in stages:
-        if (maps[stage] < 0).any():
-            inside = [n for n in maps if n.startswith(f"{stage}.") and not (maps[n] < 0).any()]
+        if maps[stage].amin() < 0:
+            inside = [n for n in maps if n.startswith(f"{stage}.") and maps[n].amin() >= 0]
             found |= {stage: inside[-1]} if inside else {}
     return found
 
