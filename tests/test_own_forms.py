@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from explainers import METHODS, ModelError, OptionError, explain, read, wrap
+from explainers.network import discovery
 from tests import nets
 from tests.nets import assert_close
 
@@ -224,3 +225,27 @@ def test_a_checkpoint_of_ones_own_is_told_where_it_can_t_be_followed(reentrant):
     with pytest.raises(OptionError, match="checkpoint"):
         explain(network, PHOTO, 1, "gradient")
     assert explain(network, PHOTO, 1, "occlusion", window=16).values.std() > 0
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_is_too_large_to_be_kept_is_found_all_the_same(
+    inplace: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that ends in a sum, rectified maps inside it, and a CAM of the last one."""
+    stages = [
+        nn.Sequential(conv(wide, 6), nn.BatchNorm2d(6), nn.ReLU(inplace), nn.Conv2d(6, 6, 1))
+        for wide in (3, 6)
+    ]
+    module = plain(trunk=nn.Sequential(*stages)).eval()
+
+    def found() -> tuple[object, ...]:
+        network = wrap(module, labels=["a", "b", "c"], **HOW)
+        of = network.last, network.layers, network.maps, network.places, network.flat
+        return *of, network.overwrites, network.cam_weights
+
+    kept = found()
+    assert any(name.endswith(".2") for name in kept[2])  # inside a stage
+    monkeypatch.setattr(discovery, "LARGE", 0)
+    *others, weights = found()
+    assert others == list(kept[:-1])
+    assert torch.equal(weights, kept[-1])
