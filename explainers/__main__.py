@@ -1,12 +1,12 @@
 """Reports for many photos: python -m explainers PHOTOS --methods gradcam guided --out reports
 
-Writes one ZIP for each photo (the page, pictures and raw maps of `explainers.render.report`) and
-summary.json, which also has the notes: on how a photo was read, and on when not to trust a map;
-they are printed, too. With --scores every map is measured, for a verdict: deletion and insertion,
-which take some hundred passes of the network for each map. --network takes your own: a folder, a
-file of weights, a Hub id, or code as file.py:make. Run it again after an interruption: what is
-there already, made from the same photo with the same settings, is not made again. A photo that
-can't be read is named at the end and stops nothing.
+Writes one ZIP for each photo (the page, pictures, raw maps and scores of
+`explainers.render.report`) and summary.json, which also has the notes: on how a photo was read, and
+on when not to trust a map; they are printed, too. The scores (deletion and insertion) take some
+hundred passes of the network for each map; with --no-scores there are maps alone. --network takes
+your own: a folder, a file of weights, a Hub id, or code as file.py:make. Run it again after an
+interruption: what is there already, made from the same photo with the same settings, is not made
+again. A photo that can't be read is named at the end and stops nothing.
 
 Exit code: 0 all done, 1 some photos failed, 2 nothing could be started.
 """
@@ -79,8 +79,6 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m expla
     for each in failed:
         print(f"  {each['photo']}: {each['message']}", file=sys.stderr)
     _doubts(results)
-    if made and not chosen.scores:
-        print("The maps were not measured: --scores does, and takes longer.", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -107,8 +105,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--scores",
         action=argparse.BooleanOptionalAction,
-        default=False,
-        help="measure each map, too: some hundred passes each",
+        default=True,
+        help="measure each map: some hundred passes of the network; without, maps alone",
     )
     return options
 
