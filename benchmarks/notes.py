@@ -1,6 +1,7 @@
 """How often are maps noted without need, and are planted faults noticed?
 
     python benchmarks/notes.py --data DIR [--photos 200] [--slow 16] [--raw FILE]
+    python benchmarks/notes.py --data DIR --mixed 60
 
 DIR: photos and boxes in COCO's form, of which those of val2017 are looked at and those of train2017
 serve to plant faults. Healthy: EfficientNet-Lite0 (ImageNet) and Lite2 (COCO), the first guess of
@@ -20,6 +21,9 @@ in the photo, and “saturated” where the probability's gradient is more than 
 logit's. So has “only against”: it is false where the class is annotated. Methods of many passes
 see the first --slow photos. Ends with one line of JSON; --raw keeps every number, from which
 thresholds can be chosen.
+
+--mixed looks at the one note that is of a network: does its last layer keep places? Every trained
+network that is here is asked so many photos in place of the noise that the package asks it.
 """
 
 from __future__ import annotations
@@ -45,8 +49,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.faithfulness import meaning  # noqa: E402
 from explainers import METHODS, Network, Photo, explain, load, notes, read  # noqa: E402
-from explainers.network import Framing  # noqa: E402
+from explainers.network import Framing, keeping  # noqa: E402
 from explainers.scores import stability  # noqa: E402
+from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
 from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
 from training.progress import progress  # noqa: E402
@@ -224,6 +229,33 @@ def keys(row: dict[str, Any]) -> set[str]:
     return {note.key for note in found if note}
 
 
+def mixed(photos: Sequence[Photo]) -> dict[str, dict[str, float | None]]:
+    """How often each trained network would have the note “mixed” by one photo, and how near to it
+    the photos come: the least share and the least times."""
+    told = {}
+    for entry in CATALOGUE:
+        if not entry.here:
+            continue
+        network, start = load(entry.key), time.perf_counter()
+        found = []
+        for number, photo in enumerate(photos, 1):
+            pixels = torch.from_numpy(photo.pixels.copy()).permute(2, 0, 1)[None].float() / 255
+            side = min(pixels.shape[2:])
+            top, left = ((length - side) // 2 for length in pixels.shape[2:])
+            square = pixels[..., top : top + side, left : left + side]
+            x = nn.functional.interpolate(square, network.shape, mode="area")
+            x = (x - network.mean) / network.std
+            found.append(keeping.kept(network, network.last, x))
+            progress(entry.key, number / len(photos), start)
+        shares, times = zip(*found, strict=True)
+        told[entry.key] = {
+            "mixed": share([keeping.hardly(*each) for each in found]),
+            "least_share": round(min(shares), 3),
+            "least_times": round(min(times), 2),
+        }
+    return told
+
+
 def share(values: Sequence[bool]) -> float | None:
     """None where there is nothing to take a share of."""
     return round(float(np.mean(values)), 3) if len(values) else None
@@ -269,6 +301,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--slow", type=int, default=16, help="photos for methods of many passes")
     parser.add_argument("--only", nargs="+", metavar="NETWORK", help="the healthy and the faults")
+    parser.add_argument("--mixed", type=int, metavar="PHOTOS", help="the note of networks alone")
     parser.add_argument("--raw", type=Path, help="keep every number there; without --data, read it")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -279,6 +312,9 @@ def main() -> None:
     val, train = coco.load(chosen.data, "val2017", full=True), coco.load(chosen.data, "train2017")
     items = [val[at] for at in order(len(val))[: chosen.photos]]
     photos = [read(item.path) for item in items]
+    if chosen.mixed:
+        print(json.dumps(mixed(photos[: chosen.mixed])))
+        return
     learnt = [train[at] for at in order(len(train))[:LEARNT]]
     lite0, lite2 = load("lite0"), load("coco80")
     kept: dict[str, Any] = {"rows": [], "chances": {}}

@@ -17,14 +17,15 @@ HARDLY = 0.7  # share of the other places that change less; 0.5 by chance
 SPREAD = 2.0  # times as much as the others; networks that were trained: 3 (Lite0) to 18 (VGG-16)
 
 
-def kept(network: Network, layer: str) -> tuple[float, float]:
+def kept(network: Network, layer: str, photo: Tensor | None = None) -> tuple[float, float]:
     """The share of all other places that change less than those where the input was changed, and
     how many times as much these change, on average over `PLACES`.
 
-    1 and infinity where a map says what is where; 0.5 and 1 where it could be anywhere.
+    1 and infinity where a map says what is where; 0.5 and 1 where it could be anywhere. photo: what
+    is changed, (1, C, H, W) of the network's own size; coarse noise, if none is given.
     """
-    coarse = noise((1, len(network.mean), 8, 8), 4)
-    photo = interpolate(coarse, network.shape, mode="bicubic")
+    if photo is None:
+        photo = interpolate(noise((1, len(network.mean), 8, 8), 4), network.shape, mode="bicubic")
     regions = torch.stack([changed(at, network.shape) for at in PLACES])
     x = torch.cat([photo, photo + regions[:, None] * noise(photo.shape, 1)])
     maps = torch.cat([
@@ -45,15 +46,20 @@ def _times(change: Tensor, regions: Tensor) -> float:
     return float((there / others).nan_to_num(torch.inf, torch.inf).mean())
 
 
+def hardly(share: float, times: float) -> bool:
+    """Is what `kept` found so little that a map says nothing about where?"""
+    return share < HARDLY or times < SPREAD
+
+
 def remark(network: Network) -> dict[str, str]:
     """What to say of every map of a network whose last layer hardly keeps places, by key."""
     found, times = kept(network, network.last)
+    if not hardly(found, times):
+        return {}
     if found < HARDLY:
         why = f"its own place there more than {found:.0%} of all others, and chance would be half"
-    elif times < SPREAD:
-        why = f"its own place there only {times:.1f} times as much as all others"
     else:
-        return {}
+        why = f"its own place there only {times:.1f} times as much as all others"
     return {
         "mixed": f"The last layer of {network.title} hardly keeps places: what is changed in a "
         f"photo changes {why}, so a map says little about where; choose an earlier layer."
