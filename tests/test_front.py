@@ -63,6 +63,9 @@ class Few:
     def get(self, _key: str | None = None) -> Network:
         return self.network
 
+    def request(self, _key: str) -> None:
+        """It takes its time."""
+
     def status(self) -> list[Status]:
         return [Status(given(self.network), self.state, 0.0, "")]
 
@@ -134,6 +137,21 @@ def test_a_map_whose_replica_dies_is_asked_again(front: Front, machines: Machine
             break
         answer = told(front.answer("quick", "more", answer["more"]))
     assert {name: shown[name] for name in "abc"} == {n: f"{n} of 451" for n in "abc"}
+
+
+def test_who_goes_on_may_have_to_load_the_network_first(front, machines) -> None:
+    question = {"visit": "me", "knows": True, "form": "resnet18", "network": "resnet18"}
+    answer = told(front.answer("slow", "ask", question | {"photo": {"own": "mine"}}))
+    ticket = answer["more"]
+    told(front.answer("slow", "more", ticket))
+    machines.dead.add("one")
+    assert told(front.answer("slow", "more", ticket))["paused"] is True
+    for _ in range(2):
+        answer = told(front.answer("slow", "more", ticket))
+        assert "is on its way" in answer["wait"]["words"]
+        assert answer["more"] == ticket  # which is to be asked again
+    machines.replicas["two"].zoo.state = "ready"
+    assert told(front.answer("slow", "more", ticket))["places"]["picture"] == "0"
 
 
 def test_slow_work_whose_replica_dies_waits_until_the_visitor_goes_on(front, machines) -> None:

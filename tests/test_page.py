@@ -20,7 +20,7 @@ from explainers import Network, explain, read, render
 from tabs.page import TABS
 from tabs.parts.tab import begun, script
 from tabs.server import gate
-from tests.browser import Visit, calls, drop, heats, held, settled, usable
+from tests.browser import Visit, calls, drop, heats, held, settled, told, usable
 
 HERE = Path(__file__).parent
 EXAMPLES = json.loads((HERE.parent / "assets/examples/examples.json").read_text("utf-8"))
@@ -125,12 +125,15 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     settled(page)
     before, problem = heats(page), page.locator(".rail [data-problem]")
     crowded = gate.CROWDED.format(5)
-    for status, said, told in ((413, gate.LARGE, "photos may have 20 MB"), (429, crowded, crowded)):
+    for status, said, words in (
+        (413, gate.LARGE, "photos may have 20 MB"),
+        (429, crowded, crowded),
+    ):
         refusal = partial(Route.fulfill, status=status, json={"detail": said})
         page.route("**/gradio_api/upload_photo", lambda route, *, refuse=refusal: refuse(route))
         drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
         expect(problem).to_be_visible()
-        expect(problem).to_contain_text(told)
+        expect(problem).to_contain_text(words)
         page.unroute("**/gradio_api/upload_photo")
     expect(page.locator(".toast-body")).to_have_count(0)  # Gradio's, with what is not for visitors
     for name, content in (
@@ -307,6 +310,18 @@ def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> No
     page.click("#tab-maps-button")
     settled(page)
     assert "cat" in page.locator(".rail .chips").inner_text()
+
+
+def test_work_whose_network_left_meanwhile_waits_for_it(visit: Visit) -> None:
+    page = visit()
+    bar = page.locator("#maps-tab .work >> nth=0")
+    settled(page)
+    with told(page, "maps.more", lambda _: {"wait": {"done": 0.3, "words": "It is on its way"}}):
+        chip(page, 1)
+        expect(bar).to_contain_text("It is on its way")
+    settled(page)
+    expect(bar).to_be_hidden()
+    assert page.locator(".stage canvas").count() == 3
 
 
 def test_a_link_restores_all_but_the_photo(visit: Visit) -> None:

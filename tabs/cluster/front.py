@@ -113,6 +113,9 @@ class Front:
             self._places[place] = replica
         if place[1] and not answer.keys() & {"problem", "wait"}:
             self._ready[place[1]] = time.monotonic()
+        if ticket and "wait" in answer:  # who goes on has yet to load the network
+            self._under[ticket] = replace(under, at="")
+            return answer | {"more": ticket}
         return self._taken(replace(under, at=replica), answer, ticket)
 
     def _more(self, ticket: str) -> dict[str, Any]:

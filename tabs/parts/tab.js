@@ -137,6 +137,15 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (;;) {
       if (turns[channel] !== turn) return false;
       tickets[channel] = answer.more || null;
+      if (answer.wait) { // the network left meanwhile, or another machine has yet to load it
+        progress(answer, channel);
+        await new Promise((over) => setTimeout(over, 700));
+        if (turns[channel] !== turn) return false;
+        if (answer.more && live()) { answer = await call('more', answer.more); continue; }
+        delete pulling[channel];
+        if (!answer.more) { drawn = ''; ask(); }
+        return false;
+      }
       if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
       fill(answer, channel);
       if (answer.paused) hold(channel, answer.work.words);
