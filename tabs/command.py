@@ -23,15 +23,16 @@ NETWORK = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. What it needs is imported only then."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["explain"]:
-        with lasting():
-            from explainers.__main__ import main as reports
+    match list(sys.argv[1:] if arguments is None else arguments):
+        case ["explain", *rest]:
+            with lasting():
+                from explainers.__main__ import main as reports
 
-        return reports(given[1:], "seeing-why explain")
-    if given[:1] == ["networks"]:
-        return networks(given[1:])
-    return page(given)
+            return reports(rest, "seeing-why explain")
+        case ["networks", *rest]:
+            return networks(rest)
+        case given:
+            return page(given)
 
 
 def process() -> None:

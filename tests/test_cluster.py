@@ -7,11 +7,11 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.slow
 SETTINGS = Settings(networks=NAMED, startup=(), endpoint="http://127.0.0.1:9", threads=1)
 CNN, TRANSFORMER = "cnn", "transformer"
 TICK = os.sysconf("SC_CLK_TCK")
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +92,23 @@ def working(seconds: float) -> float:
     return (spent() - before) / seconds
 
 
-def begun(front: Front, act: dict[str, Any]) -> dict[str, Any]:
-    """The first answer to slow work, once a replica has loaded its network."""
-    until = time.monotonic() + 60
-    while "wait" in (answer := front.answer("muting", "act", act)):
-        assert time.monotonic() < until
+def until(ask: Callable[[], T], enough: Callable[[T], bool], seconds: float = 60) -> T:
+    """The answer, asked for again until it is enough."""
+    late = time.monotonic() + seconds
+    while not enough(answer := ask()):
+        assert time.monotonic() < late, answer
         time.sleep(0.1)
     return answer
+
+
+def loaded(answer: dict[str, Any]) -> bool:
+    """Need the network not be waited for?"""
+    return "wait" not in answer
+
+
+def begun(front: Front, act: dict[str, Any]) -> dict[str, Any]:
+    """The first answer to slow work, once a replica has loaded its network."""
+    return until(lambda: front.answer("muting", "act", act), loaded)
 
 
 def drained(engine: Any, desk: str, answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -161,8 +172,7 @@ def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, An
 def test_slow_work_on_a_replica_that_dies_is_interrupted_and_gone_on_with(front, own) -> None:
     act = own | {"network": "lite0", "act": "sweep", "settings": {"stride": 4, "window": 24}}
     for name in both_answer(front):
-        while "wait" in front._send(_Under("muting", "act", act), at=name)[1]:
-            time.sleep(0.1)
+        until(lambda at=name: front._send(_Under("muting", "act", act), at=at)[1], loaded)
     answer = begun(front, act)
     while not answer.get("work", {}).get("done"):
         answer = front.answer("muting", "more", answer["more"])
@@ -190,12 +200,13 @@ def kill(name: str) -> None:
 
 def both_answer(front: Front) -> set[str]:
     """Wait for the one that comes in the place of one that a test has killed; both by name."""
-    met, until = set(), time.monotonic() + 200
-    while len(met) < 2:  # of those that have the network
+    met: set[str] = set()
+
+    def meet() -> set[str]:  # of those that have the network
         met.add(front._send(_Under("bar", "networks", {"network": CNN}), at="")[0])
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    return met
+        return met
+
+    return until(meet, lambda names: len(names) == 2, 200)
 
 
 def test_no_map_of_200_fails_when_a_replica_is_killed(front: Front, own: dict[str, Any]) -> None:
