@@ -15,22 +15,10 @@ from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 from explainers.zoo.brought import Brought
 
-from . import (
-    activations,
-    bar,
-    cards,
-    compare,
-    endpoints,
-    filters,
-    impressions,
-    maps,
-    muting,
-    patches,
-    rail,
-    tour,
-)
+from . import bar, endpoints, rail, tour
 from .allocator import Trim, lasting
 from .here import Here
+from .order import TABS
 from .parts import tab as parts
 from .parts.engine import Engine
 from .parts.lanes import Lanes
@@ -46,17 +34,6 @@ HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
 POLL = 0.05  # seconds between Gradio's looks at its queue: a thousand a second hold up every map
 ASIDE = 40  # threads beside those of visitors who wait for their turn
-
-TABS = (
-    maps.TAB,
-    muting.TAB,
-    activations.TAB,
-    cards.TAB,
-    filters.TAB,
-    impressions.TAB,
-    compare.TAB,
-    patches.TAB,
-)  # in the order of a visitor's curiosity
 
 THEME = gr.themes.Default(
     primary_hue="indigo",

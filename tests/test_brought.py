@@ -24,7 +24,8 @@ from explainers.__main__ import main as reports
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring, brought
 from tabs.bar import Bar
-from tabs.page import TABS, start
+from tabs.order import TABS
+from tabs.page import start
 from tests import nets
 from tests.desk import Desk
 from tests.fake_hub import FakeHub, commit_of

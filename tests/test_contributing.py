@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from explainers import METHODS, Network, Photo, explain
-from tabs.page import TABS
+from tabs.order import TABS
 from tabs.parts.fields import Choice
 
 from .desk import Desk

@@ -22,7 +22,7 @@ from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring, brought
 from tabs import command
 from tabs import page as page_module
-from tabs.page import TABS
+from tabs.order import TABS
 from tabs.subject import examples
 from tests import nets
 from tests.fake_hub import FakeHub

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from skimage import data
 
 from explainers import Network, explain, read, render
-from tabs.page import TABS
+from tabs.order import TABS
 from tabs.parts.tab import begun, script
 from tabs.server import gate
 from tests.browser import Visit, calls, drop, heats, held, settled, told, usable

@@ -22,7 +22,7 @@ from explainers.zoo import Zoo, bring
 
 from ..allocator import Trim
 from ..here import Here
-from ..page import TABS
+from ..order import TABS
 from ..parts.lanes import Lanes
 from ..parts.work import Jobs
 from ..server import logs, running
