@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from grpc import aio, method_handlers_generic_handler, unary_unary_rpc_method_handler
 from ray.exceptions import ActorDiedError
-from ray.serve.exceptions import BackPressureError
+from ray.serve._private.common import DeploymentHandleSource, DeploymentID, ReplicaID
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from explainers import METHODS, Network, Photo, Question
 from explainers.zoo import Status, Zoo
 from explainers.zoo.catalogue import given
 from tabs.cluster import front as fronts
+from tabs.cluster import router
 from tabs.cluster.front import Front
 from tabs.endpoints import Endpoints
 from tabs.here import Here
@@ -137,6 +142,51 @@ def test_a_map_whose_replica_dies_is_asked_again(front: Front, machines: Machine
             break
         answer = told(front.answer("quick", "more", answer["more"]))
     assert {name: shown[name] for name in "abc"} == {n: f"{n} of 451" for n in "abc"}
+
+
+def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> None:
+    """It does not say so itself; the router learns it from Ray."""
+    monkeypatch.setattr(router, "GRACE", 0)
+
+    async def lost() -> None:
+        asked = asyncio.Event()
+
+        async def never(_question: bytes, _context: Any) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        server, handler = aio.server(), unary_unary_rpc_method_handler(never)
+        handlers = [method_handlers_generic_handler("replica", {"answer": handler})]
+        server.add_generic_rpc_handlers(handlers)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        channel = aio.insecure_channel(f"127.0.0.1:{port}")
+        away = SimpleNamespace(
+            replica_id=ReplicaID("away", DeploymentID("replica")),
+            multiplexed_model_ids=set(),
+            node_id="",
+            availability_zone="",
+            get_queue_len=lambda deadline_s: asyncio.sleep(0, 0),
+            _channel=channel,
+        )
+        to = router.ByVisit(away.replica_id.deployment_id, DeploymentHandleSource.UNKNOWN)
+        to.initialize_state()
+        to.update_replicas([away])
+        waits = asyncio.ensure_future(channel.unary_unary("/replica/answer")(b""))
+        await asked.wait()
+        to.update_replicas([])
+        done, _ = await asyncio.wait([waits], timeout=10)
+        assert done
+        assert waits.cancelled()
+        await server.stop(0)
+
+    with ThreadPoolExecutor(1) as apart:  # a browser's loop may live in this thread
+        apart.submit(asyncio.run, lost()).result()
+
+
+def test_what_is_lost_on_its_way_is_asked_again(front: Front, machines: Machines) -> None:
+    machines.trouble += [RequestCancelledError(), asyncio.CancelledError()]
+    assert "problem" not in asked(front, "quick")
 
 
 def test_who_goes_on_may_have_to_load_the_network_first(front, machines) -> None:

@@ -6,14 +6,16 @@ what nobody pulls stops with its slice.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from grpc import RpcError
 from ray.exceptions import RayActorError, RayError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from explainers import ExplainError, Photo
 from explainers.recent import Memory, Recent
@@ -37,6 +39,7 @@ PLACES = 8_000_000  # bytes of notes on where a visit is answered
 READY = 600.0  # seconds for which a network that answered counts as ready
 AWAY = "The machines that answer can’t be reached just now"
 INTERRUPTED = "The machine that worked on this has gone; what is here stays."
+LOST = (RayActorError, RequestCancelledError, RpcError, asyncio.CancelledError)  # by its replica
 OFTEN = "That is more than one visitor may ask"
 
 
@@ -185,7 +188,7 @@ class Front:
             except TimeoutError as error:
                 asked.cancel()
                 raise Busy(SOON, AWAY) from error
-            except RayActorError:
+            except LOST:
                 if only:
                     return at, {"lost": True}
                 at = ""

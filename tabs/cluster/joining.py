@@ -13,6 +13,8 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # replicas are the page: they give way to nobody
+# Questions go straight to a replica, under the cluster's secret, not by way of Ray's object store.
+os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 try:
     import ray
     from ray import serve
@@ -35,7 +37,7 @@ from .replica import NAME, application
 log = logging.getLogger("seeing_why")
 
 LOCAL = "local"
-STORE = 256_000_000  # bytes of Ray's object store on this machine: photos and clips on their way
+STORE = 256_000_000  # bytes of Ray's object store on this machine; questions do not go through it
 
 
 def join(zoo: Zoo, options: Options, networks: Sequence[Any] = ()) -> Front:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from ray.serve.request_router import MultiplexMixin, RequestRouter
 
+GRACE = 15.0  # seconds in which a replica that leaves may answer what it was asked
 EASY = 2  # requests at a replica up to which a visitor stays there
 
 
@@ -14,6 +17,32 @@ class ByVisit(MultiplexMixin, RequestRouter):
     """A visit stays where its results are remembered, unless that replica is busy; work under way
     (`only`) stays there whatever. All others go where the network is loaded, to the less busy of
     two chosen at random (Mitzenmacher 2001), then to the replicas with the fewest networks."""
+
+    def initialize_state(self, **given: Any) -> None:
+        """Ray calls this first. _leaving: replicas that may still answer."""
+        super().initialize_state(**given)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def update_replicas(self, replicas: list[Any]) -> None:
+        """The controller says which there are."""
+        before = dict(self.curr_replicas)
+        super().update_replicas(replicas)
+        self._leave(each for key, each in before.items() if key not in self.curr_replicas)
+
+    def on_replica_actor_died(self, replica_id: Any) -> None:
+        """It was seen to be gone."""
+        left = self.curr_replicas.get(replica_id)
+        super().on_replica_actor_died(replica_id)
+        self._leave([left] if left else [])
+
+    def _leave(self, replicas: Iterable[Any]) -> None:
+        """Whoever still waits for one that left gets its answer, or is told that it is lost: a
+        machine that was switched off does not say so."""
+        for each in replicas:
+            if each._channel is not None:
+                leaving = asyncio.create_task(each._channel.close(GRACE))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
     async def choose_replicas(
         self, candidate_replicas: list[Any], pending_request: Any = None
