@@ -19,6 +19,8 @@ OFTEN = 0.5  # seconds between looks
 LARGE = 1.9e9  # bytes in memory from which on it is given back after LYING more
 LYING = 64e6
 MUCH = 200e6  # the same amid work
+FULL = 2.2e9  # bytes from which on nobody waits for a pause
+SOON = 0.1  # seconds between looks from there on, since one pass may take as much within OFTEN
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
 AGAIN = 4e-10  # seconds in which a byte that was given back is got again
@@ -56,7 +58,8 @@ class Trim:
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors,
     and as much again after one large pass. So it is given back when some work is done, and while
     the process is large also where it has grown. Amid work all who want memory stand still for it
-    and take the same again, so there it may have but a share of the time, unless much has come.
+    and take the same again, so there it may have but a share of the time, unless much has come
+    or the process is full.
     tidy: lets go of what is not needed, before each look.
     """
 
@@ -70,7 +73,7 @@ class Trim:
 
     def __call__(self) -> None:
         now, resident = self.clock(), resident_bytes()
-        amid = now - self.seen > CALM
+        amid = now - self.seen > CALM and resident < FULL
         grown = resident > max(LARGE, self.least + (MUCH if amid else LYING))
         if grown or now - self.before >= max(self.enough * amid, WORK):
             start = time.perf_counter()
@@ -85,7 +88,7 @@ class Trim:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(seconds):
+            while not over.wait(seconds if resident_bytes() < FULL else SOON):
                 self.tidy()
                 self()
 

@@ -92,17 +92,23 @@ now[0] += 0.7
 trim()
 amid = resident()
 trim()
-print(*(each - before for each in (idle, after, small, large, amid, resident())))
+calm = resident()
+work()
+now[0] += 0.2
+allocator.FULL = 0
+trim()
+print(*(each - before for each in (idle, after, small, large, amid, calm, resident())))
 """
 
 
 @glibc
 def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_memory_is_large():
     ran = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
-    idle, after, small, large, amid, calm = map(int, ran.stdout.split())
+    idle, after, small, large, amid, calm, full = map(int, ran.stdout.split())
     assert idle > 45_000_000
     assert after < 10_000_000
     assert small > 45_000_000
     assert large < 10_000_000
     assert amid > 45_000_000  # so soon again, it would stand in the way
     assert calm < 15_000_000
+    assert full < 20_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from captum.attr import GuidedBackprop, GuidedGradCam, IntegratedGradients, Laye
 from torch import Tensor, nn
 
 from explainers import METHODS, Network, OptionError, Question, ask
-from explainers.methods.backprop import RECTIFIERS
+from explainers.methods.backprop import RECTIFIERS, _plain_recording, guided_recording
+from explainers.network import sparing
+from explainers.sizes import _saved
 from tests import nets
 from tests.nets import assert_close, maps
 from tests.test_cam import LAYERS, RED_GREEN_BLUE, Paper
@@ -91,6 +94,21 @@ def test_guided_is_captums(name, exact):
     product = GuidedGradCam(plain, plain.get_submodule(layer))
     theirs = product.attribute(x, 4, interpolate_mode="bilinear")[0].detach()
     assert_close(maps(network, x, "guided_gradcam", 4, layer=layer)[0], theirs, 1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_large_maps_are_not_kept_and_the_gradient_is_the_same(name, exact, monkeypatch):
+    network, shape = exact(name), LAYERS[name][0]
+    for record in (_plain_recording, guided_recording, partial(guided_recording, open_top=True)):
+        found = []
+        for large in (2**62, 1):
+            monkeypatch.setattr(sparing, "LARGE", large)
+            recording = record(network, nets.noise(1, 3, *shape, seed=14).double())
+            kept = sum(t.nbytes for t in _saved(recording.logits.grad_fn) if t.shape[0] == 1)
+            found.append((kept, recording.gradients((3,))))
+        (usual, expected), (spared, gradient) = found
+        assert torch.equal(gradient, expected)
+        assert spared < usual / 3
 
 
 def test_guided_through_relu6_is_guided_by_hand(exact):

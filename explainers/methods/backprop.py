@@ -19,7 +19,8 @@ from torch import Tensor
 from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..network import Network, Recording
-from ..network.swaps import LEAN, Clamp, Swapped, Swaps, clamps, passed, relus
+from ..network.sparing import SPARING, Spare
+from ..network.swaps import Swapped, Swaps, clamps, passed, relus
 from ..options import SEEDS, Within
 from ..recent import Recent
 from ..registry import register
@@ -28,7 +29,7 @@ from .cam import gradcam, layer_map
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
 
 
-class _Guided(Clamp):
+class _Guided(Spare):
     """A rectifier whose backward also cuts negative gradients (Springenberg et al. 2015)."""
 
     @staticmethod
@@ -36,7 +37,7 @@ class _Guided(Clamp):
         return passed(ctx, gradient, ctx.high).clamp_(min=0), None, None, None
 
 
-class _Open(Clamp):
+class _Open(Spare):
     """The same without the cut at the top, so that a saturated ReLU6 still says where it looks."""
 
     @staticmethod
@@ -44,8 +45,8 @@ class _Open(Clamp):
         return passed(ctx, gradient, torch.inf).clamp_(min=0), None, None, None
 
 
-_SWAPS: Swaps = {**LEAN, **clamps(_Guided), **relus(_Guided)}
-_OPEN_SWAPS: Swaps = {**LEAN, **clamps(_Open), **relus(_Open)}
+_SWAPS: Swaps = {**SPARING, **clamps(_Guided), **relus(_Guided)}
+_OPEN_SWAPS: Swaps = {**SPARING, **clamps(_Open), **relus(_Open)}
 
 
 def _no_guided(network: Network) -> str | None:
@@ -74,7 +75,7 @@ def guided_recording(
 
 
 def _plain_recording(network: Network, x: Tensor) -> Recording:
-    with Swapped(LEAN):
+    with Swapped(SPARING):
         return network.record(x, inputs=True)
 
 

@@ -50,9 +50,14 @@ class Clamp(torch.autograd.Function):
 
 
 def passed(ctx: Any, gradient: Tensor, high: float) -> Tensor:
-    """The gradient of a `Clamp` where its result is below `high`: exactly where its input was."""
-    (y,) = ctx.saved_tensors
-    return torch.ops.aten.hardtanh_backward(gradient, y, ctx.low, high)
+    """The gradient of a `Clamp` where its result is below `high`: exactly where its input was.
+
+    What was kept is the result, or where it lies at its low end and at its high one, if it has one.
+    """
+    y, *rest = ctx.saved_tensors
+    if y.dtype != torch.bool:
+        return torch.ops.aten.hardtanh_backward(gradient, y, ctx.low, high)
+    return torch.where(y.logical_or(*rest) if rest and high < torch.inf else y, 0.0, gradient)
 
 
 def clamps(rule: type[Clamp]) -> Swaps:
