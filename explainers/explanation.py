@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from .network import Frame, Framing, Head, Network, View
+from .network.frame import part, shown
 
 if TYPE_CHECKING:
     from .photo import Photo
@@ -80,16 +81,22 @@ class Explanation:
 
     def peak(self, row: int = 0) -> tuple[float, float]:
         """Where the map of that target is strongest: (x, y) as fractions of the photo."""
-        values = self.values[row]
+        height, width = self.values.shape[-2:]
+        rows, columns = shown(self.frame, height, width)
+        values = self.on_photo(row)
         values = values.abs().amax(0) if self.per_pixel else values
         values = values.nan_to_num(-math.inf, math.inf, -math.inf)
-        height, width = values.shape
-        y, x = divmod(int(values.argmax()), width)
-        left, top, right, bottom = self.frame
-        return (
-            left + (x + 0.5) / width * (right - left),
-            top + (y + 0.5) / height * (bottom - top),
-        )
+        y, x = divmod(int(values.argmax()), values.shape[1])
+        x, y = x + columns.start, y + rows.start
+        cell = x / width, y / height, (x + 1) / width, (y + 1) / height
+        left, top, right, bottom = part(cell, self.frame)
+        return (left + right) / 2, (top + bottom) / 2
+
+    def on_photo(self, row: int = 0) -> Tensor:
+        """The values of that target but for those that lie wholly in what the photo is padded
+        with: (h, w) or (C, H, W)."""
+        rows, columns = shown(self.frame, *self.values.shape[-2:])
+        return self.values[row][..., rows, columns]
 
     def _repr_png_(self) -> bytes:
         """Notebooks show the map over its photo."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .errors import OptionError, TargetError
 from .network import Function, Network, View
+from .network.frame import cut
 from .network.outputs import squeezed
 from .photo import Photo, read
 from .recent import Recent
@@ -196,7 +197,7 @@ def _cut(mask: Tensor, view: View) -> Tensor:
     if not view.placed:
         raise OptionError(
             "Which part of the photo the network sees is not known, so a mask can't be laid over "
-            "it: give a transform that only resizes and crops."
+            "it: give a transform that only resizes, crops, pads and mirrors."
         )
     high, wide = view.photo_size or (height, width)
     if abs(height * wide - width * high) > (high + wide) / 2:  # half a pixel of each side
@@ -204,7 +205,4 @@ def _cut(mask: Tensor, view: View) -> Tensor:
             f"The mask is {width} × {height} and the photo {wide} × {high}: give one of the "
             "photo's proportions."
         )
-    left, top, right, bottom = view.frame
-    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
-    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-    return mask[rows, columns]
+    return cut(mask, view.frame)

@@ -1,16 +1,19 @@
 """Muting windows of a photo: which pixels does a class need?"""
 
+from .incremental import Interval
 from .result import Change, Muting, Position, Score, to_pixels
-from .sweep import COARSE, Key, check, mute, mute_in_steps, recent, windows
+from .sweep import COARSE, Key, check, grid, mute, mute_in_steps, recent, windows
 
 __all__ = [
     "COARSE",
     "Change",
+    "Interval",
     "Key",
     "Muting",
     "Position",
     "Score",
     "check",
+    "grid",
     "mute",
     "mute_in_steps",
     "recent",

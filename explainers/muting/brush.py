@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..network import Network, View
+from ..network.frame import cut, upright
+from ..network.frame import shown as within
 from .baselines import baseline as baseline_image
 from .result import Change, Muting, Position, to_pixels
 
@@ -41,8 +43,11 @@ def score_mask(
 
 
 def shown(network: Network, view: View, baseline: str = "grey", seed: int = 0) -> np.ndarray:
-    """What is seen where the view is muted: uint8 (H, W, 3), or (1, 1, 3) if it is one colour."""
+    """What is seen on the photo where it is muted, in the part of it that the network sees: uint8
+    (h, w, 3), or (1, 1, 3) if it is one colour."""
     pixels = to_pixels(network, baseline_image(network, view.tensor, baseline, seed))
+    down, across = upright(view.frame)
+    pixels = pixels[within(view.frame, *pixels.shape[:2])][::down, ::across]
     return pixels[:1, :1] if (pixels == pixels[:1, :1]).all() else pixels
 
 
@@ -55,12 +60,7 @@ def input_mask(view: View, mask: Tensor | np.ndarray) -> Tensor:
     mask = mask.float() / whole
     size = view.tensor.shape[2:]
     if mask.shape != size:
-        height, width = mask.shape
-        left, top, right, bottom = view.frame
-        mask = mask[
-            round(top * height) : max(round(bottom * height), 1),
-            round(left * width) : max(round(right * width), 1),
-        ]
+        mask = cut(mask, view.frame)
         mask = F.interpolate(mask[None, None], size=tuple(size), mode="area")[0, 0]
     return mask >= 0.5 if bool((mask >= 0.5).any()) else mask > 0
 
@@ -70,9 +70,9 @@ class Flip:
     """A region whose muting changes the decision, as far as the search has come.
 
     mask: bool (H, W) of the input. positions: the windows that make it up. percent: its share of
-    the input. flipped: is the target no longer decided for (no longer first, or for a multi-label
-    network below the class's threshold)? change: probabilities before and after. done: 0 to 1.
-    grows: are windows still being added, or given back by now?
+    the photo that is seen. flipped: is the target no longer decided for (no longer first, or for a
+    multi-label network below the class's threshold)? change: probabilities before and after. done:
+    0 to 1. grows: are windows still being added, or given back by now?
     """
 
     mask: Tensor
@@ -150,5 +150,5 @@ def _flip(
     mask = muting.mask(lot)
     probabilities = muting.network.probabilities
     change = Change(probabilities(muting.before), probabilities(logits))
-    share = 100 * float(mask.float().mean())
+    share = 100 * float(mask[within(muting.frame, *mask.shape)].float().mean())
     return Flip(mask, tuple(lot), share, bool(flipped), change, done, grows)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..network import Network, View
+from ..network.frame import shown
 from ..recent import Recent
 from ..together import together
 from .baselines import baseline as baseline_image
@@ -28,6 +29,16 @@ def windows(length: int, window: int, stride: int) -> tuple[Interval, ...]:
     """Positions 0, stride, ... along one side; the last is clipped at the border, as in captum."""
     count = max(-(-(length - window) // stride), 0) + 1
     return tuple((s, min(s + window, length)) for s in range(0, count * stride, stride))
+
+
+def grid(view: View, window: int, stride: int) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
+    """Rows and columns of windows over a view, but for those that cover no part of the photo."""
+    size = tuple(view.tensor.shape[2:])
+    rows, columns = (
+        tuple(w for w in windows(n, window, stride) if w[0] < part.stop and part.start < w[1])
+        for n, part in zip(size, shown(view.frame, *size), strict=True)
+    )
+    return rows, columns
 
 
 def mute(
@@ -78,7 +89,8 @@ def _sweep(
 ) -> Iterator[Muting | None]:
     start = time.perf_counter()
     x = view.tensor.to(network.device)
-    rows, cols = (windows(n, window, stride) for n in check(network, x, window, stride))
+    check(network, x, window, stride)
+    rows, cols = grid(view, window, stride)
     fill = baseline_image(network, x, baseline, seed)
     try:
         engine = Incremental(network.module, x, network.memory, network.at_once(x.shape[2:]))
@@ -114,8 +126,8 @@ def _sweep(
             )
 
 
-def check(network: Network, x: Tensor, window: int, stride: int) -> tuple[int, int]:
-    """(height, width) of x (1, 3, H, W), if these windows are possible there; else OptionError."""
+def check(network: Network, x: Tensor, window: int, stride: int) -> None:
+    """Raises OptionError unless these windows are possible on x (1, C, H, W)."""
     height, width = x.shape[2:]
     if not (isinstance(window, int) and isinstance(stride, int) and window >= 1 and stride >= 1):
         raise OptionError("Window and stride are whole numbers of pixels, 1 or more.")
@@ -135,7 +147,6 @@ def check(network: Network, x: Tensor, window: int, stride: int) -> tuple[int, i
             f"A stride of {stride} px makes {positions} positions, more than can be kept: choose a "
             "larger stride."
         )
-    return height, width
 
 
 def _passes(rows: int, cols: int, window: int, stride: int):

@@ -27,6 +27,7 @@ from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
+from .frame import ALL
 from .layout import FLAT
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
@@ -34,7 +35,7 @@ from .recording import Enough, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .transform import Transform
-from .views import ALL, UNPLACED, Framing, Size, View, framed
+from .views import Framing, Size, View, framed, placed
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -337,7 +338,7 @@ class Network(Owner, Answers):
         framing = self.framing if framing is None else framing
         if not isinstance(framing, str) or framing not in ("whole", "crop"):
             raise OptionError("The framing is either “whole” or “crop”.")
-        if self.transform is not None and (framing == "crop" or not self.transform.plain):
+        if self.transform is not None and (framing == "crop" or not self.transform.upright):
             framing = "crop"
             tensor, frame = self.transform(photo)
         else:
@@ -345,10 +346,7 @@ class Network(Owner, Answers):
                 photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
         key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
-        size = photo.height, photo.width
-        if frame is None:
-            return View(tensor, ALL, key, framing, False, UNPLACED, size)
-        return View(tensor, frame, key, framing, photo_size=size)
+        return placed(tensor, frame, key, framing, (photo.height, photo.width))
 
     def view(self, tensor: Tensor) -> View:
         """A ready-made input (1, C, H, W), normalised for this network, as a view of itself."""

@@ -16,18 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import ModelError
-from .views import ALL, Frame
+from .frame import Frame, in_input, seen, upright
+from .located import inside, located
 
 if TYPE_CHECKING:
     from ..photo import Photo
 
 TRIED = 512  # pixels of the side of the square on which its output's shape is tried
-STRAIGHT = 0.02  # of the photo's side: how far a pixel may lie from where a crop would have it
-EDGE = 0.003  # of the photo's side: what lies nearer to its border is the border
 PHOTOS = 100  # that are remembered, and sizes of them
 TIMES_DRAWN = 64  # that a transform is tried which draws random numbers: it may turn 1 in 10
-MARKS = ((0.3, 0.35), (0.7, 0.6))  # of the input; mirrored or turned, neither is where one was
-MARK = 0.15  # of the input's side
+MARKS = ((0.3, 0.35), (0.7, 0.6))  # of what is seen; mirrored or turned, neither is where one was
+MARK = 0.15  # of its side
 CLEARER = 4  # times as much as elsewhere the input changes where a photo was marked
 ROUNDING = 0.01  # of the range from black to white
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's greys
@@ -37,8 +36,9 @@ class Transform:
     """A function from a PIL image to a tensor (C, H, W), such as torchvision's or timm's.
 
     grey: hand it greys ("L"), not colours ("RGB"). shape: (height, width) of what it makes of a
-    square photo. channels: C. plain: does it only resize, crop and normalise each colour, or the
-    luminance, by mean and std (of pixels in 0..1)? Raises ModelError with one sentence for a
+    square photo. channels: C. plain: does it normalise each colour, or the luminance, of what the
+    photo has of the input by mean and std (of pixels in 0..1), and nothing else? upright: is that
+    so, and nothing mirrored? Raises ModelError with one sentence for a
     function that can't prepare a photo.
     """
 
@@ -61,12 +61,16 @@ class Transform:
         self.channels, *shape = tried.shape
         self.shape: tuple[int, int] = (shape[0], shape[1])
         black, grey, white = (self._plain(level) for level in (0, 51, 255))
+        frame = self._found(TRIED, TRIED)
+        rows, columns = inside(frame, *self.shape) if frame else (slice(None), slice(None))
+        black, grey, white = (each[:, rows, columns] for each in (black, grey, white))
         span = white - black
         levels = torch.stack([black, white]).flatten(2)
         even = bool((levels.amax(2) - levels.amin(2) <= ROUNDING * span.abs().amax()).all())
         straight = (grey - black - 0.2 * span).abs().amax() <= ROUNDING * span.abs().amax()
         self.plain = even and bool(straight) and bool((span > 0).all())
-        self.plain = self.plain and self._keeps_colours(black, span)
+        self.plain = self.plain and self._keeps_colours(black, span, rows, columns)
+        self.upright = self.plain and (frame is None or upright(frame) == (1, 1))
         low, range_ = black.mean((1, 2)), span.mean((1, 2))
         self.mean = (-low / range_ if self.plain else torch.full_like(low, 0.5)).tolist()
         self.std = (1 / range_ if self.plain else torch.full_like(low, 0.25)).tolist()
@@ -89,9 +93,13 @@ class Transform:
         """Does a mark on this very photo (H, W, 3) show where that frame has it? What a transform
         does may hang on what is in the photo, as cutting off a white border does."""
         marked, there = pixels.copy(), torch.zeros(made.shape[1:], dtype=torch.bool)
+        left, top, right, bottom = seen(frame)
         for x, y in MARKS:
-            _part(there, ALL, x, y)[:] = True
-            part = _part(marked, frame, x, y)
+            x, y = left + x * (right - left), top + y * (bottom - top)
+            wide, high = MARK / 2 * (right - left), MARK / 2 * (bottom - top)
+            box = x - wide, y - high, x + wide, y + high
+            _part(there, in_input(box, frame))[:] = True
+            part = _part(marked, box)
             part[:] = np.where(part < 128, 255, 0)
         after = self._tensor(Image.fromarray(marked))
         if after.shape != made.shape:
@@ -99,14 +107,14 @@ class Transform:
         change = (after - made).abs().mean(0)
         return bool(change[there].mean() > CLEARER * change[~there].mean())
 
-    def _keeps_colours(self, black: Tensor, span: Tensor) -> bool:
+    def _keeps_colours(self, black: Tensor, span: Tensor, rows: slice, columns: slice) -> bool:
         """Are the channels red, green and blue in that order, or the luminance alone?"""
         if self.channels not in (1, 3):
             return False
         shares = torch.eye(3) if self.channels == 3 else torch.tensor(LUMINANCE)[:, None]
         for colour, share in zip(torch.eye(3).mul(255).int().tolist(), shares, strict=True):
             made = self._tensor(Image.new("RGB", (TRIED, TRIED), tuple(colour)))
-            gap = made - black - share.reshape(-1, 1, 1) * span
+            gap = made[:, rows, columns] - black - share.reshape(-1, 1, 1) * span
             if not gap.abs().amax() <= ROUNDING * span.abs().amax():
                 return False
         return True
@@ -147,46 +155,15 @@ class Transform:
         ]
         if len({each.shape for each in made}) > 1:
             return None
-        x, y, black, white = made
-        across, down = (
-            _edges(((ramp - black) / (white - black)).double(), axis)
-            for ramp, axis in ((x, 2), (y, 1))
-        )
-        return (across[0], down[0], across[1], down[1]) if across and down else None
+        black, span = made[2], made[3] - made[2]
+        return located(*((ramp - black) / span for ramp in made[:2]))
 
 
-def _edges(at: Tensor, axis: int) -> tuple[float, float] | None:
-    """First and last edge of an input (C, H, W) along an axis whose values say where it is.
-
-    Both as fractions of the photo's side; None where no resized part of the photo looks so.
-    """
-    at = at.movedim(axis, 0).flatten(1)
-    places = (torch.arange(len(at)) + 0.5).double() / len(at)
-    inner = slice(len(at) // 10, len(at) - len(at) // 10)  # resampling bends at the border
-    x, y = places[inner], at.mean(1)[inner]
-    if len(x) < 2 or not at.isfinite().all():
-        return None
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-    first = float(y.mean() - slope * x.mean())
-    bent = float((at[inner] - (first + slope * x)[:, None]).abs().max())
-    edges = _snapped(first), _snapped(first + slope)
-    return edges if bent <= STRAIGHT and 0 <= edges[0] < edges[1] <= 1 else None
-
-
-def _part(of: Any, frame: Frame, x: float, y: float) -> Any:
-    """The mark's part of a picture (H, W, …), which lies at (x, y) of the frame."""
+def _part(of: Any, box: Frame) -> Any:
+    """That part of a picture (H, W, …), at least a pixel of it."""
     height, width = of.shape[:2]
-    left, top, right, bottom = frame
-    rows, columns = (
-        slice(
-            *(
-                round((low + at * (high - low)) * length)
-                for at in (middle - MARK / 2, middle + MARK / 2)
-            )
-        )
-        for low, high, middle, length in ((top, bottom, y, height), (left, right, x, width))
-    )
-    return of[rows, columns]
+    left, top, right, bottom = (round(a * s) for a, s in zip(box, (width, height) * 2, strict=True))
+    return of[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
 def _kept(known: dict) -> dict:
@@ -203,7 +180,3 @@ def _random_states() -> tuple[Any, ...]:
 def _ramp(length: int) -> np.ndarray:
     """(length,) uint8: how far along the side each pixel's centre is, from 0 to 255."""
     return np.rint(255 * (np.arange(length) + 0.5) / length).astype(np.uint8)
-
-
-def _snapped(edge: float) -> float:
-    return next((float(border) for border in (0, 1) if abs(edge - border) <= EDGE), edge)

@@ -12,16 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import OptionError
+from .frame import ALL, Frame
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from ..photo import Photo
 
 Framing = Literal["whole", "crop"]
-Frame = tuple[float, float, float, float]
 Size = tuple[int, int]  # (height, width)
 
-ALL: Frame = (0.0, 0.0, 1.0, 1.0)
 LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
 UNPLACED = {
     "place": "Which part of the photo the network’s own transform takes could not be found, so the "
@@ -35,7 +34,8 @@ class View:
     """A photo as one network sees it.
 
     tensor: (1, C, H, W) float32, normalised for the network.
-    frame: (left, top, right, bottom) of what the tensor covers, as fractions of the photo.
+    frame: (left, top, right, bottom) of what the tensor covers, as fractions of the photo, beyond
+    0..1 where that was padded and the greater one first where it was mirrored (`network.frame`).
     key: identifies photo, framing and network; equal keys have equal tensors.
     framing: how the photo was cut, or None for an input that was handed over ready-made.
     placed: False where it is not known which part of the photo that is: `frame` is all of what the
@@ -82,6 +82,13 @@ def framed(
     pixels = torch.from_numpy(np.dstack([np.asarray(each, np.float32) for each in found]))
     pixels = pixels / 255 if photo.bands is None else pixels
     return normalised(pixels.permute(2, 0, 1), recipe), frame
+
+
+def placed(tensor: Tensor, frame: Frame | None, key: str, framing: Framing, size: Size) -> View:
+    """The view of an input; without a frame it shows what the network saw."""
+    if frame is None:
+        return View(tensor, ALL, key, framing, False, UNPLACED, size)
+    return View(tensor, frame, key, framing, photo_size=size)
 
 
 def normalised(pixels: Tensor, recipe: Recipe) -> Tensor:

@@ -11,17 +11,11 @@ import numpy as np
 from ..explanation import Explanation
 from ..photo import Photo
 from .colour import CHANCES, DEFAULT, LABELS, ORANGE, colours
-from .picture import enlarge, shrink
+from .picture import laid, shrink
 from .strength import STRONG, Scale, heat, see_through, signed
 
 Pixels = Literal["colour", "strength"]
 DIMMED = 150  # opacity of the black over what a network never saw, of 255
-
-
-def box(explanation: Explanation, width: int, height: int) -> tuple[int, int, int, int]:
-    """The map's frame in pixels of a picture of the photo."""
-    left, top, right, bottom = explanation.frame
-    return round(left * width), round(top * height), round(right * width), round(bottom * height)
 
 
 def translucent(
@@ -38,18 +32,21 @@ def translucent(
     Weak places are see-through, so that the photo stays readable; places outside the map's frame
     are dimmed, since the network never saw them.
     """
-    width, height = size
-    left, top, right, bottom = box(explanation, width, height)
-    canvas = np.zeros((height, width, 4), dtype=np.uint8)
-    canvas[..., 3] = DIMMED
-    inside = (right - left, bottom - top)
+    canvas = _unseen(size)
     if explanation.per_pixel and pixels == "colour" and explanation.values.shape[1] == 3:
-        picture = enlarge(_embossed(explanation, row, scale), *inside)
-        patch = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+        part, picture = laid(_embossed(explanation, row, scale), explanation.frame, size)
+        canvas[part] = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
     else:
-        values = enlarge(heat(explanation, scale)[row].astype(np.float32), *inside)
-        patch = graded(values, colourmap, signed(explanation))
-    canvas[top:bottom, left:right] = patch
+        values = heat(explanation, scale)[row].astype(np.float32)
+        part, values = laid(values, explanation.frame, size)
+        canvas[part] = graded(values, colourmap, signed(explanation))
+    return canvas
+
+
+def _unseen(size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 4) that dims all of a picture of that size (W, H)."""
+    canvas = np.zeros((size[1], size[0], 4), dtype=np.uint8)
+    canvas[..., 3] = DIMMED
     return canvas
 
 
@@ -97,11 +94,8 @@ def glow(
     if top is None:
         top = float(np.percentile(np.abs(values), STRONG))
     height, width = picture.shape[:2]
-    edges = [round(share * side) for share, side in zip(frame, (width, height) * 2, strict=True)]
-    left, top_edge, right, bottom = edges
-    part = (slice(top_edge, bottom), slice(left, right))
     values = np.clip(values / max(top, 1e-12), -1 if both else 0, 1).astype(np.float32)
-    values = enlarge(values, right - left, bottom - top_edge)
+    part, values = laid(values, frame, (width, height))
     alpha = see_through(values)[..., None] * opacity
     steps = (values + 1) / 2 if both else values
     if both:  # two colours need a quiet ground
@@ -126,17 +120,13 @@ def classes(explanation: Explanation, size: tuple[int, int]) -> np.ndarray:
     Each place has the colour of the class that is strongest there, measured by the strongest place
     of its own map, since otherwise the surest class would paint over all others.
     """
-    width, height = size
-    left, top, right, bottom = box(explanation, width, height)
-    strengths = np.stack(
-        [enlarge(each.astype(np.float32), right - left, bottom - top) for each in heat(explanation)]
-    )
+    placed = [laid(each.astype(np.float32), explanation.frame, size) for each in heat(explanation)]
+    part, strengths = placed[0][0], np.stack([values for _, values in placed])
     strongest = strengths.max(0).clip(0, 1)
     colour = np.array(LABELS[:-1], np.uint8)[strengths.argmax(0) % (len(LABELS) - 1)]
-    canvas = np.zeros((height, width, 4), np.uint8)
-    canvas[..., 3] = DIMMED
+    canvas = _unseen(size)
     alpha = (230 * strongest**0.8).astype(np.uint8)
-    canvas[top:bottom, left:right] = np.dstack([colour, alpha])
+    canvas[part] = np.dstack([colour, alpha])
     return canvas
 
 
@@ -161,13 +151,13 @@ def positions(
     Each pixel has the colour of the window whose centre is nearest. rows, cols: the windows'
     intervals in the input, which is `inputs` (height, width) and covers `frame` of the photo.
     """
-    width, height = size
-    left, top, right, bottom = (round(f * s) for f, s in zip(frame, size * 2, strict=True))
-    canvas = np.zeros((height, width, 4), dtype=np.uint8)
-    canvas[..., 3] = DIMMED
-    down = _nearest(rows, inputs[0], bottom - top)
-    across = _nearest(cols, inputs[1], right - left)
-    canvas[top:bottom, left:right] = cells[np.ix_(down, across)]
+    canvas = _unseen(size)
+
+    def by_centre(cells: np.ndarray, width: int, height: int) -> np.ndarray:
+        return cells[np.ix_(_nearest(rows, inputs[0], height), _nearest(cols, inputs[1], width))]
+
+    part, placed = laid(cells, frame, size, by_centre)
+    canvas[part] = placed
     return canvas
 
 
@@ -181,14 +171,13 @@ def _nearest(intervals: Sequence[tuple[int, int]], length: int, pixels: int) -> 
 def region(picture: np.ndarray, mask: np.ndarray, frame: Sequence[float]) -> np.ndarray:
     """A picture of the photo (H, W, 3), dimmed but for a region, mask (h, w) of the frame."""
     height, width = picture.shape[:2]
-    left, top, right, bottom = (
-        round(f * s) for f, s in zip(frame, (width, height) * 2, strict=True)
-    )
-    inside = cv2.resize(
-        mask.astype(np.uint8), (right - left, bottom - top), interpolation=cv2.INTER_NEAREST
-    )
+
+    def sharp(mask: np.ndarray, width: int, height: int) -> np.ndarray:
+        return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+
+    part, inside = laid(mask.astype(np.uint8), frame, (width, height), sharp)
     whole = np.zeros((height, width), dtype=np.uint8)
-    whole[top:bottom, left:right] = inside
+    whole[part] = inside
     shown = np.where(whole[..., None] > 0, picture, (picture * 0.35).astype(np.uint8))
     outline, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(shown.copy(), outline, -1, ORANGE, max(2, width // 160))

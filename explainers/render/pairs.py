@@ -11,8 +11,8 @@ from ..explanation import Explanation
 from ..photo import Photo
 from ..registry import METHODS
 from .colour import DEFAULT
-from .overlays import blend, box, graded
-from .picture import enlarge, shrink
+from .overlays import blend, graded
+from .picture import enlarge, laid, shrink
 from .strength import from_lowest, signed
 
 CELLS = 28  # of the shorter side, over which magnitudes of single pixels are averaged
@@ -85,8 +85,8 @@ def pair(
     if before.method != after.method:
         raise OptionError("Two networks are compared by one method: choose the same for both.")
     picture = shrink(photo, longest)
-    laid = [_laid(each, row, *picture.shape[:2]) for each in (before, after)]
-    return Pair(picture, *laid, both=signed(before))
+    maps = [_laid(each, row, *picture.shape[:2]) for each in (before, after)]
+    return Pair(picture, *maps, both=signed(before))
 
 
 def _laid(found: Explanation, row: int, height: int, width: int) -> np.ndarray:
@@ -102,7 +102,7 @@ def _laid(found: Explanation, row: int, height: int, width: int) -> np.ndarray:
     if found.per_pixel:
         share = CELLS / min(values.shape)
         values = enlarge(values, *(max(1, round(side * share)) for side in values.shape[::-1]))
-    left, top, right, bottom = box(found, width, height)
-    laid = np.full((height, width), np.nan, np.float32)
-    laid[top:bottom, left:right] = enlarge(values, right - left, bottom - top)
-    return laid
+    canvas = np.full((height, width), np.nan, np.float32)
+    part, over = laid(values, found.frame, (width, height))
+    canvas[part] = over
+    return canvas

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from ..network.frame import upright
 from ..photo import Photo
 
 
@@ -17,6 +18,26 @@ def enlarge(values: np.ndarray, width: int, height: int) -> np.ndarray:
     shrinks = values.shape[0] > height
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(values, (width, height), interpolation=how)
+
+
+def laid(
+    values: np.ndarray,
+    frame: Sequence[float],
+    size: tuple[int, int],
+    resize: Callable[[np.ndarray, int, int], np.ndarray] = enlarge,
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """What lies over an input (h, w, …), brought onto a picture of the photo of that (W, H).
+
+    Returns the part of the picture that the input covers, and what lies over it. frame: where the
+    input is on the photo (`network.frame`).
+    """
+    edges = [round(at * side) for at, side in zip(frame, size * 2, strict=True)]
+    (left, right), (top, bottom) = sorted(edges[::2]), sorted(edges[1::2])
+    down, across = upright(frame)
+    whole = resize(values, max(right - left, 1), max(bottom - top, 1))[::down, ::across]
+    x, y = slice(max(left, 0), right), slice(max(top, 0), bottom)
+    over = whole[y.start - top : size[1] - top, x.start - left : size[0] - left]
+    return (slice(y.start, y.start + len(over)), slice(x.start, x.start + over.shape[1])), over
 
 
 def shrink(photo: Photo, longest: int) -> np.ndarray:

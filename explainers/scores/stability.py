@@ -16,6 +16,7 @@ from torch import Tensor
 from ..api import again
 from ..explanation import Explanation
 from ..network import Frame, Network
+from ..network.frame import ALL, part
 from ..notes import cells, measure, unstable
 from ..photo import Photo, read
 from .faithfulness import rank_correlation
@@ -48,8 +49,12 @@ def agreement(explanation: Explanation, network: Network, photo: Photo) -> list[
         _within(first.frame, (x, y, 1.0, 1.0)),
         _within(second.frame, (0.0, 0.0, 1 - x, 1 - y)),
     ]
-    left, top = (max(frame[side] for frame in seen) for side in (0, 1))
-    across, low = (min(frame[side] for frame in seen) for side in (2, 3))
+    shown = [
+        _within(part(ALL, first.frame), (x, y, 1.0, 1.0)),
+        _within(part(ALL, second.frame), (0.0, 0.0, 1 - x, 1 - y)),
+    ]
+    left, top = (max(frame[side] for frame in shown) for side in (0, 1))
+    across, low = (min(frame[side] for frame in shown) for side in (2, 3))
     shared = (left, top, across, low)
     return [
         rank_correlation(

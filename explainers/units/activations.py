@@ -18,6 +18,7 @@ from ..errors import OptionError
 from ..explanation import Question
 from ..methods.backprop import guided_recording
 from ..network import Frame, Network
+from ..network.frame import ALL, in_input, shown
 from ..recent import Recent
 from ..registry import METHODS
 from .receptive import field, on_photo
@@ -120,25 +121,26 @@ def inside_out(a: Tensor, box: Frame, frame: Frame) -> Tensor:
     """
     if a.shape[1:] == (1, 1):
         raise OptionError(NOT_HERE)
-    left, top, right, bottom = box
-    rows = _covered(a.shape[1], top, bottom, frame[1], frame[3])
-    columns = _covered(a.shape[2], left, right, frame[0], frame[2])
-    inside = rows[:, None] * columns
+    inside, photo = (
+        _covered(a.shape[1], top, bottom)[:, None] * _covered(a.shape[2], left, right)
+        for left, top, right, bottom in (in_input(box, frame), in_input(ALL, frame))
+    )
+    outside = photo - inside
     if not inside.sum() > 1e-6:
         raise OptionError("The box is empty or outside of what the network sees: drag another one.")
-    if not (1 - inside).sum() > 1e-3:
+    if not outside.sum() > 1e-3:
         raise OptionError("The box covers all that the network sees: leave something outside.")
-    inside = inside.to(a.device)
+    inside, outside = inside.to(a.device), outside.to(a.device)
     within = (a * inside).sum((1, 2)) / inside.sum()
-    without = (a * (1 - inside)).sum((1, 2)) / (1 - inside).sum()
+    without = (a * outside).sum((1, 2)) / outside.sum()
     return within - without
 
 
-def _covered(cells: int, low: float, high: float, start: float, end: float) -> Tensor:
-    """The share of each of `cells` equal parts of start..end that lies in low..high."""
-    edges = torch.linspace(start, end, cells + 1, dtype=torch.float64)
+def _covered(cells: int, low: float, high: float) -> Tensor:
+    """The share of each of `cells` equal parts of 0..1 that lies in low..high."""
+    edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
     share = edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)
-    return (share.clamp(min=0) * cells / (end - start)).float()
+    return (share.clamp(min=0) * cells).float()
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def unit(question: Question, channel: int) -> Unit:
 def _unit(question: Question, channel: int) -> Unit:
     network, layer, view = question.network, question.layer, question.view
     a = activation(question)[channel]
-    row, column = divmod(int(strongest_cells(a[None])[0]), a.shape[1])
+    row, column = divmod(int(strongest_cells(a[None], view.frame)[0]), a.shape[1])
     guided = METHODS["guided"].why_not(question) is None
     if guided:
         recording = guided_recording(network, view.tensor, (layer,), open_top=True)
@@ -211,11 +213,15 @@ def _unit(question: Question, channel: int) -> Unit:
     )
 
 
-def strongest_cells(a: Tensor) -> Tensor:
-    """(C,) of (C, h, w): each channel's strongest cell, as row * w + column; of equals, which a
-    ReLU6 makes, the one in the strongest surroundings."""
-    around = F.avg_pool2d(a[None], 3, 1, 1)[0]
-    best = torch.where(a == a.amax((1, 2), keepdim=True), around, -torch.inf)
+def strongest_cells(a: Tensor, frame: Frame = ALL) -> Tensor:
+    """(C,) of (C, h, w): each channel's strongest cell on the photo, as row * w + column; of
+    equals, which a ReLU6 makes, the one in the strongest surroundings."""
+    here = shown(frame, *a.shape[1:])
+    around, part = F.avg_pool2d(a[None], 3, 1, 1)[0], a[:, *here]
+    best = torch.full_like(a, -torch.inf)
+    best[:, *here] = torch.where(
+        part == part.amax((1, 2), keepdim=True), around[:, *here], -torch.inf
+    )
     return best.flatten(1).argmax(1)
 
 

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..network import Frame, Network
+from ..network.frame import part
 from ..recent import Recent
 
 
@@ -68,15 +69,8 @@ class Field:
 
 
 def on_photo(box: Sequence[float], size: tuple[int, int], frame: Frame) -> Frame:
-    """A box in pixels of the input of that (width, height), as fractions of the whole photo."""
-    left, top, right, bottom = frame
-    width, height = size
-    return (
-        left + box[0] / width * (right - left),
-        top + box[1] / height * (bottom - top),
-        left + box[2] / width * (right - left),
-        top + box[3] / height * (bottom - top),
-    )
+    """What the photo has of a box in pixels of the input of that (width, height), in fractions."""
+    return part([at / side for at, side in zip(box, size * 2, strict=True)], frame)
 
 
 Axes = tuple[Axis, Axis]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..network import Network
+from ..network.frame import shown
 from ..network.swaps import Unbounded
 from ..photo import Photo
 from ..recent import Recent
@@ -141,16 +142,17 @@ class Survey:
             photo = photo.photo if isinstance(photo, Reference) else photo
             with Unbounded() as before:
                 names = tuple(network.maps)
-                x = network.prepare(photo).tensor
-                recording = network.record(x, names, gradients=False)
+                view = network.prepare(photo)
+                recording = network.record(view.tensor, names, gradients=False)
             if not self.asked:
                 self._begin(network)
             for name, a in recording.activations.items():
                 raw, bound = before.of(a)
                 self.bounds[name] = min(self.bounds.get(name, torch.inf), bound)
-                self.values[name][self.asked] = raw[0].amax((1, 2))
-                self.means[name][self.asked] = a[0].mean((1, 2))
-                self.cells[name][self.asked] = strongest_cells(raw[0])
+                here = ..., *shown(view.frame, *a.shape[2:])
+                self.values[name][self.asked] = raw[0][here].amax((1, 2))
+                self.means[name][self.asked] = a[0][here].mean((1, 2))
+                self.cells[name][self.asked] = strongest_cells(raw[0], view.frame)
                 self.sizes[name][number] = torch.tensor(a.shape[2:])
             self.logits[self.asked] = recording.logits[0]
             self.asked += 1

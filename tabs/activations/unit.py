@@ -151,9 +151,8 @@ def example(network: Network, layer: str, best: Best, reference: Reference) -> s
     view = network.prepare(seen)
     height, width = view.tensor.shape[2:]
     box = field(network, layer, height, width).box(*best.cell)
-    left, top, right, bottom = view.frame
-    x = left + (best.cell[1] + 0.5) / best.size[1] * (right - left)
-    y = top + (best.cell[0] + 0.5) / best.size[0] * (bottom - top)
+    middle = (best.cell[1] + 0.5) / best.size[1], (best.cell[0] + 0.5) / best.size[0]
+    x, y = on_photo((*middle, *middle), (1, 1), view.frame)[:2]
     url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
     alt = escape(reference.title)
     return (

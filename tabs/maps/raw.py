@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from explainers import METHODS, Explanation, Question, notes, render
+from explainers.network.frame import upright
 
 from ..parts import html
 from ..subject import Asked
@@ -43,10 +44,12 @@ def of_pass(found: Explanation) -> dict[str, str]:
 
 
 def _map(found: Explanation, row: int) -> dict[str, Any]:
-    values = found.values[row].numpy()
+    down, across = upright(found.frame)  # the browser knows of no mirrors
+    values = found.values[row].numpy()[..., ::down, ::across]
+    left, top, right, bottom = found.frame
     took = found.seconds * 1000
     about: dict[str, Any] = {
-        "frame": list(found.frame),
+        "frame": [min(left, right), min(top, bottom), max(left, right), max(top, bottom)],
         "took": f"{took:.0f} ms" if took < 1000 else f"{took / 1000:.1f} s",
         "done": found.done,
         "top": render.strongest(found, row),

@@ -37,11 +37,11 @@ const draw = () => {
     ink.globalCompositeOperation = 'xor';
     ink.fillRect(0, 0, width, height);
   }
-  const [left, top, right, bottom] = about?.frame || [0, 0, 1, 1];
+  const [left, top, right, bottom] = about?.seen || [0, 0, 1, 1];
   ink.globalCompositeOperation = 'source-in';
   if (fill.complete && fill.naturalWidth) ink.drawImage(fill, left * width, top * height, (right - left) * width, (bottom - top) * height);
   ink.globalCompositeOperation = 'source-over';
-  ink.fillStyle = 'rgba(0, 0, 0, .59)'; // the network never sees what is outside the frame
+  ink.fillStyle = 'rgba(0, 0, 0, .59)'; // the network never sees what is outside
   ink.fillRect(0, 0, left * width, height);
   ink.fillRect(right * width, 0, width, height);
   ink.fillRect(left * width, 0, (right - left) * width, top * height);

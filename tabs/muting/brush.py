@@ -9,6 +9,7 @@ import numpy as np
 
 from explainers import ExplainError, render
 from explainers.muting.brush import score_mask, shown
+from explainers.network.frame import seen
 
 from ..parts import html
 from ..parts.tab import Settings, Show
@@ -25,7 +26,7 @@ def facts(asked: Asked, settings: Settings) -> dict[str, Any]:
     chances = asked.network.probabilities(asked.logits().float().cpu())
     return {
         "fill": html.data_url(render.png(fill), "png"),
-        "frame": list(question.view.frame),
+        "seen": list(seen(question.view.frame)),
         **told.unmuted(asked, chances),
     }
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from explainers import Question, notes, render
-from explainers.muting import Muting, Score, pictures
+from explainers.muting import Interval, Muting, Score, pictures
 from explainers.muting import maps as muting_maps
+from explainers.network import Frame
+from explainers.network.frame import part, seen
 
 from ..parts import html
 from ..subject import Asked
@@ -34,10 +36,9 @@ def facts(asked: Asked, muting: Muting) -> dict[str, Any]:
     peak = muting_maps.strongest(muting, asked.targets[0])
     return {
         **told.unmuted(asked, before),
-        "size": [width, height],
-        "frame": list(muting.frame),
-        "down": [muting.rows[row] for row in found.rows],
-        "across": [muting.cols[col] for col in found.cols],
+        "seen": list(seen(muting.frame)),
+        "down": [_on_photo(muting.rows[row], height, muting.frame)[1::2] for row in found.rows],
+        "across": [_on_photo(muting.cols[col], width, muting.frame)[::2] for col in found.cols],
         "peak": None if peak is None else [found.rows.index(peak[0]), found.cols.index(peak[1])],
         "stride": muting.stride,
         "after": _packed(found.after),
@@ -48,6 +49,12 @@ def facts(asked: Asked, muting: Muting) -> dict[str, Any]:
             for each in winners
         ],
     }
+
+
+def _on_photo(span: Interval, length: int, frame: Frame) -> Frame:
+    """Pixels of the input along either side, as fractions of the photo."""
+    low, high = (at / length for at in span)
+    return part((low, low, high, high), frame)
 
 
 def _packed(chances: np.ndarray) -> str:

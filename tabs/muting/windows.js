@@ -7,15 +7,11 @@ let known = null, spot = null, held = false, chosen = false, viewed = '';
 const unpack = (text, Kind) => new Kind(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const centre = (span) => (span[0] + span[1]) / 2;
 const nearest = (spans, at) => spans.reduce((best, span, i) => (Math.abs(centre(span) - at) < Math.abs(centre(spans[best]) - at) ? i : best), 0);
-// The window nearest to a spot, fractions of the network's picture: its row and column, and box.
+// The window nearest to a spot, all in fractions of the photo: its row and column, and box.
 const cell = (at) => {
-  const [width, height] = known.size, row = nearest(known.down, at[1] * height), col = nearest(known.across, at[0] * width);
+  const row = nearest(known.down, at[1]), col = nearest(known.across, at[0]);
   const [top, bottom] = known.down[row], [left, right] = known.across[col];
-  return { row, col, box: [left / width, top / height, right / width, bottom / height], centre: [centre(known.across[col]) / width, centre(known.down[row]) / height] };
-};
-const onPhoto = ([left, top, right, bottom]) => {
-  const [x0, y0, x1, y1] = known.frame, across = x1 - x0, down = y1 - y0;
-  return [x0 + left * across, y0 + top * down, x0 + right * across, y0 + bottom * down];
+  return { row, col, box: [left, top, right, bottom], centre: [centre(known.across[col]), centre(known.down[row])] };
 };
 
 const grid = (facts) => {
@@ -26,14 +22,14 @@ const grid = (facts) => {
   const { state } = seeing, now = JSON.stringify([state.photo, state.network, state.targets, state.against, state.framing]);
   if (now !== viewed) { held = chosen = false; spot = null; }
   viewed = now;
-  if (known?.peak && !chosen) spot = [centre(known.across[known.peak[1]]) / known.size[0], centre(known.down[known.peak[0]]) / known.size[1]];
+  if (known?.peak && !chosen) spot = [centre(known.across[known.peak[1]]), centre(known.down[known.peak[0]])];
   panel.hidden = !known;
   look();
 };
 const look = () => {
   if (!known || !spot || !known.down.length) return;
   const { row, col, box } = cell(spot), at = row * known.across.length + col, rank = known.ranks[at];
-  const [left, top, right, bottom] = onPhoto(box), [width, height] = scaled(480), ink = picture.getContext('2d');
+  const [left, top, right, bottom] = box, [width, height] = scaled(480), ink = picture.getContext('2d');
   for (const mark of maps.querySelectorAll('.window-mark')) {
     Object.assign(mark.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
     mark.classList.toggle('held', held);
@@ -43,7 +39,8 @@ const look = () => {
   if (photo().complete && photo().naturalWidth) ink.drawImage(photo(), 0, 0, width, height);
   if (fill.complete && fill.naturalWidth) {
     const [w, h] = [fill.naturalWidth, fill.naturalHeight], one = w === 1 && h === 1; // one colour, or all of it
-    const from = one ? [0, 0, 1, 1] : [box[0] * w, box[1] * h, (box[2] - box[0]) * w, (box[3] - box[1]) * h];
+    const [x0, y0, x1, y1] = known.seen, across = w / (x1 - x0), down = h / (y1 - y0);
+    const from = one ? [0, 0, 1, 1] : [(left - x0) * across, (top - y0) * down, (right - left) * across, (bottom - top) * down];
     ink.drawImage(fill, ...from, left * width, top * height, (right - left) * width, (bottom - top) * height);
   }
   const words = find('[data-look-words]');
@@ -58,9 +55,8 @@ const look = () => {
 const pointed = (event) => {
   const box = event.target.closest?.('.windows-picture')?.getBoundingClientRect();
   if (!box || !known) return null;
-  const { frame } = known, x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
-  const inside = [(x - frame[0]) / (frame[2] - frame[0]), (y - frame[1]) / (frame[3] - frame[1])];
-  return inside.every((v) => v >= 0 && v <= 1) ? inside : null;
+  const [left, top, right, bottom] = known.seen, x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
+  return x >= left && x <= right && y >= top && y <= bottom ? [x, y] : null;
 };
 const go = (at) => { spot = cell(at).centre; chosen = true; look(); };
 maps.addEventListener('pointermove', (event) => {
@@ -79,8 +75,9 @@ maps.addEventListener('keydown', (event) => {
   if (!known || !event.target.closest('[data-walk]')) return;
   if (event.key === 'Escape') held = false;
   else if (step) {
-    const { row, col } = cell(spot || [0.5, 0.5]), walk = (spans, i, by) => centre(spans[Math.min(spans.length - 1, Math.max(0, i + by))]);
-    spot = [walk(known.across, col, step[0]) / known.size[0], walk(known.down, row, step[1]) / known.size[1]];
+    const { row, col } = cell(spot || [0.5, 0.5]), way = (spans) => (centre(spans[0]) > centre(spans.at(-1)) ? -1 : 1); // mirrored
+    const walk = (spans, i, by) => centre(spans[Math.min(spans.length - 1, Math.max(0, i + by * way(spans)))]);
+    spot = [walk(known.across, col, step[0]), walk(known.down, row, step[1])];
     chosen = true;
   } else return;
   event.preventDefault();

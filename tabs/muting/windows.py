@@ -9,9 +9,10 @@ from typing import Any
 
 from explainers import ExplainError, Question
 from explainers.explanation import to_npz
-from explainers.muting import COARSE, Key, Muting, Position, check, mute_in_steps, recent, windows
+from explainers.muting import COARSE, Key, Muting, Position, check, grid, mute_in_steps, recent
 from explainers.muting.maps import drop_map
 from explainers.muting.pictures import sheet as drawn
+from explainers.network.frame import part
 
 from ..parts import html
 from ..parts.pace import Pace, span
@@ -57,10 +58,8 @@ class Run:
 
     def places(self, question: Question) -> int:
         """How many there are."""
-        down, across = (
-            len(windows(side, self.window, self.stride)) for side in question.view.tensor.shape[2:]
-        )
-        return down * across
+        down, across = grid(question.view, self.window, self.stride)
+        return len(down) * len(across)
 
     def found(self, question: Question) -> Muting | None:
         """What is known already, the finer of both; it may be half done."""
@@ -169,9 +168,7 @@ def box(muting: Muting, position: Position) -> list[float]:
     """A window's left, top, right and bottom as fractions of the photo."""
     (top, bottom), (left, right) = muting.rows[position[0]], muting.cols[position[1]]
     height, width = muting.size
-    x0, y0, x1, y1 = muting.frame
-    across, down = (x1 - x0) / width, (y1 - y0) / height
-    return [x0 + left * across, y0 + top * down, x0 + right * across, y0 + bottom * down]
+    return list(part((left / width, top / height, right / width, bottom / height), muting.frame))
 
 
 def _asked_for(asked: Asked, settings: Settings) -> tuple[Question, Muting]:
