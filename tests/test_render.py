@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from explainers import Explanation, Network, OptionError, Photo, explain, read, render, to_npz
-from explainers.render import overlays, sheets
+from explainers.render import sheets
 from tests import nets
 
 CELL = 8  # input pixels per side of a map's cell in the network below
@@ -104,8 +104,11 @@ def test_heat_lands_on_its_place_of_the_original_photo(shape, framing, rotated, 
     left, top, right, bottom = found.frame
     cell = (right - left) / found.values.shape[2], (bottom - top) / found.values.shape[1]
     inside = np.zeros(over.shape[:2], bool)
-    box = overlays.box(found, over.shape[1], over.shape[0])
-    inside[box[1] : box[3], box[0] : box[2]] = True
+    down, across = (
+        slice(*(round(edge * side) for edge in edges))
+        for edges, side in zip(((top, bottom), (left, right)), over.shape, strict=False)
+    )
+    inside[down, across] = True
     heat = np.where(inside, over[..., :3].astype(float).sum(2), 0)  # Inferno: brighter is more
     for edge, (landed, painted_at) in enumerate(zip(heated(heat), square, strict=True)):
         assert abs(landed - painted_at) <= cell[edge % 2]

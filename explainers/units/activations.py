@@ -126,7 +126,7 @@ def inside_out(a: Tensor, box: Frame, frame: Frame) -> Tensor:
         for left, top, right, bottom in (in_input(box, frame), in_input(ALL, frame))
     )
     outside = photo - inside
-    if not inside.sum() > 1e-6:
+    if box[0] >= box[2] or box[1] >= box[3] or not inside.sum() > 1e-6:
         raise OptionError("The box is empty or outside of what the network sees: drag another one.")
     if not outside.sum() > 1e-3:
         raise OptionError("The box covers all that the network sees: leave something outside.")
