@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import cache, partial
+from itertools import chain
 from types import FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
 
@@ -31,18 +32,21 @@ def pieces(value: Any, apart_from: Set[int] = NONE) -> tuple[dict[int, int], int
     small, seen, todo = 0, set(apart_from), [value]
     while todo:
         each = todo.pop()
-        if isinstance(each, Apart):
+        own, parts = _way(type(each))
+        if own is None:
             continue
-        for address, size in _own(each):
+        held = own(each)
+        if held is not None:
+            address, size = held
             if address in seen:
-                break
+                continue
             seen.add(address)
             if size >= LARGE:
                 large[address] = size
             else:
                 small += size
-        else:
-            todo += _parts(each)
+        if parts is not None:
+            todo += parts(each)
     return large, small
 
 
@@ -58,53 +62,86 @@ def belongings(owner: Any) -> frozenset[int]:
     return frozenset(address for part in parts for address in pieces(part)[0])
 
 
-def _own(value: Any) -> Iterator[tuple[int, int]]:
-    """Address and bytes of what the value itself is, without what it refers to."""
-    if isinstance(value, Tensor):
-        try:
-            storage = value.untyped_storage()
-            yield storage.data_ptr() or id(value), storage.nbytes()
-        except (NotImplementedError, RuntimeError):  # prepared for a library, in its own layout
-            yield id(value), value.numel() * value.element_size()
-    elif isinstance(value, np.ndarray):
-        if not isinstance(value.base, Tensor | bytes | np.ndarray):  # else its base is the memory
-            yield value.__array_interface__["data"][0], value.nbytes
-    else:
-        yield id(value), sys.getsizeof(value)
+Own = Callable[[Any], tuple[int, int] | None]
+Parts = Callable[[Any], Iterable[Any]]
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """What the value refers to, as far as that is memory of its own."""
-    if isinstance(value, Tensor):
-        if value.grad_fn is not None:
-            yield from _saved(value.grad_fn)
-    elif isinstance(value, np.ndarray):
-        yield from [] if value.base is None else [value.base]
-    elif isinstance(value, Mapping):
-        yield from value.keys()
-        yield from value.values()
-    elif isinstance(value, list | tuple | Set):
-        yield from value
-    elif isinstance(value, partial):
-        yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, MethodType):
-        yield value.__self__
-    elif isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            try:
-                yield cell.cell_contents
-            except ValueError:  # an empty cell
-                continue
-        yield value.__defaults__
-    elif isinstance(value, GeneratorType):  # all that it goes on with, also inside of its loops
-        yield from gc.get_referents(value)
-    elif isinstance(value, nn.Module):
-        yield from value.parameters()
-        yield from value.buffers()
-    elif not (callable(value) or isinstance(value, ModuleType)):  # these refer to all the program
+@cache
+def _way(kind: type) -> tuple[Own | None, Parts | None]:
+    """How values of this type are weighed: address and bytes of what one is by itself (None: its
+    memory is another's), and what it refers to. Neither is looked at of what stands apart."""
+    if issubclass(kind, Apart):
+        return None, None
+    if issubclass(kind, Tensor):
+        return _storage, _graph
+    if issubclass(kind, np.ndarray):
+        return _buffer, _base
+    return _itself, _parts(kind)
+
+
+def _itself(value: Any) -> tuple[int, int]:
+    return id(value), sys.getsizeof(value)
+
+
+def _storage(value: Tensor) -> tuple[int, int]:
+    try:
+        storage = value.untyped_storage()
+        return storage.data_ptr() or id(value), storage.nbytes()
+    except (NotImplementedError, RuntimeError):  # prepared for a library, in its own layout
+        return id(value), value.numel() * value.element_size()
+
+
+def _buffer(value: np.ndarray) -> tuple[int, int] | None:
+    if isinstance(value.base, Tensor | bytes | np.ndarray):  # that is the memory
+        return None
+    return value.__array_interface__["data"][0], value.nbytes
+
+
+def _graph(value: Tensor) -> Iterable[Any]:
+    return () if value.grad_fn is None else _saved(value.grad_fn)
+
+
+def _base(value: np.ndarray) -> Iterable[Any]:
+    return () if value.base is None else (value.base,)
+
+
+def _parts(kind: type) -> Parts | None:
+    """What values of this type refer to, as far as that is memory of its own."""
+    for family, parts in _PARTS:
+        if issubclass(kind, family):
+            return parts
+    slots = getattr(kind, "__slots__", ())
+    if "__call__" in dir(kind) or issubclass(kind, ModuleType):  # these refer to all the program
+        return None
+    if not slots and not kind.__dictoffset__:  # numbers, strings
+        return None
+
+    def fields(value: Any) -> Iterable[Any]:
         yield from getattr(value, "__dict__", {}).values()
-        for name in getattr(type(value), "__slots__", ()):
+        for name in slots:
             yield getattr(value, name, None)
+
+    return fields
+
+
+def _closure(value: FunctionType) -> Iterable[Any]:
+    for cell in value.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # an empty cell
+            continue
+    yield value.__defaults__
+
+
+_PARTS: tuple[tuple[Any, Parts], ...] = (
+    (Mapping, lambda value: chain(value.keys(), value.values())),
+    ((list, tuple, Set), iter),
+    (partial, lambda value: (value.func, value.args, value.keywords)),
+    (MethodType, lambda value: (value.__self__,)),
+    (FunctionType, _closure),
+    (GeneratorType, gc.get_referents),  # all that it goes on with, also inside of its loops
+    (nn.Module, lambda value: chain(value.parameters(), value.buffers())),
+)
 
 
 def _saved(root: Any) -> Iterator[Tensor]:

@@ -164,14 +164,16 @@ def test_what_was_left_with_much_memory_goes_first_and_what_is_waited_for_never(
     now[0] += work.AWAY + 1
     jobs.more(tickets["a"])  # the oldest, but looked at
     jobs.start(("e", "draw"), heavy("e"))
+    jobs.tidy()  # as it is called now and then: who starts something waits for no weighing
     assert stopped == ["b"]
     jobs.more(tickets["c"])
     now[0] += work.AWAY + 1
-    jobs.tidy()  # as it is called now and then, when nobody starts anything
+    jobs.tidy()
     assert stopped == ["b", "a", "d"]
     monkeypatch.setattr(work, "MOST_BYTES", 5_000)
     jobs.start(("c", "draw act"), heavy("c, again"))  # in the tab that he is in
     jobs.start(("c", "other"), heavy("c, elsewhere"))  # in another: he has left that one
+    jobs.tidy()
     assert set(stopped[3:]) == {"c", "e", "c, again"}
 
 

@@ -77,7 +77,8 @@ Work = Iterator["Show | None"]  # None: nothing new to see, but alive
 class _Job:
     """pulls: how many wait for a slice of it just now, in line or while it is worked out. waits:
     the last one was sent away with a place in line. left: since this slice began, its visitor has
-    asked for something else."""
+    asked for something else. elsewhere: in another tab, since its last pull. bytes: that it keeps,
+    measured now and then while nobody pulls it."""
 
     owner: tuple[str, str]
     work: Work
@@ -86,6 +87,7 @@ class _Job:
     spent: float = 0.0
     bytes: int | None = None
     left: bool = False
+    elsewhere: bool = False
     pulls: int = 1
     waits: bool = False
     used: float = field(default_factory=time.monotonic)
@@ -95,14 +97,13 @@ class _Job:
         """Seconds since anybody waited for it, 0 while somebody does."""
         return 0.0 if self.pulls else now - self.used
 
-    def weighed(self) -> int:
-        """Bytes that the work keeps, measured once while nobody pulls it."""
+    def weigh(self) -> None:
+        """Takes some milliseconds, so it is nothing to do while a visitor waits."""
         if self.bytes is None and self.lock.acquire(blocking=False):
             try:
                 self.bytes = size(self.work)
             finally:
                 self.lock.release()
-        return self.bytes or 0
 
 
 class Jobs(Apart):
@@ -138,9 +139,11 @@ class Jobs(Apart):
         with self._lock:
             old = [key for key, each in self._jobs.items() if each.owner == owner]
             left = [self._jobs.pop(key) for key in old]
-            left += self._idle(owner)
             for each in [*left, *self._jobs.values()]:
-                each.left = each.left or each.owner[0] == owner[0]
+                if each.owner[0] == owner[0]:
+                    each.left = True
+                    each.elsewhere = each.owner[1].split(" ")[0] != owner[1].split(" ")[0]
+            left += self._idle()
             self._jobs[ticket] = job
         for each in left:
             _close(each)
@@ -152,7 +155,7 @@ class Jobs(Apart):
             job = self._jobs.get(ticket)
             if job is None:
                 raise ExplainError(GONE)
-            job.pulls += 1
+            job.pulls, job.elsewhere = job.pulls + 1, False
         return self._slice(ticket, job)
 
     def pulled(self, lately: float) -> bool:
@@ -171,30 +174,33 @@ class Jobs(Apart):
     def tidy(self) -> None:
         """Let go of what was left for too long, or takes too much; to be called now and then."""
         with self._lock:
+            away = list(self._away().values())
+        for each in away:
+            each.weigh()
+        with self._lock:
             left = self._idle()
         for each in left:
             _close(each)
 
-    def _idle(self, owner: tuple[str, str] | None = None) -> list[_Job]:
-        """What to let go of. owner: of work that starts, whose visitor has left his other tabs."""
+    def _away(self) -> dict[str, _Job]:
+        """What nobody seems to wait for."""
+        now = time.monotonic()
+        return {
+            key: each
+            for key, each in self._jobs.items()
+            if not each.pulls
+            and (each.elsewhere or each.away(now) > (LEFT if each.waits else AWAY))
+        }
 
-        def left(job: _Job) -> bool:
-            if owner is None or job.owner[0] != owner[0]:
-                return False
-            return job.owner[1].split(" ")[0] != owner[1].split(" ")[0]
-
+    def _idle(self) -> list[_Job]:
+        """What to let go of."""
         now = time.monotonic()
         idle = {key: each for key, each in self._jobs.items() if not each.pulls}
         over = [key for key, each in idle.items() if each.away(now) > IDLE]
         over += list(idle)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
-        away = {
-            key: each
-            for key, each in idle.items()
-            if left(each) or each.away(now) > (LEFT if each.waits else AWAY)
-        }
         held = 0
-        for key, each in reversed(away.items()):  # the one left longest goes first
-            held += each.weighed()
+        for key, each in reversed(self._away().items()):  # the one left longest goes first
+            held += each.bytes or 0
             if held > MOST_BYTES:
                 over.append(key)
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
