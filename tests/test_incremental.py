@@ -264,3 +264,16 @@ def test_prepared_weights_count_and_are_shared_by_all_shapes():
     Incremental(module, nets.noise(1, 3, 32, 48))
     assert transformed < one < 2 * transformed
     assert memory.bytes - before < 1.1 * one
+
+
+def test_maps_round_which_nothing_is_read_are_let_go_of_and_made_again():
+    module, x = nets.narrow_vgg16().module, nets.noise(1, 3, 64, 96)
+    engine = Incremental(module, x)
+    values = [engine.x]
+    for step in engine.steps[1:]:
+        values.append(step.whole([values[v] for v in step.inputs]))
+    every = sum(each.nbytes for each in values)
+    assert sum(each.nbytes for each in engine.maps._maps if each is not None) < 2 / 3 * every
+    rows, cols = windows(64, 15, 15), windows(96, 15, 15)  # between the pools' places
+    incremental(engine, rows, cols, torch.zeros_like(x))
+    assert all(torch.equal(engine.maps[v], each) for v, each in enumerate(values))

@@ -16,18 +16,17 @@ from itertools import groupby
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import cores
 from ..recent import Recent
+from .own_maps import OwnMaps, last_uses
 from .plan import WORK, Batch, Planner, Spans
-from .steps import Pair, Step
+from .steps import Step
 from .tape import record
 
 Interval = tuple[int, int]
 OFTEN = 0.03  # seconds after which whoever waits can turn away, at the network's next step
-NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
 # Steps hold prepared copies of the weights, which serve the network's next photos of a shape.
 FEW = 4
@@ -53,7 +52,7 @@ class Incremental:
         at_once: int = 2,
     ) -> None:
         """at_once: how many photos go through a network together that can't be followed."""
-        self.x = x.detach().contiguous(memory_format=memory)
+        self.x, self.memory = x.detach().contiguous(memory_format=memory), memory
         self.note: str | None = None
 
         def whole(xs: Sequence[Tensor]) -> Tensor:
@@ -68,14 +67,13 @@ class Incremental:
         if not followed:
             dear = WORK / at_once  # so that a lot has no more of them
             self.steps = [None, Step("network", (0,), reference.shape, whole, macs=dear)]
-            self.maps = [self.x, reference]
+            self.maps = OwnMaps(self.steps, self.x, memory)
         self.logits = reference[0].float()
-        self._padded: dict[tuple[int, float], Tensor] = {}
-        self._margins = _margins(self.steps)
         self.first_whole = next(i for i, s in enumerate(self.steps) if s and not s.local)
-        self.sizes = [tuple(m.shape[2:]) if m.ndim == 4 else (1, 1) for m in self.maps]
-        self.last_use = _last_use(self.steps)
-        self.planner = Planner(self.steps, self.maps, self.first_whole, self.last_use)
+        shapes = self.maps.shapes
+        self.sizes = [tuple(shape[2:]) if len(shape) == 4 else (1, 1) for shape in shapes]
+        self.last_use = last_uses(self.steps)
+        self.planner = Planner(self.steps, shapes, self.first_whole, self.last_use)
         self._describe()
 
     def _follow(self, module: nn.Module, reference: Tensor, again: bool) -> bool:
@@ -88,7 +86,7 @@ class Incremental:
             self.steps = steps or record(module, self.x)
             if again and not self._for_others(module):  # before there are maps to keep
                 return False
-            self.maps = self._run_all()
+            self.maps = OwnMaps(self.steps, self.x, self.memory)
             close = _close(self.maps[-1], reference) and (not again or self._each_by_itself())
         except Exception:  # whatever an unknown network does, muting still works
             return False
@@ -105,7 +103,7 @@ class Incremental:
             for v in {v for s in self.steps[first:] for v in s.inputs if v < first}
         }
         for i, step in enumerate(self.steps[first:], first):
-            both[i] = _finish(step, step.run([both[v] for v in step.inputs]))
+            both[i] = step.whole([both[v] for v in step.inputs])
         return _close(both[len(self.steps) - 1][1:], self.maps[-1])
 
     def _for_others(self, module: nn.Module) -> bool:
@@ -113,17 +111,11 @@ class Incremental:
         chosen by what was seen, stays on the tape as it was."""
         other = self.x.flip(-1)
         other[..., : other.shape[2] // 2, :] = 0
-        values, last_use = {0: other}, _last_use(self.steps)
+        values, last_use = {0: other}, last_uses(self.steps)
         for i, step in enumerate(self.steps[1:], 1):
-            values[i] = _finish(step, step.run([values[v] for v in step.inputs]))
+            values[i] = step.whole([values[v] for v in step.inputs])
             values = {v: t for v, t in values.items() if v == i or last_use.get(v, 0) > i}
         return _close(values[len(self.steps) - 1], module(other))
-
-    def _run_all(self) -> list[Tensor]:
-        maps = [self.x]
-        for step in self.steps[1:]:
-            maps.append(_finish(step, step.run([maps[v] for v in step.inputs])))
-        return maps
 
     def _describe(self) -> None:
         work = [s.macs * s.size[0] * s.size[1] if s else 0 for s in self.steps]
@@ -199,43 +191,6 @@ class Incremental:
         """Those values that are read after a step, and its own."""
         return {v: t for v, t in values.items() if self.last_use.get(v, step) > step or v == step}
 
-    def padded(self, value: int, before=(0, 0), after=(0, 0), fill: float = 0.0) -> Tensor:
-        """The unmuted photo's map as (H, W, C), padded: a part of one copy that all readers share.
-
-        The copy takes the place of the map itself, since a large input's maps are large.
-        """
-        if not any((*before, *after)):
-            fill = next((f for v, f in self._margins if v == value), fill)
-        (top, left), (bottom, right) = self._margins.get((value, fill), NO_MARGINS)
-        full = self._padded.get((value, fill))
-        if full is None:
-            full = F.pad(self.maps[value], (left, right, top, bottom), value=fill)
-            full = self._padded[value, fill] = full[0].permute(1, 2, 0).contiguous()
-            inside = full[top : full.shape[0] - bottom, left : full.shape[1] - right]
-            self.maps[value] = inside.permute(2, 0, 1)[None]
-        ends = full.shape[0] - bottom + after[0], full.shape[1] - right + after[1]
-        return full[top - before[0] : ends[0], left - before[1] : ends[1]]
-
-
-def _last_use(steps: Sequence[Step | None]) -> dict[int, int]:
-    """For each value the last step that reads it."""
-    return {v: i for i, step in enumerate(steps) if step for v in step.inputs}
-
-
-def _margins(steps: Sequence[Step | None]) -> dict[tuple[int, float], tuple[Pair, Pair]]:
-    """(value, fill) -> the widest margins, (top, left) and (bottom, right), that any step reads."""
-    widest: dict[tuple[int, float], tuple[Pair, Pair]] = {}
-    for step in steps:
-        if step is None or not step.local:
-            continue
-        for value in step.inputs:
-            before, after = widest.get((value, step.fill), NO_MARGINS)
-            widest[value, step.fill] = (
-                (max(before[0], step.before[0]), max(before[1], step.before[1])),
-                (max(after[0], step.after[0]), max(after[1], step.after[1])),
-            )
-    return widest
-
 
 class _Patches:
     """One batch on its way through the network; patches are (rows, columns, h, w, C)."""
@@ -257,7 +212,7 @@ class _Patches:
         """One step on."""
         step, values = self.engine.steps[i], self.values
         contexts = [_nchw(self._context(step, i, v, values[v])) for v in step.inputs]
-        out = _finish(step, step.patch(contexts))
+        out = step.part(contexts)
         self.values = self.engine.alive({**values, i: _nhwc(out, self.shape)}, i)
 
     def whole(self) -> dict[int, Tensor]:
@@ -267,7 +222,7 @@ class _Patches:
     def _muted(self, baseline: Tensor) -> Tensor:
         """The muted windows: what is held of the photo, with the baseline inside each window."""
         need = (self.top[0], self.height[0]), (self.left[0], self.width[0])
-        patch = _gather(self.engine.padded(0), *need)
+        patch = _gather(self.engine.maps.padded(0), *need)
         muting = _gather(baseline[0].permute(1, 2, 0).contiguous(), *need)
         inside = [
             (lo[:, None] <= at) & (at < hi[:, None])
@@ -292,14 +247,14 @@ class _Patches:
         if inside and all((off == off[0]).all() for _, _, off, _ in axes):
             (_, h, y, _), (_, w, x, _) = axes
             return patch[:, :, -y[0] : h - y[0], -x[0] : w - x[0]]
-        source = self.engine.padded(v, step.before, step.after, step.fill)
+        source = self.engine.maps.padded(v, step.before, step.after, step.fill)
         context = _gather(source, axes[0][:2], axes[1][:2])
         _paste(context, patch, axes[0][2], axes[1][2])
         return context
 
     def _pasted(self, v: int, patch: Tensor) -> Tensor:
         """Whole maps (N, C, H, W): the photo's own, with each window's patch in its place."""
-        full = self.engine.padded(v)
+        full = self.engine.maps.padded(v)
         full = full.expand(*self.shape, *full.shape)
         if patch.shape == full.shape:
             return _nchw(patch)
@@ -330,7 +285,7 @@ def _run(
             if patches.batch.cut > i:
                 patches.advance(i)
         if together:
-            together[i] = _finish(step, step.run([together[v] for v in step.inputs]))
+            together[i] = step.whole([together[v] for v in step.inputs])
             together = engine.alive(together, i)
     batches = [patches.batch for patches in lot]  # in the order of their cuts
     logits = together[len(engine.steps) - 1]
@@ -386,10 +341,6 @@ def _nchw(patches: Tensor) -> Tensor:
 
 def _nhwc(maps: Tensor, shape: tuple[int, int]) -> Tensor:
     return maps.permute(0, 2, 3, 1).unflatten(0, shape)
-
-
-def _finish(step: Step, out: Tensor) -> Tensor:
-    return step.act(out) if step.act else out
 
 
 def _close(found: Tensor, logits: Tensor) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+from torch import Size
 
 from .steps import Step
 
@@ -54,17 +54,17 @@ class Batch:
 class Planner:
     """What each step costs for rectangles of any size, and the cheapest division into batches.
 
-    steps, maps: of the network, by value; stop: the first step that reads whole maps; last_use: of
+    steps, shapes: of the network's values; stop: the first step that reads whole maps; last_use: of
     each value, by step.
     """
 
     def __init__(
-        self, steps: Sequence[Step | None], maps: Sequence[Tensor], stop: int, last_use: dict
+        self, steps: Sequence[Step | None], shapes: Sequence[Size], stop: int, last_use: dict
     ) -> None:
         known, count = [s for s in steps if s], len(steps)
         self.stop = stop
-        self.channels = np.array([m.shape[1] if m.ndim > 1 else 1 for m in maps], float)
-        self.full = np.array([m.shape[2] * m.shape[3] if m.ndim == 4 else 1 for m in maps], float)
+        self.channels = np.array([s[1] if len(s) > 1 else 1 for s in shapes], float)
+        self.full = np.array([s[2] * s[3] if len(s) == 4 else 1 for s in shapes], float)
         self.per = np.array([0, *(s.macs for s in known)]) + TOUCH * self.channels
         self.per[0] = 0
         self.weights = np.array([0, *(s.macs if s.name == "convolution" else 0 for s in known)])

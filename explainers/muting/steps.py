@@ -80,6 +80,17 @@ class Step:
     act_op: Op | None = None
     conv: Conv | None = None
 
+    def whole(self, inputs: Sequence[Tensor]) -> Tensor:
+        """What it makes of whole maps, with its activation."""
+        return self._finished(self.run(inputs))
+
+    def part(self, contexts: Sequence[Tensor]) -> Tensor:
+        """What it makes of contexts, with its activation."""
+        return self._finished(self.patch(contexts))
+
+    def _finished(self, out: Tensor) -> Tensor:
+        return self.act(out) if self.act else out
+
     @property
     def local(self) -> bool:
         return self.patch is not None
