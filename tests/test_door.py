@@ -63,6 +63,11 @@ def kinds(z: Tensor) -> Tensor:
     return torch.cat([first.sigmoid(), first.sigmoid() * z[:, 1:, 0, 0].softmax(1)], 1)
 
 
+def confident(z: Tensor) -> Tensor:
+    """The classes' probabilities times one confidence, which is a sigmoid by hand."""
+    return z.amax((2, 3)).softmax(1) * (1 / (1 + (-z[:, :1, 0, 0]).exp()))
+
+
 def head(channels: int) -> tuple[nn.Module, ...]:
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 3)
 
@@ -129,6 +134,17 @@ REFUSED = {
     "in percent, each": (lambda: Placed(lambda z: 100 * z.amax((2, 3)).sigmoid()), {}, "sigmoid"),
     "by tanh": (lambda: Placed(lambda z: (1 + z.amax((2, 3)).tanh()) / 2), {}, "a sigmoid already"),
     "a class and its kinds": (lambda: Placed(kinds), {}, "what it makes of a"),
+    "a class and how sure that is": (lambda: Placed(confident), {}, "of a sigmoid’s values"),
+    "by ReLU6": (
+        lambda: Placed(lambda z: F.relu6(z.amax((2, 3)) + 3) / 6),
+        {},
+        "a sigmoid already",
+    ),
+    "rounded": (
+        lambda: Placed(lambda z: z.amax((2, 3)).sigmoid().round(decimals=3)),
+        {"head": "sigmoid"},
+        "rounds its answer, which leaves no gradient",
+    ),
     "complex": (lambda: Placed(lambda z: z.amax((2, 3)) * 1j), {}, "answers with complex numbers"),
     "sparse": (lambda: Placed(lambda z: z.amax((2, 3)).to_sparse()), {}, "with a sparse tensor"),
     "two probabilities": (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExplainError, ModelError
-from .ends import POOLED, Ends
+from .ends import POOLED, ROUNDED, Ends
 from .recipe import CropMode
 
 SAME = 1e-3  # as a share of the logits' range
@@ -194,6 +194,10 @@ def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], he
 
 def check_end(end: str, title: str) -> None:
     """Raises ModelError where an answer is probabilities by that function."""
+    if end == ROUNDED:
+        raise ModelError(
+            f"{title} rounds its answer, which leaves no gradient: hand over what is rounded there."
+        )
     if end.startswith(POOLED):
         raise ModelError(
             f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: hand "

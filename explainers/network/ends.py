@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardsigmoid
 from torch.overrides import TorchFunctionMode
 
 NAMES = {"softmax": "softmax", "softmin": "softmin", "log_softmax": "log-softmax"}
@@ -20,6 +21,9 @@ LATEST = 16  # functions before the answer, whose values are looked at
 HELD = 2**26  # bytes of their values that are kept at once
 FEW = 8  # logits of which an answer may be one or some
 POOLED = "what it makes of a "  # stands before the function's name where something follows on it
+ROUNDED = "a rounding"
+ROUNDS = {f"{name}{end}" for name in ("round", "floor", "ceil", "trunc") for end in ("", "_")}
+PLACES = 5  # behind the point of a number are what nobody rounds to
 NEAR = 1e-3  # of a probability
 
 
@@ -47,12 +51,13 @@ class Ends(TorchFunctionMode):
 
     def __init__(self, again: Callable[[], Any]) -> None:
         super().__init__()
-        self.again, self.calls = again, 0
+        self.again, self.calls, self.rounds = again, 0, False
         self.found, self.latest = _Latest(), _Latest(LATEST)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        name = NAMES.get(getattr(func, "__name__", ""), "")
+        called = getattr(func, "__name__", "")
+        name, self.rounds = NAMES.get(called, ""), self.rounds or called in ROUNDS
         if _plain(out) and 0 < out.nbytes <= HELD:
             if name:
                 self.found.add(self.calls, name, out)
@@ -62,9 +67,11 @@ class Ends(TorchFunctionMode):
 
     def of(self, answer: Tensor) -> str:
         """The function whose values the answer's are, all of them or some; behind `POOLED` the one
-        whose values the answer is made of; or nothing."""
+        whose values the answer is made of; `ROUNDED`; or nothing."""
         if not _plain(answer) or not answer.any():
             return ""
+        if self.rounds and any(_whole(answer * 10**places) for places in range(PLACES)):
+            return ROUNDED
         same = (n for _, n, out in self.found.kept if torch.isin(answer, out.to(answer)).all())
         return next(same, "") or self._by_hand(answer) or self._pooled(answer)
 
@@ -111,11 +118,21 @@ class Ends(TorchFunctionMode):
         if len(named) > 1:
             yield named[-1][1], {named[-1][0]}  # not where attention is paid, too
             yield named[-1][1], {call for call, _ in named}  # a class and its kinds
+        by_hand = dict.fromkeys(self._hands())
+        for call, name in by_hand:
+            yield name, {call}
+        for call, name in by_hand:  # a class and how sure that is
+            yield name, {call, *(each for each, _ in named)}
+        for (one, name), (other, _) in combinations(by_hand, 2):
+            yield name, {one, other, *(each for each, _ in named)}
+
+    def _hands(self) -> Iterator[tuple[int, str]]:
+        """The calls whose values are probabilities made of others by hand, and by what."""
         for (_, _, before), (call, name, after) in combinations(self.latest.kept, 2):
             if before.shape == after.shape and not name and _shares(after):
                 for made, end in _made_of(before):
                     if end.shape == after.shape and torch.allclose(end, after, 1e-5, 1e-7):
-                        yield made, {call}
+                        yield call, made
 
     def _instead(self, calls: set[int], value: float) -> Tensor | None:
         """The answer where those calls hand out nothing but that value."""
@@ -145,6 +162,11 @@ def _plain(out: Any) -> bool:
     return isinstance(out, Tensor) and out.is_floating_point() and out.layout == torch.strided
 
 
+def _whole(values: Tensor) -> bool:
+    """Are these whole numbers, but for what float32 loses?"""
+    return bool(((values - values.round()).abs() <= 1e-6 * values.abs().clamp(min=1)).all())
+
+
 def _of_hundred(answer: Tensor) -> Tensor:
     """What is said in percent, as shares."""
     return answer / 100
@@ -165,6 +187,7 @@ def _made_of(logits: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield "sigmoid", logits.sigmoid()
     yield "sigmoid", (-logits).sigmoid()
     yield "sigmoid", (2 * logits).sigmoid()  # by tanh
+    yield "sigmoid", hardsigmoid(logits)  # by ReLU6
     if logits.ndim == 4:
         yield "sigmoid", logits.sigmoid().mean((2, 3))
     if logits.ndim == 2 and logits.shape[1] > 1:
