@@ -381,6 +381,7 @@ def test_integrated_gradients_are_captums(name, exact):
     assert_close(maps(network, x, "integrated", 2, steps=6)[0], theirs, 1e-6)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_add_up_to_what_the_logit_gained():
     network = nets.wrap(Small(F.relu), classes=3, size=8)
     x = nets.noise(1, 3, 8, 8, seed=19)

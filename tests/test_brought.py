@@ -283,7 +283,7 @@ def five(image: Image.Image) -> torch.Tensor:
     return torch.cat([colours, colours[:2].flip(1)])
 
 
-SLOW = {"compare": [pytest.mark.slow]}  # it measures twice
+SLOW = {tab: [pytest.mark.slow] for tab in ("compare", "cards")}  # what measures long
 
 
 @pytest.mark.parametrize(
@@ -301,6 +301,7 @@ def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings): 
     assert any(shown["places"].values())
 
 
+@pytest.mark.slow
 def test_a_report_by_one_s_own_network_says_how_the_photo_was_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -63,6 +63,7 @@ def test_shuffling_keeps_a_filters_values_and_colours_and_loses_its_shape() -> N
     assert max(each.r2 for each in gabor.scores(mixed)) < 0.6
 
 
+@pytest.mark.slow
 def test_most_of_alexnets_filters_are_gabor_filters_and_none_of_chance() -> None:
     kernels = first_kernels("alexnet")
     assert kernels.shape == (64, 3, 11, 11)

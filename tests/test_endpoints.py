@@ -171,6 +171,7 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
     assert "gradcam" in answer
 
 
+@pytest.mark.slow
 def test_uploads_are_deleted_after_an_hour() -> None:
     every, age = page.build(Here(shared(), page.TABS)).delete_cache
     assert every <= age == 3600

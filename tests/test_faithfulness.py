@@ -266,6 +266,7 @@ def test_sorting_puts_the_best_first_and_the_unmeasured_last(resnet18, vgg16, ph
     assert found.figures("gradcam")["pointing"] is None
 
 
+@pytest.mark.slow
 def test_forgetting_happens_to_a_copy_and_is_seeded(resnet18, photo) -> None:
     asked = question(resnet18, photo, 2)
     before = {k: v.clone() for k, v in resnet18.module.state_dict().items()}

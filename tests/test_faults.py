@@ -113,6 +113,7 @@ def test_no_room_for_a_network_is_told_and_nothing_of_it_stays(
 # ---- visitors ----
 
 
+@pytest.mark.slow
 def test_maps_made_at_once_are_those_made_alone() -> None:
     """A seeded share of what `benchmarks/twins.py` tries."""
     archs = ("resnet18", "densenet121", "tf_efficientnet_lite0")

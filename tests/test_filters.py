@@ -76,6 +76,7 @@ def test_chance_is_high_for_small_kernels_and_known_for_each_size():
     assert np.median(some[2]) == pytest.approx(np.median(seven), abs=0.06)
 
 
+@pytest.mark.slow
 def test_a_claim_needs_large_kernels_and_more_than_chance():
     planes, _ = synthetic(20, 7, seed=7)
     noise = np.random.default_rng(8).normal(size=(40, 7, 7))

@@ -78,7 +78,7 @@ def shell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands[begins](words[len(begins) :]) == 0, line
 
 
-LONG = {"researcher": [pytest.mark.slow]}  # two reports with scores
+LONG = {name: [pytest.mark.slow] for name in ("researcher", "operator", "teacher")}
 
 
 @pytest.mark.parametrize(

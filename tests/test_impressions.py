@@ -51,6 +51,7 @@ def test_the_logit_grows_and_the_same_seed_gives_the_same_picture(canvas, resnet
     assert float(first.values.max()) <= 1
 
 
+@pytest.mark.slow
 def test_a_picture_does_not_depend_on_what_is_drawn_beside_it(resnet18):
     both = [of(resnet18, 3), of(resnet18, 4)]
     *_, found = impressions.draw(resnet18, both, SMALL, driven=(False, True))

@@ -64,6 +64,7 @@ def test_the_spatial_head_pools_as_defined_and_makes_cam_exact() -> None:
     assert torch.allclose(cam.values, cells - bias[:, None, None], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_max_pooled_head_has_an_exact_cam_too() -> None:
     torch.manual_seed(0)
     network = Network(
@@ -109,6 +110,7 @@ def test_the_shipped_network_is_small_and_safe() -> None:
     assert all(f"| {name} |" in card for name in COCO_LABELS)
 
 
+@pytest.mark.slow
 def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> None:
     ours = {k: v.contiguous() for k, v in load("coco80").module.state_dict().items()}
     other = save({k: v + 1 if k == "head.cells.bias" else v for k, v in ours.items()})
@@ -290,6 +292,7 @@ def one_photo(folder: Path) -> tuple[coco.Item, np.ndarray]:
     return item, believed
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_where_another_ended(tmp_path: Path) -> None:
     start = folding.new_network().state_dict()
     ended, out = run_kept(tmp_path / "one", start, 1.02), tmp_path / "two"

@@ -64,6 +64,7 @@ def test_its_opinion_is_the_surest_place_of_each_cell() -> None:
     assert network(x[..., :61, :75], (2, 3)).shape == said.shape  # any size will do
 
 
+@pytest.mark.slow
 def test_its_copy_learns_to_do_without_a_slope(tmp_path: Path) -> None:
     recipe = nano.Recipe(steps=40, size=64, batch=2, rate=2e-4)
     training = nano.Training(noisy(), recipe, tmp_path)

@@ -273,6 +273,7 @@ def test_two_threads_get_what_one_gets(resnet18, vgg16):
     assert (state(resnet18), state(vgg16)) == before
 
 
+@pytest.mark.slow
 def test_threads_may_share_one_recorded_pass(resnet18):
     view = resnet18.view(nets.noise(1, 3, 64, 64, seed=40))
     keys = ["gradcam", "layercam", "hirescam", "xgradcam", "gradcam++", "cam"]

@@ -298,6 +298,7 @@ def test_what_is_drawn_while_it_runs_has_no_gaps(network, view):
     assert bool(drawn.covered.all())
 
 
+@pytest.mark.slow
 def test_rise_never_says_that_less_is_done_than_before(network, view):
     question = Question(network, view, (0, 3), network.last)
     shares = [each.done for each in rise(question, masks=400, tolerance=0.12, seed=5)]

@@ -69,8 +69,8 @@ def test_the_logits_are_picked_out_of_any_answer(answer, output):
 
 
 @pytest.mark.parametrize("as_they_come", [
-    nn.DataParallel, lambda m: torch.compile(m), nn.Module.half, nn.Module.bfloat16,
-    nn.Module.double, lambda m: m.to(memory_format=torch.channels_last),
+    nn.DataParallel, pytest.param(torch.compile, marks=pytest.mark.slow), nn.Module.half,
+    nn.Module.bfloat16, nn.Module.double, lambda m: m.to(memory_format=torch.channels_last),
 ], ids=["parallel", "compiled", "half", "bfloat16", "double", "channels last"])  # fmt: skip
 def test_modules_are_taken_as_they_come(as_they_come):
     network = wrap(as_they_come(Mine()), **HOW)

@@ -125,6 +125,7 @@ def run(*arguments: object) -> int:
     return command.main([str(each) for each in arguments])
 
 
+@pytest.mark.slow
 def test_a_folder_of_photos_resumes_and_survives_a_bad_one(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_other_settings_make_other_reports(photos: Path, tmp_path: Path) -> None
     assert len(list((tmp_path / "out").glob("*.zip"))) == 2
 
 
+@pytest.mark.slow
 def test_maps_are_measured_unless_it_is_asked_not_to_and_how_long_it_takes_is_said(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_no_claim_is_made_for_small_kernels_and_terms_are_explained() -> None:
     assert f"{found.fits[0].wavelength:.1f} pixels" in card
 
 
+@pytest.mark.slow
 def test_the_tab_leads_with_alexnet_whatever_network_is_asked_about(resnet18, alexnet) -> None:
     desk = Desk(TAB, resnet18, others=[alexnet], **CAT)
     first = desk.ask()
@@ -143,6 +144,7 @@ def test_the_tab_leads_with_alexnet_whatever_network_is_asked_about(resnet18, al
     assert "AlexNet: 64 filters of 11 × 11" in desk.whole(own)["places"]["beside"]
 
 
+@pytest.mark.slow
 def test_beside_it_small_kernels_say_why_nothing_can_be_claimed(lite0, alexnet) -> None:
     desk = Desk(TAB, lite0, others=[alexnet, vgg16_coco()])
     beside = desk.whole(desk.ask())["places"]["beside"]

@@ -54,7 +54,12 @@ def alike(explanation: Explanation) -> float:
     return float(torch.dot(a, b) / (a.norm() * b.norm()))
 
 
-@pytest.mark.parametrize("step", [STEPS[i] for i in (0, 1, 2, 5)], ids=lambda step: step.title)
+LONG = {2: [pytest.mark.slow]}
+
+
+@pytest.mark.parametrize(
+    "step", [pytest.param(STEPS[i], id=STEPS[i].title, marks=LONG.get(i, ())) for i in (0, 1, 2, 5)]
+)
 def test_each_class_lights_its_own_place(step: Step) -> None:
     _, found = asked(step)
     for method in set(found) - {"guided"}:

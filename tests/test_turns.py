@@ -289,6 +289,7 @@ def test_visitors_who_look_at_the_same_photo_share_its_maps(monkeypatch) -> None
 # ---- programs ----
 
 
+@pytest.mark.slow
 def test_a_programs_slow_work_holds_up_no_visitor_and_ends_with_its_client(
     resnet18: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

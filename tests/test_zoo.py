@@ -96,6 +96,7 @@ def test_catalogue_pins_each_file_on_the_hub():
         assert entry.bundled or len(entry.source.revision) == 40
 
 
+@pytest.mark.slow
 def test_hub_download_shows_progress_and_the_cache_serves_it_later(
     hub: FakeHub, settings: Settings, resnet18: bytes
 ):
@@ -314,6 +315,7 @@ def test_a_typed_network_too_large_or_pickled_is_not_fetched(
     assert hub.downloads == []
 
 
+@pytest.mark.slow
 def test_four_typed_networks_at_a_time(hub: FakeHub, settings: Settings, tiny: bytes):
     zoo = Zoo(settings)
     for number in range(5):
@@ -323,6 +325,7 @@ def test_four_typed_networks_at_a_time(hub: FakeHub, settings: Settings, tiny: b
     assert keys[len(offered(settings)) :] == [f"timm/n{number}.x" for number in range(1, 5)]
 
 
+@pytest.mark.slow
 def test_a_typed_network_that_left_says_how_much_it_is_to_load_again(
     hub: FakeHub, settings: Settings, resnet18: bytes
 ):
