@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 from grpc import aio, method_handlers_generic_handler, unary_unary_rpc_method_handler
 from ray.exceptions import ActorDiedError
-from ray.serve._private.common import DeploymentHandleSource, DeploymentID, ReplicaID
+from ray.serve._private.common import (
+    DeploymentHandleSource,
+    DeploymentID,
+    ReplicaID,
+    RequestMetadata,
+)
+from ray.serve._private.request_router.common import PendingRequest
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from explainers import METHODS, Network, Photo, Question
@@ -145,6 +151,62 @@ def test_a_map_whose_replica_dies_is_asked_again(front: Front, machines: Machine
     assert {name: shown[name] for name in "abc"} == {n: f"{n} of 451" for n in "abc"}
 
 
+def elsewhere(name: str, channel: Any = None) -> Any:
+    """What Ray's router knows of a replica that takes one request at a time. queue: of requests."""
+    made = SimpleNamespace(
+        replica_id=ReplicaID(name, DeploymentID("replica")),
+        multiplexed_model_ids=set(),
+        node_id="",
+        availability_zone="",
+        max_ongoing_requests=1,
+        queue=0,
+        _channel=channel,
+    )
+    made.get_queue_len = lambda deadline_s: asyncio.sleep(0, made.queue)
+    return made
+
+
+def routed(replicas: list[Any]) -> router.ByVisit:
+    to = router.ByVisit(
+        DeploymentID("replica"),
+        DeploymentHandleSource.UNKNOWN,
+        use_replica_queue_len_cache=True,
+        initial_backoff_s=1000,
+        max_backoff_s=1000,
+    )
+    to.initialize_state()
+    to.update_replicas(replicas)
+    return to
+
+
+def test_a_request_goes_where_there_is_room_as_soon_as_there_is() -> None:
+    async def all_of_them() -> None:
+        many = [elsewhere(str(number)) for number in range(20)]
+        to = routed(many)
+        while any(to.replica_queue_len_cache.get(each.replica_id) is None for each in many):
+            await asyncio.sleep(0)  # until each has said that it is free
+
+        async def choose(name: str) -> Any:
+            about = RequestMetadata(request_id=name, internal_request_id=name)
+            chosen = await to._choose_replica_for_request(PendingRequest([], {}, about))
+            chosen.queue += 1
+            to.on_send_request(chosen.replica_id)
+            return chosen
+
+        for number in range(20):
+            await asyncio.wait_for(choose(f"{number}"), 10)
+        assert [each.queue for each in many] == [1] * 20
+        waits = asyncio.ensure_future(choose("one more"))
+        while not to._full:
+            await asyncio.sleep(0)
+        many[7].queue = 0
+        to.decrement_queue_len_cache(many[7].replica_id)
+        assert await asyncio.wait_for(waits, 10) is many[7]
+
+    with ThreadPoolExecutor(1) as apart:  # a browser's loop may live in this thread
+        apart.submit(asyncio.run, all_of_them()).result()
+
+
 def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> None:
     """It does not say so itself; the router learns it from Ray."""
     monkeypatch.setattr(router, "GRACE", 0)
@@ -162,17 +224,8 @@ def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> 
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         channel = aio.insecure_channel(f"127.0.0.1:{port}")
-        away = SimpleNamespace(
-            replica_id=ReplicaID("away", DeploymentID("replica")),
-            multiplexed_model_ids=set(),
-            node_id="",
-            availability_zone="",
-            get_queue_len=lambda deadline_s: asyncio.sleep(0, 0),
-            _channel=channel,
-        )
-        to = router.ByVisit(away.replica_id.deployment_id, DeploymentHandleSource.UNKNOWN)
-        to.initialize_state()
-        to.update_replicas([away])
+        away = elsewhere("away", channel)
+        to = routed([away])
         waits = asyncio.ensure_future(channel.unary_unary("/replica/answer")(b""))
         await asked.wait()
         to.update_replicas([])

@@ -15,6 +15,8 @@ os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # replicas are the page: they give way to nobody
 # Questions go straight to a replica, under the cluster's secret, not by way of Ray's object store.
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
+# Counts of requests, every replica's ten times a second; Ray hands them on every ten seconds.
+os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "5000")
 try:
     import ray
     from ray import serve

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Iterable
+from heapq import nsmallest
 from typing import Any
 
 from ray.serve.request_router import MultiplexMixin, RequestRouter
@@ -15,12 +17,15 @@ EASY = 2  # requests at a replica up to which a visitor stays there
 
 class ByVisit(MultiplexMixin, RequestRouter):
     """A visit stays where its results are remembered, unless that replica is busy; work under way
-    (`only`) stays there whatever. All others go where the network is loaded, to the less busy of
-    two chosen at random (Mitzenmacher 2001), then to the replicas with the fewest networks."""
+    (`only`) stays there whatever. All others go where the network is loaded, then to the replicas
+    with the fewest networks: to the shortest queue that this sender knows of (LSQ, Vargaftik et al.
+    2020), for a second one is asked how long its own is."""
 
     def initialize_state(self, **given: Any) -> None:
-        """Ray calls this first. _leaving: replicas that may still answer."""
+        """Ray calls this first. _leaving: replicas that may still answer. _full: requests for which
+        none had room, the oldest first."""
         super().initialize_state(**given)
+        self._full: deque[asyncio.Future[None]] = deque()
         self._leaving: set[asyncio.Task[None]] = set()
 
     def update_replicas(self, replicas: list[Any]) -> None:
@@ -60,8 +65,28 @@ class ByVisit(MultiplexMixin, RequestRouter):
             mine = []
         network = pending_request.metadata.multiplexed_model_id
         ranks = self.rank_replicas_via_multiplex(candidate_replicas, network)
-        return [each for each in (mine, *map(_two, ranks)) if each]
+        return [each for each in (mine, *map(self._shortest, ranks)) if each]
 
+    def _shortest(self, rank: list[Any]) -> list[Any]:
+        """The two with the shortest queues; chance decides among equal ones."""
 
-def _two(rank: list[Any]) -> list[Any]:
-    return random.sample(rank, min(2, len(rank)))
+        def queue(each: Any) -> tuple[int, float]:
+            return self.replica_queue_len_cache.get(each.replica_id) or 0, random.random()
+
+        return nsmallest(2, rank, queue)
+
+    async def _backoff(self, attempt: int) -> None:
+        """Wait until a replica has answered, or as long as Ray would: others send there, too."""
+        room = asyncio.get_running_loop().create_future()
+        self._full.append(room)
+        await asyncio.wait([room], timeout=self._compute_backoff_s(attempt))
+        room.cancel()
+
+    def decrement_queue_len_cache(self, replica_id: Any) -> None:
+        """A replica has answered: the oldest request that waits for room may go there."""
+        super().decrement_queue_len_cache(replica_id)
+        while self._full:
+            room = self._full.popleft()
+            if not room.done():
+                room.set_result(None)
+                break
