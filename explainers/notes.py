@@ -28,6 +28,7 @@ SURE = 0.99  # probability from which on its gradient is less than a hundredth o
 UNLIKELY = 0.01  # a softmax network does not see a class below it, or below an even chance
 BORDER = 0.32  # heat in the outermost cells, beyond an even spread (0) and up to all of it (1)
 FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over the average one
+OFF = 0.5  # of the heat lies off the photo, so that less is shown than is not
 LEAST = 4  # cells of the shorter side from which on a map has an inside
 UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
@@ -65,7 +66,7 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
         if lost and not measured.broken:  # gradients and muted maps may look sound all the same
             notes.append(overflow(lost, "of the network's scores", row))
             continue
-        found = of_map(measured, kind(explanation), row)
+        found = of_map(measured, kind(explanation), row) + of_padding(explanation, row)
         if network.head != "none":
             chance, bound = float(explanation.probabilities[target]), seen_from(network, target)
             notes += of_pass(chance, bound, row)
@@ -230,6 +231,21 @@ def of_pass(chance: float, bound: float, row: int = 0) -> list[Note]:
             )
         ]
     return []
+
+
+def of_padding(explanation: Explanation, row: int = 0) -> list[Note]:
+    """The note on heat that lies on what a transform pads the photo with, and is not drawn."""
+    whole, here = explanation.values[row], explanation.on_photo(row)
+    if here.shape == whole.shape or not explanation.zero:
+        return []
+    if explanation.per_pixel or explanation.against is not None:
+        whole, here = whole.abs(), here.abs()
+    every, shown = (float(each.clamp(min=0).sum()) for each in (whole, here))
+    share = 1 - shown / every if every > 0 else 0.0
+    if share < OFF:
+        return []
+    words = f"{percent(share)} of the heat lies off the photo, on what it is padded with."
+    return [Note("padding", share, words, row)]
 
 
 def of_map(found: Measures, kind: str, row: int = 0) -> list[Note]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
-from torchvision.transforms import functional
+from torchvision.transforms import Compose, ToTensor, functional
 
 from explainers import Question, explain, render, wrap
 from explainers.muting import mute
@@ -119,6 +121,14 @@ def test_what_is_covered_is_covered_on_the_photo(way, shape):
     change, other = (score_mask(network, view, mask) for mask in (here, there))
     assert change.before[0] - change.after[0] > 0.05
     assert abs(other.before[0] - other.after[0]) < 1e-3
+
+
+def test_heat_on_the_padding_is_told():
+    pixels, _ = photo("wide")
+    for colour, told in (("white", 1), ("black", 0)):
+        prepare = Compose([partial(ImageOps.pad, size=(SIDE, SIDE), color=colour), ToTensor()])
+        found = explain(wrap(Bright(), transform=prepare), pixels, 0)
+        assert len([note for note in found.notes if note.key == "padding"]) == told
 
 
 @pytest.mark.parametrize("way", ["letterbox", "mirror"])
