@@ -110,6 +110,11 @@ class Cores:
                 self._change.wait(left)
         turn.stands -= time.monotonic() - since
 
+    def lull(self, seconds: float) -> bool:
+        """Wait until no quick work is in need of the cores, so long at the most; has it come?"""
+        with self._change:
+            return self._change.wait_for(lambda: not self._pressed(), seconds)
+
     def _pressed(self) -> bool:
         """Is so much quick work under way that slow work would be in its way?"""
         quick = sum(not (each.waits or each.slow()) for each in self._working)

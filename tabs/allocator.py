@@ -21,6 +21,7 @@ LYING = 64e6
 MUCH = 200e6  # the same amid work
 FULL = 2.3e9  # bytes from which on nobody waits for a pause
 SOON = 0.1  # seconds between looks from there on, since one pass may take as much within OFTEN
+LULL = 0.3  # seconds that a look waits for a moment in which nobody waits for a quick answer
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
 AGAIN = 4e-10  # seconds in which a byte that was given back is got again
@@ -60,15 +61,17 @@ class Trim:
     the process is large also where it has grown. Amid work all who want memory stand still for it
     and take the same again, so there it may have but a share of the time, unless much has come
     or the process is full.
-    tidy: lets go of what is not needed, before each look.
+    tidy: lets go of what is not needed, before each look. lull: waits until nobody waits for a
+    quick answer, so many seconds at the most.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.process_time,
         tidy: Callable[[], object] = lambda: None,
+        lull: Callable[[float], object] = lambda _: None,
     ) -> None:
-        self.clock, self.tidy = clock, tidy
+        self.clock, self.tidy, self.lull = clock, tidy, lull
         self.before, self.seen, self.enough, self.least = clock(), clock(), 0.0, math.inf
 
     def __call__(self) -> None:
@@ -88,7 +91,9 @@ class Trim:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(seconds if resident_bytes() < FULL else SOON):
+            while not over.wait(SOON if (full := resident_bytes() >= FULL) else seconds):
+                if not full:
+                    self.lull(LULL)
                 self.tidy()
                 self()
 

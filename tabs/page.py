@@ -99,7 +99,7 @@ def answering(settings: Settings, options: Options, networks: tuple[Brought, ...
         Trim().keep()
         return join(zoo, options, networks)
     jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
-    Trim(tidy=jobs.tidy).keep()
+    Trim(tidy=jobs.tidy, lull=cores.shared.lull).keep()
     zoo.start()
     return Here(zoo, TABS, jobs)
 

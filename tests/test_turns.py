@@ -144,6 +144,17 @@ def test_slow_work_stands_still_between_layers_while_quick_work_needs_the_cores(
     assert there.count(1) > 10  # on the way back, too
 
 
+def test_a_lull_is_when_nobody_is_at_quick_work() -> None:
+    two = cores.Cores(2)
+    with ThreadPoolExecutor() as pool:
+        with two.turn():
+            assert not two.lull(0)
+            waits = pool.submit(two.lull, 20)
+        assert waits.result(20)
+    with two.turn(slow=lambda: True):
+        assert two.lull(0)
+
+
 def test_slow_work_comes_to_its_end_and_has_cores_of_its_own_where_there_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -51,7 +51,7 @@ class Replica:
         zoo.start()
         self.zoo = zoo
         jobs = Jobs(Lanes(options.waiting), options.work_seconds)
-        Trim(tidy=jobs.tidy).keep()
+        Trim(tidy=jobs.tidy, lull=cores.shared.lull).keep()
         self.here = Here(zoo, TABS, jobs)
         self._threads = ThreadPoolExecutor(ONGOING)
         self.name = serve.get_replica_context().replica_id.unique_id
