@@ -15,9 +15,10 @@ from explainers import Question, explain, render, wrap
 from explainers.muting import mute
 from explainers.muting.brush import score_mask, smallest_flip
 from explainers.network import Network
+from explainers.network.frame import as_photo
 from explainers.photo import read
+from explainers.units.activations import activation, unit
 from explainers.units.activations import inside as firing_inside
-from explainers.units.activations import unit
 from tabs.muting import windows
 
 SIDE = 64
@@ -141,3 +142,7 @@ def test_a_unit_and_its_field_lie_on_the_photo(way):
     assert near(found.field[:2], box, 0.08)
     assert all(0 <= edge <= 1 for edge in (*found.field, *found.core))
     assert firing_inside(question, box, 1)[0][1] > 0.1
+    for values in (activation(question)[0], found.pixels[0].abs().sum(0)):
+        tile = as_photo(values.numpy(), view.frame)  # as Activations and Cards show it
+        y, x = np.unravel_index(tile.argmax(), tile.shape)
+        assert near(((x + 0.5) / tile.shape[1], (y + 0.5) / tile.shape[0]), box, 0.08)

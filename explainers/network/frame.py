@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -58,6 +59,13 @@ def shown(frame: Sequence[float], rows: int, columns: int) -> tuple[slice, slice
 def upright(frame: Sequence[float]) -> tuple[int, int]:
     """The steps, 1 or -1, of rows and columns that undo the mirroring."""
     return (1 if frame[1] < frame[3] else -1), (1 if frame[0] < frame[2] else -1)
+
+
+def as_photo(values: np.ndarray, frame: Sequence[float]) -> np.ndarray:
+    """Values (…, h, w) over the input, but for the padding, and as the photo is turned."""
+    down, across = upright(frame)
+    rows, columns = shown(frame, *values.shape[-2:])
+    return np.ascontiguousarray(values[..., rows, columns][..., ::down, ::across])
 
 
 def cut(picture: Tensor, frame: Sequence[float]) -> Tensor:

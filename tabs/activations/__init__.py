@@ -10,6 +10,7 @@ from typing import Any
 
 from explainers import Network, Question
 from explainers import units as acts
+from explainers.network.frame import as_photo
 from explainers.units.mosaic import mosaic
 from explainers.units.reference import references
 from explainers.units.shipped import shipped
@@ -129,7 +130,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         sheet = unit.strongest_units(question, ranked, channel)
     else:
         look = {each.key: settings[each.key] for each in BRIGHTNESS}
-        values = acts.activation(question).cpu().numpy()
+        values = as_photo(acts.activation(question).cpu().numpy(), question.view.frame)
         alt = f"All {len(ranked)} channels of {facts['title']}, the first being {ranked[0]}."
         made = mosaic(values, ranked, tiles.WIDTH, **look)
         foot = FEET[settings["sort"]].format(escape(asked.name()))
@@ -173,7 +174,7 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
         {
             "glow": unit.glow(question, asked.seen, channel, found),
             "where": unit.heading(question, channel, found, linked=True),
-            "crops": unit.crops(asked.seen, found),
+            "crops": unit.crops(asked.seen, found, question.view.frame),
         }
     )
     yield Show({"classes": unit.classes(question, channel)})

@@ -9,6 +9,7 @@ import numpy as np
 
 from explainers import Network, Photo, Question, photo, render
 from explainers.network import Frame
+from explainers.network.frame import as_photo
 from explainers.units import Feeds, Unit, activation, feeds, layer_of, peak
 from explainers.units.receptive import field, on_photo
 from explainers.units.reference import Reference
@@ -83,7 +84,7 @@ def heading(
     return f"{title} {where} <small>maximum {top:.3g}, mean {mean:.3g}</small>"
 
 
-def crops(seen: Photo, found: Unit) -> str:
+def crops(seen: Photo, found: Unit, frame: Frame) -> str:
     """The place where it fires most, and the pixels behind it."""
     where = html.place(*found.place)
     width, height = found.field_pixels
@@ -101,7 +102,7 @@ def crops(seen: Photo, found: Unit) -> str:
     kind = "Guided backprop" if found.guided else "Gradient"
     how = "The pixels that make its strongest place fire."
     pixels = figure(
-        render.relief(found.pixels[0].numpy()),
+        render.relief(as_photo(found.pixels[0].numpy(), frame)),
         f"{kind} of channel {found.channel} to pixels",
         kind,
         how if found.guided else f"{how} Plain, since this network has no ReLUs to guide.",

@@ -41,7 +41,7 @@ def card(asked: Asked, layer: str, channel: int) -> Iterator[Show | None]:
             {
                 "photo": unit.glow(question, asked.seen, channel, found),
                 "where": unit.heading(question, channel, found),
-                "crops": unit.crops(asked.seen, found),
+                "crops": unit.crops(asked.seen, found, question.view.frame),
             }
         )
     answers = yield from asked_about(network)

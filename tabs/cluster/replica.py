@@ -79,9 +79,10 @@ class Replica:
         if only and at != self.name:
             return self.name, {"lost": True}
         network = serve.get_multiplexed_model_id()
-        if network and await self._run(self._known, network):
+        known, answer = await self._run(self._answer, network, desk, what, data, photo, request)
+        if known:
             await self.announced(network)
-        return self.name, await self._run(self._answer, desk, what, data, photo, request)
+        return self.name, answer
 
     @serve.multiplexed(max_num_models_per_replica=ANNOUNCED)
     async def announced(self, network: str) -> str:
@@ -100,12 +101,20 @@ class Replica:
         return "/" in network and "key" in self.here.answer("bar", "add", network)
 
     def _answer(
-        self, desk: str, what: str, data: Any, photo: Photo | None, request: str
-    ) -> dict[str, Any]:
+        self,
+        network: str,
+        desk: str,
+        what: str,
+        data: Any,
+        photo: Photo | None,
+        request: str,
+    ) -> tuple[bool, dict[str, Any]]:
+        """Is that network here, or about to be? And what the desk says."""
         logs.begin(request)
+        known = bool(network) and self._known(network)
         if photo is not None:
             self.here.subject.keep(data["photo"]["own"], photo)
-        return self.here.answer(desk, what, carried.unpacked(data))
+        return known, self.here.answer(desk, what, carried.unpacked(data))
 
     def __del__(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
