@@ -19,7 +19,7 @@ Where the package itself says that a map of such a network says little about whe
 untrained layers have mixed over the whole photo, or that rounding decides), that is the reason, and
 the architecture counts as refused.
 
-    python -m benchmarks.architectures [--only NAME …] [--trial SEED] [--table PAGE]
+    python benchmarks/architectures.py [--only NAME …] [--trial SEED] [--table PAGE]
 
 Ends with one line of JSON: tried, right, refused_with_reason, wrong, seconds.
 """
@@ -29,10 +29,13 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import timm
 import torch
