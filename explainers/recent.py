@@ -2,6 +2,7 @@
 
 Every `Recent` is a drawer of it. Whatever was used least, in any of the drawers, leaves when the
 sum passes the bound (SEEING_WHY_CACHE_MB), and what came of a network leaves with that network.
+While large work is under way, up to half of the room is its own.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Memory:
         self.evicted = 0  # entries that left to make room
         self._owned: dict[weakref.ref, tuple[weakref.ref, frozenset[int]]] = {}
         self._dead: deque[weakref.ref] = deque()
+        self._aside: list[tuple[weakref.ref, int]] = []  # who holds bytes for its work
         self._lock = threading.Lock()
 
     @property
@@ -101,10 +103,18 @@ class Memory:
         entry = _Entry(value, owners, lent, large, small)
         with self._lock:
             self._drop(place)
-            if sum(large.values()) + small <= self.limit:
+            if sum(large.values()) + small <= self._room():
                 self._add(place, entry)
                 self._make_room(place[0], most)
             self._bury()
+
+    def make_way(self, holder: Any, size: int) -> None:
+        """Entries leave for the bytes that large work holds while it is under way: as long as
+        `holder` lives, and never more than half of the room."""
+        with self._lock:
+            self._bury()
+            self._aside.append((weakref.ref(holder), size))
+            self._make_room(0, None)
 
     def forget(self, *owners: Any) -> None:
         """Drop all that came of these."""
@@ -155,9 +165,16 @@ class Memory:
             for place in mine[: max(0, len(mine) - most)]:
                 self._drop(place)
                 self.evicted += 1
-        while self._bytes > self.limit:
+        room = self._room()
+        while self._bytes > room:
             self._drop(next(iter(self._entries)))
             self.evicted += 1
+
+    def _room(self) -> int:
+        """Bytes that there are for entries just now."""
+        self._aside = [(holder, size) for holder, size in self._aside if holder() is not None]
+        aside = sum(size for _, size in self._aside)
+        return self.limit - min(aside, self.limit // 2)
 
     def _drop_all_of(self, gone: set[weakref.ref]) -> None:
         for place in [place for owner in gone for place in self._of.get(owner, ())]:

@@ -92,6 +92,29 @@ def test_the_least_used_leaves_whichever_drawer_it_is_in():
     assert memory.bytes < 65 * KB
 
 
+def test_results_make_way_for_large_work_as_long_as_it_is_under_way():
+    kept = Memory(100_000)
+    drawer: Recent[int, bytes] = Recent(within=kept)
+
+    def fill() -> int:
+        for number in range(9):
+            drawer.keep(number, bytes(10_000))
+        return kept.bytes
+
+    class Sweep:
+        """Holds maps."""
+
+    assert fill() > 90_000
+    first, second = Sweep(), Sweep()
+    kept.make_way(first, 30_000)
+    assert 60_000 < kept.bytes <= 70_000
+    assert drawer.get(8) is not None  # those used last are still there
+    kept.make_way(second, 10**9)
+    assert 40_000 < fill() <= 50_000
+    del first, second
+    assert fill() > 90_000
+
+
 def test_a_drawer_may_bound_its_number():
     tickets = Recent(2, within=Memory(100 * KB))
     for name in "abc":

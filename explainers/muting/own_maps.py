@@ -34,6 +34,12 @@ class OwnMaps:
                     self._maps[v] = None
         self.shapes = [x.shape, *(step.shape for step in steps[1:])]
 
+    @property
+    def bytes(self) -> int:
+        """Of the maps that are held now."""
+        held = [each for each in self._maps if each is not None]
+        return sum(each.numel() * each.element_size() for each in held)
+
     def __getitem__(self, value: int) -> Tensor:
         found = self._maps[value]
         if found is None:
