@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..recent import memory as results
 from .steps import Pair, Step
 
 NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
@@ -23,6 +25,8 @@ class OwnMaps:
 
     def __init__(self, steps: Sequence[Step | None], x: Tensor, memory: torch.memory_format):
         self.steps, self.memory = steps, memory
+        numbers = sum(math.prod(step.shape) for step in steps[1:])
+        results.make_way(self, numbers * x.element_size())
         self._margins = _margins(steps)
         self._padded: dict[tuple[int, float], Tensor] = {}
         self._maps: list[Tensor | None] = [x]
@@ -33,12 +37,6 @@ class OwnMaps:
                 if v in seldom and last_use[v] == i:
                     self._maps[v] = None
         self.shapes = [x.shape, *(step.shape for step in steps[1:])]
-
-    @property
-    def bytes(self) -> int:
-        """Of the maps that are held now."""
-        held = [each for each in self._maps if each is not None]
-        return sum(each.numel() * each.element_size() for each in held)
 
     def __getitem__(self, value: int) -> Tensor:
         found = self._maps[value]

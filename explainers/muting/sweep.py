@@ -14,7 +14,6 @@ from ..errors import OptionError
 from ..network import Network, View
 from ..network.frame import shown
 from ..recent import Recent
-from ..recent import memory as results
 from ..together import together
 from .baselines import baseline as baseline_image
 from .incremental import Incremental, Interval
@@ -97,7 +96,6 @@ def _sweep(
         engine = Incremental(network.module, x, network.memory, network.at_once(x.shape[2:]))
     except RuntimeError as error:
         raise OptionError(network.too_different(x)) from error
-    results.make_way(engine, engine.maps.bytes)
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
     logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
     spent, had = 0.0, 0.0
