@@ -26,8 +26,9 @@ def curve(
     most_y: the ends of what is shown upwards; guide: a dashed line at a height, and its name; mark:
     a dot that scripts may move."""
     step = max(1, -(-len(xs) // MOST))
+    first, last = (xs[0], ys[0]), (xs[-1], ys[-1])
     kept = list(zip(xs, ys, strict=True))[::step]
-    if (last := (xs[-1], ys[-1])) != kept[-1]:
+    if last != kept[-1]:
         kept.append(last)
 
     def height(y: float) -> float:
@@ -46,7 +47,7 @@ def curve(
             f'<line class="guide" x1="{LEFT}" x2="{LEFT + WIDE}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text x="{LEFT + WIDE}" y="{y - 4:.1f}" text-anchor="end">{name}</text>'
         )
-    x, y = kept[0] if mark else kept[-1]
+    x, y = first if mark else last
     dot = f'<circle cx="{_x(x, most_x):.1f}" cy="{height(y):.1f}" r="4.5"/>'
     return (
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}" '
