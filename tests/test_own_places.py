@@ -16,6 +16,7 @@ from explainers.muting import mute
 from explainers.muting.brush import score_mask, smallest_flip
 from explainers.network import Network
 from explainers.network.frame import as_photo
+from explainers.network.transform import Transform
 from explainers.photo import read
 from explainers.units.activations import activation, unit
 from explainers.units.activations import inside as firing_inside
@@ -122,6 +123,34 @@ def test_what_is_covered_is_covered_on_the_photo(way, shape):
     change, other = (score_mask(network, view, mask) for mask in (here, there))
     assert change.before[0] - change.after[0] > 0.05
     assert abs(other.before[0] - other.after[0]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("mode", "where"),
+    [("edge", 0.5), ("reflect", 0), ("reflect", 0.5), ("symmetric", 0), ("wrap", 1)],
+)
+def test_a_long_photo_is_not_placed_on_a_copy_of_itself(mode, where):
+    """Where padding shows all of it several times, it lies where a less long one does, or nowhere
+    that is known."""
+
+    def prepare(image: Image.Image) -> Tensor:
+        missing = [max(image.size) - side for side in image.size[::-1]]
+        pads = [(first := round(where * each), each - first) for each in missing]
+        wide = np.pad(np.asarray(image), [*pads, (0, 0)], mode)
+        return functional.to_tensor(Image.fromarray(wide).resize((SIDE * 2,) * 2))
+
+    way = Transform(prepare, "padded")
+    for width, height in ((120, 60), (60, 300)):
+        _, found = way(
+            read(np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8))
+        )
+        side, short = max(width, height), min(width, height)
+        first = -round(where * (side - short)) / short
+        along = (first, first + side / short)
+        true = (0, along[0], 1, along[1]) if width > height else (along[0], 0, along[1], 1)
+        assert found == pytest.approx(true, abs=0.1)
+    _, found = way(read(np.zeros((20, 600, 3), np.uint8)))
+    assert found is None
 
 
 def test_heat_on_the_padding_is_told():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TRIED = 512  # pixels of the side of the square on which its output's shape is tried
 PHOTOS = 100  # that are remembered, and sizes of them
 TIMES_DRAWN = 64  # that a transform is tried which draws random numbers: it may turn 1 in 10
+LONG = 2  # times as long as wide
 MARKS = ((0.3, 0.35), (0.7, 0.6))  # of what is seen; mirrored or turned, neither is where one was
 MARK = 0.15  # of its side
 CLEARER = 4  # times as much as elsewhere the input changes where a photo was marked
@@ -148,6 +150,14 @@ class Transform:
 
     def _found(self, width: int, height: int) -> Frame | None:
         """Where in a photo of that size the input's pixels lie."""
+        like = None
+        if max(width, height) >= LONG * min(width, height):  # padding may hold all of it once more
+            least = round(max(width, height) / LONG * 1.3)
+            with suppress(ModelError):
+                like = self._tried(max(width, least), max(height, least))
+        return self._tried(width, height, like)
+
+    def _tried(self, width: int, height: int, like: Frame | None = None) -> Frame | None:
         ramps = np.broadcast_to(_ramp(width), (height, width)), _ramp(height)[:, None]
         made = [
             self._tensor(Image.fromarray(np.broadcast_to(each, (height, width)).astype(np.uint8)))
@@ -156,7 +166,7 @@ class Transform:
         if len({each.shape for each in made}) > 1:
             return None
         black, span = made[2], made[3] - made[2]
-        return located(*((ramp - black) / span for ramp in made[:2]))
+        return located(*((ramp - black) / span for ramp in made[:2]), like)
 
 
 def _part(of: Any, box: Frame) -> Any:
