@@ -68,6 +68,11 @@ def confident(z: Tensor) -> Tensor:
     return z.amax((2, 3)).softmax(1) * (1 / (1 + (-z[:, :1, 0, 0]).exp()))
 
 
+def gated(gate: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The classes' probabilities times a gate of the first one's logit."""
+    return lambda z: z.amax((2, 3)).softmax(1) * gate(z[:, :1, 0, 0])
+
+
 def head(channels: int) -> tuple[nn.Module, ...]:
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 3)
 
@@ -109,32 +114,50 @@ REFUSED = {
         {"labels": ["a"], "head": "sigmoid"},
         "a sigmoid already",
     ),
-    "noisy-or": (lambda: Placed(noisy_or), {"head": "sigmoid"}, "of a sigmoid’s values, as a noi"),
+    "noisy-or": (lambda: Placed(noisy_or), {"head": "sigmoid"}, "numbers from 0 to 1, whatever"),
     "noisy-or by logarithms": (
         lambda: Placed(lambda z: -torch.expm1(F.logsigmoid(-z).sum((2, 3)))),
         {},
-        "as a noisy-or",
+        "numbers from 0 to 1, whatever",
     ),
     "noisy-or by hand": (
         lambda: Placed(lambda z: 1 - (1 - 1 / (1 + (-z).exp())).prod(3).prod(2)),
         {},
-        "of a sigmoid",
+        "numbers from 0 to 1, whatever",
     ),
     "the surest place": (lambda: Placed(lambda z: z.sigmoid().amax((2, 3))), {}, "sigmoid already"),
     "a mean of the surest": (
         lambda: Placed(lambda z: z.sigmoid().flatten(2).topk(5).values.mean(2)),
         {},
-        "of a sigmoid",
+        "numbers from 0 to 1, whatever",
     ),
     "a softmax at each place": (
         lambda: Placed(lambda z: 0.9 * z.softmax(1).mean((2, 3)) + 0.1 * z.softmax(1).amax((2, 3))),
         {},
-        "of a softmax",
+        "numbers from 0 to 1, whatever",
     ),
     "in percent, each": (lambda: Placed(lambda z: 100 * z.amax((2, 3)).sigmoid()), {}, "sigmoid"),
     "by tanh": (lambda: Placed(lambda z: (1 + z.amax((2, 3)).tanh()) / 2), {}, "a sigmoid already"),
-    "a class and its kinds": (lambda: Placed(kinds), {}, "what it makes of a"),
-    "a class and how sure that is": (lambda: Placed(confident), {}, "of a sigmoid’s values"),
+    "a class and its kinds": (lambda: Placed(kinds), {}, "numbers from 0 to 1, whatever"),
+    "behind a clamped gate": (lambda: Placed(gated(lambda z: z.clamp(0, 1))), {}, "from 0 to 1"),
+    "behind a bell": (lambda: Placed(gated(lambda z: torch.exp(-(z**2)))), {}, "from 0 to 1"),
+    "behind a gate, in percent": (
+        lambda: Placed(gated(lambda z: 100 / (1 + z.abs()))),
+        {},
+        "from 0 to 100, whatever it sees, as means and products of probabilities are",
+    ),
+    "a mean of softmaxes": (lambda: Placed(lambda z: z.softmax(1).mean((2, 3))), {}, "means and"),
+    "the logarithm of one": (
+        lambda: Placed(lambda z: z.softmax(1).mean((2, 3)).log()),
+        {},
+        "logarithms of numbers from 0 to 1, whatever it sees",
+    ),
+    "by an error function": (lambda: Tiny(lambda y: (1 + torch.erf(y)) / 2), {}, "from 0 to 1"),
+    "a class and how sure that is": (
+        lambda: Placed(confident),
+        {},
+        "numbers from 0 to 1, whatever",
+    ),
     "by ReLU6": (
         lambda: Placed(lambda z: F.relu6(z.amax((2, 3)) + 3) / 6),
         {},
@@ -226,9 +249,17 @@ def test_what_is_looked_at_of_a_large_network_at_the_door_is_bounded(monkeypatch
     assert ends.of(answer) == "sigmoid"
 
 
-def test_small_logits_behind_a_gate_are_no_probabilities():
-    module = Placed(lambda z: -1e-5 * (z.sigmoid() * z.exp()).mean((2, 3)))
-    assert nets.wrap(module, classes=3, size=32, head="sigmoid").head == "sigmoid"
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda z: -1e-5 * (z.sigmoid() * z.exp()).mean((2, 3)),
+        lambda z: 1e-3 * z.mean((2, 3)) + 0.5,
+        lambda z: -((z.mean((2, 3)) - 0.1) ** 2),
+        lambda z: F.relu(z.amax((2, 3))) * z[:, :1, 0, 0].sigmoid() / 10,
+    ],
+)
+def test_logits_that_happen_to_lie_between_0_and_1_are_no_probabilities(end):
+    assert nets.wrap(Placed(end), classes=3, size=32, head="sigmoid").head == "sigmoid"
 
 
 def test_logits_without_a_gradient_are_told_and_explained_by_values():

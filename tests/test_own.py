@@ -141,7 +141,7 @@ def normed(**about: bool) -> Mine:
     (lambda: Mine(answer=lambda y: y.softmax(1).squeeze(0)), {}, "ends in a softmax already"),
     (lambda: Mine(answer=lambda y: y.sigmoid()[:, 1]), {}, "ends in a sigmoid already"),
     (lambda: Mine(classes=1, answer=torch.sigmoid), {"labels": ["a", "b"]}, "ends in a sigmoid"),
-    (lambda: Mine(answer=lambda y: (1 - y.sigmoid())[..., None, None]), {}, "of a sigmoid’s val"),
+    (lambda: Mine(answer=lambda y: (1 - y.sigmoid())[..., None, None]), {}, "numbers from 0 to 1"),
     (lambda: Mine(answer=Tensor.to_sparse), {}, "answers with a sparse tensor"),
     (lambda: Mine().half(), {"copy": False}, "hand over module.float(), or let wrap() make a copy"),
     (lambda: Mine().to("meta"), {}, "lie on meta: bring all to one real device"),

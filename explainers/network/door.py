@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExplainError, ModelError
-from .ends import POOLED, ROUNDED, Ends
+from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
 from .recipe import CropMode
 
 SAME = 1e-3  # as a share of the logits' range
@@ -170,8 +170,8 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
     sums = answer.shape[1] > 1 and any(
         bool((total.sum() / whole - 1).abs() < 1e-4) for whole in (1, 100)
     )
-    end = ends.of(answer)
-    return answer, "softmax" if sums and end[: len(POOLED)] in ("", POOLED) else end
+    form = LOGS if total is not answer else PERCENTS if total.sum() > 2 else SHARES
+    return answer, ends.of(answer) or (form if sums else "")
 
 
 def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], head: str) -> None:
@@ -198,16 +198,25 @@ def check_end(end: str, title: str) -> None:
         raise ModelError(
             f"{title} rounds its answer, which leaves no gradient: hand over what is rounded there."
         )
-    if end.startswith(POOLED):
+    if end in FORMS:
+        what, p = PROBABLE[end]
         raise ModelError(
-            f"{title} answers with {end}’s values, as a noisy-or does, and logits are needed: hand "
-            "these over, or say wrap(module, output=lambda p: p.logit(1e-6), head=“sigmoid”), with "
-            "p from 0 to 1."
+            f"{title} answers with {what}, whatever it sees, as means and products of "
+            "probabilities are, and logits are needed: hand over what comes before, or say "
+            f"wrap(module, output=lambda p: {p}.logit(1e-6), head=“sigmoid”)."
         )
     if end:
         raise ModelError(
             f"{title} ends in a {end} already, and its logits are needed: take that off."
         )
+
+
+#: What an answer that is bounded is, and how to make probabilities p of it.
+PROBABLE = {
+    SHARES: ("numbers from 0 to 1", "p"),
+    PERCENTS: ("numbers from 0 to 100", "(p / 100)"),
+    LOGS: ("logarithms of numbers from 0 to 1", "p.exp()"),
+}
 
 
 def same(found: Tensor, logits: Tensor) -> bool:

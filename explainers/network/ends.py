@@ -1,16 +1,15 @@
-"""Is an answer probabilities already? What turned logits into them, by name or by hand, at the very
-end or before a pooling."""
+"""Is an answer probabilities already? What turned logits into them at the very end, by name or by
+hand, or that it never leaves 0 to 1, whatever the layers hand on."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import combinations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import hardsigmoid
 from torch.overrides import TorchFunctionMode
 
@@ -20,9 +19,17 @@ NAMES |= {"special_expit": "sigmoid", "hardsigmoid": "sigmoid"}
 LATEST = 16  # functions before the answer, whose values are looked at
 HELD = 2**26  # bytes of their values that are kept at once
 FEW = 8  # logits of which an answer may be one or some
-POOLED = "what it makes of a "  # stands before the function's name where something follows on it
+SHARES, PERCENTS, LOGS = "shares", "percents", "logarithms"  # of an answer that is bounded
+FORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    SHARES: torch.clone, PERCENTS: lambda answer: answer / 100, LOGS: torch.exp
+}  # fmt: skip
+#: What layers are let hand on: of 30 float32 holds the exponential, and 1e6 outweighs any scale.
+LEVELS = ((30, 30), (-30, -30), (-30, 30), (-3, 3), (0, 1), (1e6, 1e6), (-1e6, -1e6), (-1e6, 1e6))
+LAYERS = {"linear", "conv1d", "conv2d", "conv_transpose2d"}
+PRODUCTS = {"addmm", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "tensordot"}
 ROUNDED = "a rounding"
 ROUNDS = {f"{name}{end}" for name in ("round", "floor", "ceil", "trunc") for end in ("", "_")}
+LOGARITHMS = {f"{name}{end}" for name in ("log", "log1p", "logsumexp") for end in ("", "_")}
 PLACES = 5  # behind the point of a number are what nobody rounds to
 NEAR = 1e-3  # of a probability
 
@@ -51,13 +58,14 @@ class Ends(TorchFunctionMode):
 
     def __init__(self, again: Callable[[], Any]) -> None:
         super().__init__()
-        self.again, self.calls, self.rounds = again, 0, False
+        self.again, self.calls, self.rounds, self.logs = again, 0, False, False
         self.found, self.latest = _Latest(), _Latest(LATEST)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         called = getattr(func, "__name__", "")
         name, self.rounds = NAMES.get(called, ""), self.rounds or called in ROUNDS
+        self.logs = self.logs or called in LOGARITHMS
         if _plain(out) and 0 < out.nbytes <= HELD:
             if name:
                 self.found.add(self.calls, name, out)
@@ -66,14 +74,17 @@ class Ends(TorchFunctionMode):
         return out
 
     def of(self, answer: Tensor) -> str:
-        """The function whose values the answer's are, all of them or some; behind `POOLED` the one
-        whose values the answer is made of; `ROUNDED`; or nothing."""
-        if not _plain(answer) or not answer.any():
+        """The function whose values the answer's are, all of them or some; one of `FORMS` where the
+        answer stays probabilities, however it is made; `ROUNDED`; or nothing."""
+        if not _plain(answer):
             return ""
+        if not answer.any():  # such as behind a gate that is shut
+            return self._bounded(answer)
         if self.rounds and any(_whole(answer * 10**places) for places in range(PLACES)):
             return ROUNDED
         same = (n for _, n, out in self.found.kept if torch.isin(answer, out.to(answer)).all())
-        return next(same, "") or self._by_hand(answer) or self._pooled(answer)
+        ends = (self._by_hand(answer), self._by_hand(answer / 100), self._bounded(answer))
+        return next(same, "") or next(filter(None, ends), "")
 
     def _by_hand(self, answer: Tensor) -> str:
         """The function of something handed out before, at the same places or at one of few."""
@@ -81,6 +92,8 @@ class Ends(TorchFunctionMode):
         if not bool(((answer > 0) & (answer < 1)).all()):
             return ""
         for _, _, before in self.latest.kept:
+            if before.shape == answer.shape and torch.equal(before.to(answer).exp(), answer):
+                continue  # a softmax of logarithms of shares is these shares
             for name, end in _made_of(before.to(answer)):
                 if end.shape[1:] == answer.shape[1:] and end.numel() == answer.numel():
                     same = torch.isclose(end.reshape(answer.shape), answer, 1e-5, 1e-7)
@@ -92,69 +105,67 @@ class Ends(TorchFunctionMode):
                     return name
         return ""
 
-    def _pooled(self, answer: Tensor) -> str:
-        """The function that the answer is a probability by, whatever follows on it: a noisy-or, a
-        maximum or a mean over places. Where all that it hands out is 0, and where all is 1, such an
-        answer is one of the two, too."""
-        plain = torch.exp if _logged(answer) else torch.clone
-        if not _shares(plain(answer)):
-            plain = _of_hundred
-        if not _shares(plain(answer)):
+    def _bounded(self, answer: Tensor) -> str:
+        """The form, one of `FORMS`, of an answer that stays probabilities however large what the
+        layers hand on is."""
+        if not any(_shares(plain(answer)) for plain in FORMS.values()):
             return ""
-        for name, calls in self._candidates():
-            none, every = (self._instead(calls, value) for value in (0.0, 1.0))
-            if none is not None and every is not None:
-                none, every = plain(none), plain(every)
-                apart = _shares(none) and _shares(every) and (none - every).abs().min() > 1 - NEAR
-                if apart:
-                    return f"{POOLED}{name}"
+        tried = [self._wild(*levels, answer) for levels in LEVELS]
+        answers = torch.stack([each for each in (answer, *tried) if each is not None])
+        for form, plain in FORMS.items():
+            found = plain(answers)
+            moved = bool((found.amax(0) - found.amin(0)).max() > NEAR)
+            if form == LOGS:  # what is never above 0 need not be one, as a distance times -1
+                moved = self.logs and bool((found > 1 - NEAR).any() and (found < NEAR).any())
+            if moved and _shares(found):
+                return form
         return ""
 
-    def _candidates(self) -> Iterator[tuple[str, set[int]]]:
-        """Functions that make probabilities, by name or by hand, and the calls of each."""
-        named = [(call, name) for call, name, _ in self.found.kept]
-        for name in dict.fromkeys(name for _, name in named):
-            yield name, {call for call, each in named if each == name}
-        if len(named) > 1:
-            yield named[-1][1], {named[-1][0]}  # not where attention is paid, too
-            yield named[-1][1], {call for call, _ in named}  # a class and its kinds
-        by_hand = dict.fromkeys(self._hands())
-        for call, name in by_hand:
-            yield name, {call}
-        for call, name in by_hand:  # a class and how sure that is
-            yield name, {call, *(each for each, _ in named)}
-        for (one, name), (other, _) in combinations(by_hand, 2):
-            yield name, {one, other, *(each for each, _ in named)}
-
-    def _hands(self) -> Iterator[tuple[int, str]]:
-        """The calls whose values are probabilities made of others by hand, and by what."""
-        for (_, _, before), (call, name, after) in combinations(self.latest.kept, 2):
-            if before.shape == after.shape and not name and _shares(after):
-                for made, end in _made_of(before):
-                    if end.shape == after.shape and torch.allclose(end, after, 1e-5, 1e-7):
-                        yield call, made
-
-    def _instead(self, calls: set[int], value: float) -> Tensor | None:
-        """The answer where those calls hand out nothing but that value."""
-        with suppress(Exception), torch.no_grad(), _Instead(calls, value):
+    def _wild(self, low: float, high: float, answer: Tensor) -> Tensor | None:
+        """The answer where all layers hand on numbers between these, None if it is no number."""
+        with suppress(Exception), torch.no_grad(), _Wild(low, high):
             found = self.again()
-            return found if isinstance(found, Tensor) else None
+            return found if found.shape == answer.shape and found.isfinite().all() else None
         return None
 
 
-class _Instead(TorchFunctionMode):
-    """Lets some calls of functions hand out nothing but one value."""
+class _Wild(TorchFunctionMode):
+    """Puts numbers drawn for each channel in the place of what weights make of their input."""
 
-    def __init__(self, calls: Iterable[int], value: float) -> None:
+    def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.calls, self.value, self.at = calls, value, 0
+        self.low, self.high = low, high
+        self.generator = torch.Generator().manual_seed(0)
+        self.drawn: dict[tuple[int, int], Tensor] = {}  # by weights: a layer may be asked twice
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if self.at in self.calls:
-            out.fill_(self.value)
-        self.at += 1
+        kwargs = kwargs or {}
+        out, name = func(*args, **kwargs), getattr(func, "__name__", "")
+        weights = _weights(name, args, kwargs) if _plain(out) and out.ndim > 1 else None
+        if weights is not None:
+            across = out.movedim(1, -1) if name.startswith("conv") else out
+            key = weights.data_ptr(), across.shape[-1]
+            if key not in self.drawn:
+                self.drawn[key] = torch.rand(key[1], generator=self.generator)
+            across.copy_(self.low + (self.high - self.low) * self.drawn[key])
         return out
+
+
+def _weights(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The weights that a function multiplies by, None if it does not, or averages by them."""
+    if name in LAYERS:
+        found = kwargs["weight"] if "weight" in kwargs else args[1]
+        weighs = (found < 0).any() or (found.flatten(1).sum(1) > 1 + NEAR).any()
+        return found if weighs else None
+    if name in PRODUCTS:
+        given = (*args, *kwargs.values())
+        return next((each for each in given if isinstance(each, Tensor) and _parameter(each)), None)
+    return None
+
+
+def _parameter(value: Tensor) -> bool:
+    """Is it one, or a view of one, as when it is transposed?"""
+    return isinstance(value, nn.Parameter) or isinstance(value._base, nn.Parameter)
 
 
 def _plain(out: Any) -> bool:
@@ -165,11 +176,6 @@ def _plain(out: Any) -> bool:
 def _whole(values: Tensor) -> bool:
     """Are these whole numbers, but for what float32 loses?"""
     return bool(((values - values.round()).abs() <= 1e-6 * values.abs().clamp(min=1)).all())
-
-
-def _of_hundred(answer: Tensor) -> Tensor:
-    """What is said in percent, as shares."""
-    return answer / 100
 
 
 def _logged(answer: Tensor) -> bool:
