@@ -235,17 +235,22 @@ def of_pass(chance: float, bound: float, row: int = 0) -> list[Note]:
 
 def of_padding(explanation: Explanation, row: int = 0) -> list[Note]:
     """The note on heat that lies on what a transform pads the photo with, and is not drawn."""
-    whole, here = explanation.values[row], explanation.on_photo(row)
-    if here.shape == whole.shape or not explanation.zero:
-        return []
-    if explanation.per_pixel or explanation.against is not None:
-        whole, here = whole.abs(), here.abs()
-    every, shown = (float(each.clamp(min=0).sum()) for each in (whole, here))
-    share = 1 - shown / every if every > 0 else 0.0
+    share = off_photo(explanation, row)
     if share < OFF:
         return []
     words = f"{percent(share)} of the heat lies off the photo, on what it is padded with."
     return [Note("padding", share, words, row)]
+
+
+def off_photo(explanation: Explanation, row: int = 0) -> float:
+    """The share of the heat that lies on what a transform pads the photo with."""
+    whole, here = explanation.values[row], explanation.on_photo(row)
+    if here.shape == whole.shape or not explanation.zero:
+        return 0.0
+    if explanation.per_pixel or explanation.against is not None:
+        whole, here = whole.abs(), here.abs()
+    every, shown = (float(each.clamp(min=0).sum()) for each in (whole, here))
+    return 1 - shown / every if every > 0 else 0.0
 
 
 def of_map(found: Measures, kind: str, row: int = 0) -> list[Note]:

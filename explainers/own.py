@@ -18,7 +18,7 @@ from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network, keeping
 from .network.borrowed import bare, check_kind, copied, evaluating, without_end
-from .network.door import check_end, check_weights, not_alone, tried
+from .network.door import check_end, check_order, check_weights, not_alone, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
@@ -216,6 +216,7 @@ def _answer(
         }  # fmt: skip
         read, unread = None, ""
         if isinstance(found, Tensor) and found.ndim in (0, 1, 4):
+            check_order(module, probe, found, title)
             read = squeezed
         elif head == "none" and not (isinstance(found, Tensor) and found.ndim == 2):
             read, kind = gist, type(found).__name__

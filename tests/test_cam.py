@@ -118,8 +118,8 @@ def test_gradcam_is_cam_where_cam_exists(entry):
 
 def test_cam_says_why_it_does_not_exist(vgg16, resnet18):
     assert nets.why_not(resnet18, "cam") is None
-    assert "global average and one linear layer, and vgg16 does not" in nets.why_not(vgg16, "cam")
-    with pytest.raises(OptionError, match="vgg16 does not"):
+    assert "linear layer right after the last layer, and vgg16 has" in nets.why_not(vgg16, "cam")
+    with pytest.raises(OptionError, match="vgg16 has something else"):
         maps(vgg16, nets.noise(1, 3, 64, 64), "cam", 0)
 
 

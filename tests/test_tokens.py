@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from explainers import METHODS, ModelError, wrap
+from explainers import METHODS, ModelError, explain, wrap
 from tests import nets
 from tests.nets import assert_close, maps
 
@@ -78,6 +80,19 @@ def test_tokens_are_places_whichever_stand_for_none(kept, batch_first):
     theirs = by_hand(module, x, network.last)
     assert_close(maps(network, x, "gradcam", 1)[0], theirs, 1e-5)
     assert torch.allclose(network.record(x, (network.last,)).logits, module(x), atol=1e-6)
+
+
+class Resizing(Tokens):
+    """Brings all inputs to one size itself, as CrossViT does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, (SIDE, SIDE)))
+
+
+def test_a_network_of_tokens_that_brings_inputs_to_its_size_sees_the_photo_so():
+    found = explain(wrap(Resizing(), size=SIDE, **KNOWN), np.full((40, 90, 3), 99, np.uint8), 1)
+    assert found.values.shape == (1, CELLS, CELLS)
+    assert found.frame == (0, 0, 1, 1)
 
 
 def test_a_channel_that_is_muted_keeps_its_class_token():

@@ -65,8 +65,9 @@ def _no_cam(question: Question) -> str | None:
             "Grad-CAM asks the gradient instead."
         )
     return (
-        f"CAM needs a network that ends in a global average and one linear layer, and "
-        f"{network.title} does not; Grad-CAM asks the gradient instead and needs neither."
+        "CAM needs a global average and one linear layer right after the last layer, and "
+        f"{network.title} has something else there; Grad-CAM asks the gradient instead and needs "
+        "neither."
     )
 
 

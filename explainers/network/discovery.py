@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
-from .door import same
+from .door import followed, same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
 from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
@@ -157,11 +157,11 @@ def discover(
 
     titles: layer name -> title, input to output; None finds the stages by itself, as it does
     `last`, the layer that is explained by default. Raises ModelError when there is no convolutional
-    feature map to explain.
+    feature map to explain, or no gradient can be followed.
     """
     overwritten = Overwritten()
     with (
-        torch.enable_grad(),
+        followed(),
         _Calls(module, most=LARGE) as calls,
         overwritten,
         Swapped(LEAN | relus(Clamp)),

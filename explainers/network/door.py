@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import ExplainError, ModelError
 from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
+from .layout import TALLER, WIDER, order, unsure
 from .recipe import CropMode
 
 SAME = 1e-3  # as a share of the logits' range
@@ -174,6 +176,38 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
     return answer, ends.of(answer) or (form if sums else "")
 
 
+@torch.no_grad()
+def check_order(module: nn.Module, probe: Tensor, answer: Tensor, title: str) -> None:
+    """Raises ModelError for logits of places (1, h, w, classes)."""
+    if not unsure(answer.shape):
+        return
+    larger, (_, channels, height, width) = None, probe.shape
+    with suppress(Exception):  # made for one size
+        larger = module(probe.new_zeros(1, channels, height + TALLER, width + WIDER))
+    found = order(answer.shape, larger.shape if isinstance(larger, Tensor) else None, ())
+    if found is not None and found.kind == "channels last":
+        shape = " × ".join(map(str, answer.shape))
+        raise ModelError(
+            f"{title} answers for each place with its classes last ({shape}): say wrap(module, "
+            "output=lambda y: y.movedim(-1, 1))."
+        )
+
+
+@contextmanager
+def followed() -> Iterator[None]:
+    """With gradients on. Raises ModelError for what then fails, though it answered without them."""
+    try:
+        with torch.enable_grad():
+            yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).partition(". ")[0][:140]
+        raise ModelError(
+            f"This network can't be computed with gradients ({reason.rstrip(' .')}), which "
+            "maps are made of: let it write over nothing that gradients need, such as a part that "
+            "chunk, split or unbind gave it."
+        ) from error
+
+
 def check_answer(answer: Tensor, end: str, title: str, labels: Sequence[str], head: str) -> None:
     """Raises ModelError unless (1, classes) logits fit the labels and the head."""
     outputs = answer.shape[1]
@@ -332,12 +366,16 @@ def _exactly_alone(
         return False
 
 
-def takes_any_size(module: nn.Module, probe: Tensor) -> bool:
-    """Does it answer for an input that is wider than its own size, as convolutions do?"""
+def takes_any_size(logits: Callable[[Tensor], Tensor], probe: Tensor) -> bool:
+    """Does a network answer for an input that is wider than its own size, as convolutions do, and
+    can its places be told there? Some bring all inputs to one size within.
+
+    logits: of an input, by a pass that records its last layer.
+    """
     *_, height, width = probe.shape
     try:
         with torch.no_grad():
-            wide = module(probe.new_zeros(1, probe.shape[1], height, width + 32))
-        return isinstance(wide, Tensor) and wide.ndim == 2 and len(wide) == 1
+            wide = logits(probe.new_zeros(1, probe.shape[1], height, width + 32))
+        return wide.ndim == 2 and len(wide) == 1
     except Exception:  # a flattened map that feeds a linear layer, a positional embedding, ...
         return False

@@ -128,7 +128,6 @@ class Network(Owner, Answers):
             self.memory = settle(self.module, probe, title, tuple(labels), head)
             if not alone:
                 self.remarks = check_alone(module, probe, self.memory, title, self.at_once())
-            self.any_size = takes_any_size(self.module, probe)
         quicken(self.module)
         self.serial = next(serials)
         self.key, self.title, self.licence, self.head = key, title, licence, head
@@ -167,6 +166,8 @@ class Network(Owner, Answers):
         }
         self._weights = [part._parameters for part in module.modules() if part._parameters]
         self._keep_taps()
+        recorded = partial(self.record, layers=(self.last,), gradients=False)
+        self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
 
     @classmethod
     def from_recipe(

@@ -74,12 +74,19 @@ def picked(output: Reading, title: str) -> Callable[[nn.Module, tuple[Any, ...],
     """A forward hook that hands over what the function `output` picks out."""
 
     def hook(_module: nn.Module, _inputs: object, found: Any) -> Tensor:
+        kind = type(found).__name__
         try:
-            return output(found)
+            picked = output(found)
         except Exception as error:
             raise ModelError(
-                f"The output function of {title} fails on a {type(found).__name__}: give one that "
-                "picks the logits out of it."
+                f"The output function of {title} fails on a {kind}: give one that picks the logits "
+                "out of it."
             ) from error
+        if picked is None:  # which a hook must not hand on: the output would stay as it is
+            raise ModelError(
+                f"The output function of {title} finds None in a {kind}: give one that picks the "
+                "logits out of it."
+            )
+        return picked
 
     return hook
