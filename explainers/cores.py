@@ -47,13 +47,15 @@ def count() -> int:
 class Turn:
     """One request at work. threads: how many it has. slow: does it come behind quick ones just
     now? hand: the thread that computes for it, if not its own. waits: for what another is at.
-    stands: seconds that it may still stand still."""
+    stands: seconds that it may still stand still. stuck: what it can't go on without, such as room
+    for its maps."""
 
     def __init__(
         self, home: Cores, threads: int, slow: Callable[[], bool], hand: ThreadPoolExecutor | None
     ) -> None:
         self.home, self.threads, self.slow, self.hand = home, threads, slow, hand
         self.waits, self.stands = False, STILL
+        self.stuck: Any = None
 
 
 class Cores:
@@ -176,6 +178,26 @@ def give_way_at(output: Any) -> None:
     give_way()
     if isinstance(output, torch.Tensor) and output.requires_grad:
         output.register_hook(give_way)
+
+
+def at_work() -> bool:
+    """Has somebody given this thread a turn, who can wait for it?"""
+    return _here.turn is not None
+
+
+def stuck(on: Any) -> bool:
+    """Tell whoever gave this turn what it can't go on without; is there anybody to tell?"""
+    if _here.turn is not None:
+        _here.turn.stuck = on
+    return at_work()
+
+
+def stuck_on() -> Any:
+    """What this turn was found to be stuck on since this was asked last, or None."""
+    turn, on = _here.turn, None
+    if turn is not None:
+        on, turn.stuck = turn.stuck, None
+    return on
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Every `Recent` is a drawer of it. Whatever was used least, in any of the drawers, leaves when the
 sum passes the bound (SEEING_WHY_CACHE_MB), and what came of a network leaves with that network.
-While large work is under way, up to half of the room is its own.
+While large work is under way (`room`), up to half of that is its own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import cores
+from .room import Claim, Room
 from .settings import MEGABYTE, from_environment
 from .sizes import NONE, Apart, Owner, belongings, pieces
 
@@ -54,7 +55,7 @@ class Memory:
         self.evicted = 0  # entries that left to make room
         self._owned: dict[weakref.ref, tuple[weakref.ref, frozenset[int]]] = {}
         self._dead: deque[weakref.ref] = deque()
-        self._aside: list[tuple[weakref.ref, int]] = []  # who holds bytes for its work
+        self.room = Room(lambda: self.limit)
         self._lock = threading.Lock()
 
     @property
@@ -108,13 +109,15 @@ class Memory:
                 self._make_room(place[0], most)
             self._bury()
 
-    def make_way(self, holder: Any, size: int) -> None:
-        """Entries leave for the bytes that large work holds while it is under way: as long as
-        `holder` lives, and never more than half of the room."""
+    def take(self, size: int) -> Generator[None, None, Claim]:
+        """Room for the bytes that large work holds while it is under way, for as long as the
+        returned claim lives; yields while there is none. Entries leave for it, but never for more
+        than half of all bytes."""
+        claim = yield from self.room.take(size)
         with self._lock:
             self._bury()
-            self._aside.append((weakref.ref(holder), size))
             self._make_room(0, None)
+        return claim
 
     def forget(self, *owners: Any) -> None:
         """Drop all that came of these."""
@@ -172,9 +175,7 @@ class Memory:
 
     def _room(self) -> int:
         """Bytes that there are for entries just now."""
-        self._aside = [(holder, size) for holder, size in self._aside if holder() is not None]
-        aside = sum(size for _, size in self._aside)
-        return self.limit - min(aside, self.limit // 2)
+        return self.limit - min(self.room.held, self.limit // 2)
 
     def _drop_all_of(self, gone: set[weakref.ref]) -> None:
         for place in [place for owner in gone for place in self._of.get(owner, ())]:

@@ -13,6 +13,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from explainers import ExplainError, Network, cores
+from explainers.recent import Memory
 from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
 from tabs.maps import TAB as MAPS
@@ -209,6 +210,47 @@ def test_work_that_is_waited_for_stays_however_long_its_slice_or_its_line(
     hold.set()
     thread.join(20)
     assert found[0][1] == works
+
+
+def test_work_that_finds_no_room_waits_for_it_without_a_turn_until_others_end_or_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, kept = [0.0], Memory(100_000)
+    monkeypatch.setattr(work.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(work, "memory", kept)
+    monkeypatch.setattr(work, "PATIENCE", 0.0)
+    monkeypatch.setattr(cores, "shared", cores.Cores(2))  # one slow one at a time
+    jobs = Jobs()
+
+    def sweep(name: str) -> Iterator[Show | None]:
+        yield Show({"photo": name}, done=0.0)
+        claim = yield from kept.take(60_000)
+        for step in range(3):
+            now[0] += work.SLICE + 0.1
+            yield Show({"map": f"{name} {step}"}, done=step / 3)
+        del claim
+        return Show({"map": f"{name}, whole"})
+
+    def ended(ticket: str | None) -> Show:
+        while ticket:
+            shown, ticket = jobs.more(ticket)
+        return shown
+
+    first, second, third = (jobs.start((name, "draw"), sweep(name))[1] for name in "abc")
+    jobs.more(first)
+    said = [jobs.more(each)[0] for each in (second, third, second, third)]
+    assert [each.words for each in said[2:]] == [work.FULL.format(ahead) for ahead in (1, 2)]
+    assert all(each.done == 0 for each in said)
+    assert ended(first).places == {"map": "a, whole"}
+    assert jobs.more(second)[0].places == {"map": "b 0"}
+    fourth = jobs.start(("d", "draw"), sweep("d"))[1]
+    jobs.more(fourth)
+    now[0] += lanes.LEFT + 1
+    assert jobs.more(fourth)[0].words == work.FULL.format(2)
+    jobs.tidy()  # b, who holds the room, and c, who waits for it, have left
+    assert jobs.count == 1
+    assert ended(fourth).places == {"map": "d, whole"}
+    assert (kept.room.held, kept.room.waiting) == (0, 0)
 
 
 def test_shows_add_up() -> None:

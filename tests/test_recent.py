@@ -19,6 +19,7 @@ from explainers import METHODS, Network, ask
 from explainers.api import question
 from explainers.network.folding import folded
 from explainers.recent import Memory, Recent, forget, memory
+from explainers.room import Claim, Room
 from explainers.scores import faithfulness, sanity
 from explainers.sizes import size
 from explainers.units import feeds, unit
@@ -101,18 +102,41 @@ def test_results_make_way_for_large_work_as_long_as_it_is_under_way():
             drawer.keep(number, bytes(10_000))
         return kept.bytes
 
-    class Sweep:
-        """Holds maps."""
+    def take(size: int) -> Claim:
+        try:
+            next(kept.take(size))
+        except StopIteration as end:  # at once, since there is nobody who could wait
+            return end.value
+        raise AssertionError
 
     assert fill() > 90_000
-    first, second = Sweep(), Sweep()
-    kept.make_way(first, 30_000)
+    first = take(30_000)
     assert 60_000 < kept.bytes <= 70_000
     assert drawer.get(8) is not None  # those used last are still there
-    kept.make_way(second, 10**9)
+    second = take(10**9)
     assert 40_000 < fill() <= 50_000
     del first, second
     assert fill() > 90_000
+
+
+def test_large_work_waits_for_room_and_what_is_small_passes_it_where_that_holds_it_up_not():
+    room = Room(lambda: 100)
+    large, waits, small, next_one = (room.claim(size) for size in (60, 60, 30, 20))
+    assert [large.granted, waits.granted, small.granted, next_one.granted] == [1, 0, 1, 0]
+    assert (waits.wait(0), next_one.wait(0)) == (1, 2)
+    del large
+    assert waits.wait(0) == 0
+    assert (next_one.wait(0), room.held, room.waiting) == (1, 90, 1)
+    del small
+    assert next_one.wait(0) == 0
+    huge, tiny = room.claim(500), room.claim(1)
+    assert not tiny.granted  # or huge, which needs all of it, might wait for ever
+    found = []
+    (thread := threading.Thread(target=lambda: found.append(huge.wait(20)))).start()
+    del waits, next_one
+    thread.join(20)
+    assert found == [0]
+    assert tiny.wait(0) == 1
 
 
 def test_a_drawer_may_bound_its_number():

@@ -14,13 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from explainers import Network
-from explainers.muting import mute, plan, sweep
+from explainers import Network, explain
+from explainers.muting import incremental, mute, plan, sweep
 from explainers.muting.incremental import Incremental
+from explainers.room import Room
 from tabs.muting import TAB, windows
 from tabs.parts import work
 from tabs.parts.tab import Server, markup
 from tabs.parts.work import Jobs
+from tabs.programs import Programs
 from tabs.subject import Subject
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me", "knows": True, "targets": [3]}
@@ -279,6 +281,32 @@ def test_a_run_that_was_left_goes_on_for_another_class(page, monkeypatch) -> Non
     row = next(i for i, each in enumerate(shown["rows"]) if each["index"] == 4)
     assert after.reshape(len(chances), -1)[:, row] / 65535 == pytest.approx(
         chances.numpy(), abs=1e-4
+    )
+
+
+def test_sweeps_that_have_no_room_beside_each_other_come_one_after_the_other(
+    page, resnet18, monkeypatch
+) -> None:
+    monkeypatch.setattr(incremental.results, "room", Room(lambda: 1))
+    monkeypatch.setattr(work, "SLICE", 0.0)
+    monkeypatch.setattr(work, "PATIENCE", 0.0)
+    asked = {**CAT, "photo": {"example": "rocket.jpg"}, "form": "resnet18"}
+    one = page.ask({**asked, "settings": SMALL})
+    while not incremental.results.room.held:
+        one = page.more(one["more"])
+    program = Programs(page.subject.zoo, page.jobs)
+    photo = page.subject.photo({"example": "espresso.jpg"})
+    given = {"network": "resnet18", "photo": photo, "method": "occlusion"}
+    two = program.explain(given | {"target": "", "against": ""})
+    for _ in range(3):
+        two = program.more(two["more"])
+    assert two["work"]["words"] == work.FULL.format(1)
+    assert last(slices(page, one), "data", "windows")["down"]
+    while "more" in two:
+        two = program.more(two["more"])
+    alone = explain(resnet18, photo, method="occlusion")
+    assert two["about"]["peak"] == pytest.approx(
+        dict(zip("xy", alone.peak(), strict=True)), abs=1e-3
     )
 
 

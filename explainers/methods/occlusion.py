@@ -49,9 +49,9 @@ def occlusion(
         muted = [known]
     found = None
     for muting in muted:
-        if muting is None:
-            if found is not None:
-                yield found  # nothing new, but whoever waits can turn away
+        if muting is None:  # nothing new, but whoever waits can turn away
+            found = found or _nothing(question, start)
+            yield found
             continue
         if muting.done >= 1:
             recent[key] = muting
@@ -60,3 +60,10 @@ def occlusion(
             values = values - muting.drop(question.against, score)
         found = question.answer("occlusion", values, muting.before[None], start, done=muting.done)
         yield found
+
+
+def _nothing(question: Question, start: float) -> Explanation:
+    """The explanation before any window was muted."""
+    values = torch.zeros(len(question.targets), *question.view.tensor.shape[2:])
+    logits = question.network.answer(question.view).float().cpu()
+    return question.answer("occlusion", values, logits[None], start, done=0.0)

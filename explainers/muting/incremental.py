@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 
 from .. import cores
 from ..recent import Recent
-from .own_maps import OwnMaps, last_uses
+from ..recent import memory as results
+from ..room import Claim
+from .own_maps import OwnMaps, kept_bytes, last_uses
 from .plan import WORK, Batch, Planner, Spans
 from .steps import Step
 from .tape import record
@@ -31,6 +34,38 @@ OFTEN = 0.03  # seconds after which whoever waits can turn away, at the network'
 # Steps hold prepared copies of the weights, which serve the network's next photos of a shape.
 FEW = 4
 _known: Recent[tuple, list[Step | None]] = Recent(FEW)
+
+
+class Tape(NamedTuple):
+    """A network's steps, None where it can't be followed; new: not tried with a photo before."""
+
+    steps: list[Step | None] | None
+    new: bool
+
+
+def followed(module: nn.Module, x: Tensor, again: bool = False) -> Tape:
+    """The steps from x to the module's answer: known ones, unless they are wanted again."""
+    steps = None if again else _known.get(_key(module, x))
+    if steps is not None:
+        return Tape(steps, new=False)
+    try:
+        return Tape(record(module, x), new=True)
+    except Exception:  # whatever an unknown network does, muting still works
+        return Tape(None, new=True)
+
+
+def _key(module: nn.Module, x: Tensor) -> tuple:
+    return weakref.ref(module), tuple(x.shape), x.device
+
+
+def begin(
+    module: nn.Module, x: Tensor, memory: torch.memory_format, at_once: int
+) -> Generator[None, None, tuple[Incremental, Claim]]:
+    """Returns an `Incremental` once there is room for the photo's own maps, and the claim to that
+    room, which is to be kept as long as they are; yields while there is none."""
+    tape = followed(module, x.detach().contiguous(memory_format=memory))
+    claim = yield from results.take(kept_bytes(tape.steps, x) if tape.steps else 0)
+    return Incremental(module, x, memory, at_once, tape), claim
 
 
 class Incremental:
@@ -50,8 +85,10 @@ class Incremental:
         x: Tensor,
         memory: torch.memory_format = torch.channels_last,
         at_once: int = 2,
+        tape: Tape | None = None,
     ) -> None:
-        """at_once: how many photos go through a network together that can't be followed."""
+        """at_once: how many photos go through a network together that can't be followed. tape: as
+        `followed` gives it, if it is there."""
         self.x, self.memory = x.detach().contiguous(memory_format=memory), memory
         self.note: str | None = None
 
@@ -62,9 +99,11 @@ class Incremental:
             reference = module(self.x)
             if len(reference) != 1:
                 raise RuntimeError("the network makes several answers of one input of this size")
-            followed = self._follow(module, reference, again=False)
-            followed = followed or self._follow(module, reference, again=True)
-        if not followed:
+            tape = tape or followed(module, self.x)
+            leads = self._follow(module, reference, tape)
+            if not (leads or tape.new):
+                leads = self._follow(module, reference, followed(module, self.x, again=True))
+        if not leads:
             dear = WORK / at_once  # so that a lot has no more of them
             self.steps = [None, Step("network", (0,), reference.shape, whole, macs=dear)]
             self.maps = OwnMaps(self.steps, self.x, memory)
@@ -76,22 +115,20 @@ class Incremental:
         self.planner = Planner(self.steps, shapes, self.first_whole, self.last_use)
         self._describe()
 
-    def _follow(self, module: nn.Module, reference: Tensor, again: bool) -> bool:
-        """Find the steps, known ones first, and check that they lead to the same logits."""
-        key = weakref.ref(module), tuple(self.x.shape), self.x.device
-        steps = None if again else _known.get(key)
-        if steps is None and not again:
+    def _follow(self, module: nn.Module, reference: Tensor, tape: Tape) -> bool:
+        """Take these steps, and check that they lead to the same logits."""
+        if tape.steps is None:
             return False
         try:
-            self.steps = steps or record(module, self.x)
-            if again and not self._for_others(module):  # before there are maps to keep
+            self.steps = tape.steps
+            if tape.new and not self._for_others(module):  # before there are maps to keep
                 return False
             self.maps = OwnMaps(self.steps, self.x, self.memory)
-            close = _close(self.maps[-1], reference) and (not again or self._each_by_itself())
+            close = _close(self.maps[-1], reference) and (not tape.new or self._each_by_itself())
         except Exception:  # whatever an unknown network does, muting still works
             return False
         if close:
-            _known.keep(key, self.steps, of=module)
+            _known.keep(_key(module, self.x), self.steps, of=module)
         return close
 
     def _each_by_itself(self) -> bool:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..recent import memory as results
 from .steps import Pair, Step
 
 NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
@@ -25,8 +24,6 @@ class OwnMaps:
 
     def __init__(self, steps: Sequence[Step | None], x: Tensor, memory: torch.memory_format):
         self.steps, self.memory = steps, memory
-        numbers = sum(math.prod(step.shape) for step in steps[1:])
-        results.make_way(self, numbers * x.element_size())
         self._margins = _margins(steps)
         self._padded: dict[tuple[int, float], Tensor] = {}
         self._maps: list[Tensor | None] = [x]
@@ -62,6 +59,13 @@ class OwnMaps:
             self._maps[value] = inside.permute(2, 0, 1)[None]
         ends = full.shape[0] - bottom + after[0], full.shape[1] - right + after[1]
         return full[top - before[0] : ends[0], left - before[1] : ends[1]]
+
+
+def kept_bytes(steps: Sequence[Step | None], x: Tensor) -> int:
+    """What the maps of these steps take that are not let go of."""
+    seldom = _seldom(steps)
+    kept = (math.prod(step.shape) for i, step in enumerate(steps[1:], 1) if i not in seldom)
+    return (x.numel() + sum(kept)) * x.element_size()
 
 
 def last_uses(steps: Sequence[Step | None]) -> dict[int, int]:

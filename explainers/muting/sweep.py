@@ -16,7 +16,7 @@ from ..network.frame import shown
 from ..recent import Recent
 from ..together import together
 from .baselines import baseline as baseline_image
-from .incremental import Incremental, Interval
+from .incremental import Interval, begin
 from .result import Muting
 
 Key = tuple[str, int, int, str, int]  # view, window, stride, baseline, seed
@@ -93,7 +93,8 @@ def _sweep(
     rows, cols = grid(view, window, stride)
     fill = baseline_image(network, x, baseline, seed)
     try:
-        engine = Incremental(network.module, x, network.memory, network.at_once(x.shape[2:]))
+        at_once = network.at_once(x.shape[2:])
+        engine, _claim = yield from begin(network.module, x, network.memory, at_once)
     except RuntimeError as error:
         raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from explainers import ExplainError, cores
+from explainers.recent import memory
+from explainers.room import Claim
 from explainers.sizes import Apart, size
 
 from ..server.limits import Rate
-from .lanes import LEFT, Busy, Lanes
+from .lanes import LEFT, PATIENCE, Busy, Lanes
 
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
@@ -28,6 +30,7 @@ MOST_BYTES = 128_000_000  # of work that nobody seems to wait for
 IDLE = 60.0  # seconds that work which nobody pulls is kept, to be come back to
 MOST = 200  # pieces of work kept at a time, over all visitors: all that wait, and those who left
 SECONDS = 900  # of work that one piece may take in all; a setting overrides it
+FULL = "Waiting for memory: {} ahead"
 GONE = "This work has left our memory: start it again."
 
 
@@ -78,7 +81,7 @@ class _Job:
     """pulls: how many wait for a slice of it just now, in line or while it is worked out. waits:
     the last one was sent away with a place in line. left: since this slice began, its visitor has
     asked for something else. elsewhere: in another tab, since its last pull. bytes: that it keeps,
-    measured now and then while nobody pulls it."""
+    measured now and then while nobody pulls it. stuck: the room that it can't go on without."""
 
     owner: tuple[str, str]
     work: Work
@@ -90,6 +93,7 @@ class _Job:
     elsewhere: bool = False
     pulls: int = 1
     waits: bool = False
+    stuck: Claim | None = None
     used: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -198,10 +202,10 @@ class Jobs(Apart):
         idle = {key: each for key, each in self._jobs.items() if not each.pulls}
         over = [key for key, each in idle.items() if each.away(now) > IDLE]
         over += list(idle)[: max(0, len(self._jobs) - len(over) - MOST + 1)]
-        held = 0
+        held, most = 0, 0 if memory.room.waiting else MOST_BYTES
         for key, each in reversed(self._away().items()):  # the one left longest goes first
             held += each.bytes or 0
-            if held > MOST_BYTES:
+            if held > most:
                 over.append(key)
         return [self._jobs.pop(key) for key in dict.fromkeys(over)]
 
@@ -210,6 +214,9 @@ class Jobs(Apart):
         slow, new = job.slow, not job.slices
         lane = self.lanes.slow if slow else self.lanes.quick
         try:
+            if ahead := job.stuck.wait(PATIENCE) if job.stuck is not None else 0:
+                job.waits = True
+                return Show(done=0.0, words=FULL.format(ahead)), ticket
             with lane.turn(ticket, new=new, slow=lambda: slow or job.left) as ahead:
                 job.waits = ahead > 0
                 if ahead:
@@ -248,9 +255,11 @@ def _pull(job: _Job) -> tuple[Show, bool]:
             job.slow = new.done < 1 and not new.soon
         spent = time.monotonic() - since
         enough = spent > SLICE or (shown is not None and job.slices <= PROMPT)
-        if over or job.left or (enough and not (shown is not None and shown.soon)):
+        enough = enough and not (shown is not None and shown.soon)
+        job.stuck = cores.stuck_on()
+        if over or enough or job.left or job.stuck is not None:
             job.spent += spent
-            return shown or Show(), over
+            return shown or Show(done=float(job.stuck is None)), over
         cores.give_way()
 
 
