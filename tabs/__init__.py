@@ -2,9 +2,10 @@
 
 import os
 
-from .allocator import few_arenas
+from .allocator import few_arenas, few_prepared
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
 if "SPACE_ID" in os.environ:  # a Space's proxy tells who is asking
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+few_prepared()
 few_arenas()  # before torch and numpy start their threads

@@ -112,3 +112,32 @@ def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_me
     assert amid > 45_000_000  # so soon again, it would stand in the way
     assert calm < 15_000_000
     assert full < 20_000_000
+
+
+SHAPES = """
+import ctypes
+import tabs
+import torch
+
+class Malloc(ctypes.Structure):
+    _fields_ = [(f"f{i}", ctypes.c_size_t) for i in range(10)]
+
+used = ctypes.CDLL(None).mallinfo2
+used.restype = Malloc
+torch.set_num_threads(1)
+weight = torch.randn(8, 8, 3, 3)
+photo = torch.randn(1, 8, 16, 1000)
+for width in range(8, 608):
+    torch.conv2d(photo[..., :width], weight, padding=1)
+    if width == 207:
+        before = used().f7
+print(used().f7 - before)
+"""
+
+
+@pytest.mark.slow
+@glibc
+def test_what_is_prepared_for_shapes_of_photos_soon_grows_no_more():
+    ran = [sys.executable, "-c", SHAPES]
+    grown = int(subprocess.run(ran, capture_output=True, text=True, check=True).stdout)
+    assert grown < 10e6  # 3 MB; 22 without a bound of ours
