@@ -20,7 +20,7 @@ from explainers import Network, explain, read, render
 from tabs.order import TABS
 from tabs.parts.tab import begun, script
 from tabs.server import gate
-from tests.browser import Visit, calls, drop, heats, held, settled, told, usable
+from tests.browser import COMPONENTS, Visit, calls, drop, heats, held, settled, told, usable
 
 HERE = Path(__file__).parent
 EXAMPLES = json.loads((HERE.parent / "assets/examples/examples.json").read_text("utf-8"))
@@ -324,15 +324,46 @@ def test_work_whose_network_left_meanwhile_waits_for_it(visit: Visit) -> None:
     assert page.locator(".stage canvas").count() == 3
 
 
+def test_where_the_server_was_away_the_page_goes_on_by_itself(visit: Visit) -> None:
+    page = visit(query="&maps.methods=gradcam,integrated")
+    problem = page.locator("#maps-tab > .problem")
+    cat(page)
+
+    def lose(route: Route) -> None:
+        if json.loads(route.request.post_data or "{}").get("fn_name") == call:
+            route.abort()
+        else:
+            route.continue_()
+
+    for at, call in enumerate(("ask", "more"), 1):  # as a class is asked for, and amid slow work
+        page.route(COMPONENTS, lose)
+        wanted = chip(page, at)
+        expect(problem).to_contain_text("goes on by itself")
+        page.unroute(COMPONENTS)
+        expect(problem).to_be_hidden()
+        settled(page)
+        say(page).to_contain_text(wanted)
+    forgotten = {"problem": "Your photo is gone: drop it again.", "gone": True}
+    page.route(COMPONENTS, lambda route: route.fulfill(json=forgotten), times=1)
+    kept, wanted = page.evaluate("seeing.state.photo.own"), chip(page, 3)
+    page.wait_for_function("(kept) => seeing.state.photo.own !== kept", arg=kept)
+    say(page).to_contain_text(wanted)  # the photo was handed in again, for the class that is asked
+    settled(page)
+
+
 def test_a_link_restores_all_but_the_photo(visit: Visit) -> None:
     page = visit()
     cat(page)
+    name = chip(page, 1)
+    say(page).to_contain_text(name)
+    settled(page)
     query = "&" + page.url.partition("?")[2]
     other = visit(query=query)
     expect(other.locator(".rail [data-note]")).to_contain_text(
         "The photo of this link is not in it"
     )
     drop(other, cat_jpeg(), "cat.jpg", "image/jpeg")
+    say(other).to_contain_text(name)
     settled(other)
     assert heats(other) == heats(page)
     there = visit(query=f"&model=lite0&example={SECOND}&target=967&maps.layer=blocks.4&tab=maps")

@@ -11,7 +11,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const pulling = {}; // the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {};
   const paused = new Set(); // channels that Cancel stopped
-  let drawn = '', asking = false, looking = false, network = null;
+  let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0;
 
   // ---- settings ----
   const controls = () => [...body.querySelectorAll('[data-first]')];
@@ -141,7 +141,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
         progress(answer, channel);
         await new Promise((over) => setTimeout(over, 700));
         if (turns[channel] !== turn) return false;
-        if (answer.more && live()) { answer = await call('more', answer.more); continue; }
+        if (answer.more && live()) { if (!(answer = await next(channel, turn))) return false; continue; }
         delete pulling[channel];
         if (!answer.more) { drawn = ''; ask(); }
         return false;
@@ -151,7 +151,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (answer.paused) hold(channel, answer.work.words);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
-      answer = await call('more', answer.more);
+      if (!(answer = await next(channel, turn))) return false;
     }
     delete pulling[channel];
     if (channel === '') body.classList.remove('busy'); // an act ends beside a drawing that goes on
@@ -164,11 +164,25 @@ seeing.tab ||= (element, server, key, props = {}) => {
     looking = true;
     const whole = seeing.stamp(), answer = await call('see', question());
     looking = false;
+    if (answer.lost) return again();
+    reached();
     if (answer.wait) setTimeout(ask, 700);
     else if (whole !== seeing.stamp()) ask();
     else if (answer.data) seeing.arrived(answer.data.seen);
     else if (answer.gone) seeing.tell('gone');
     if (answer.problem && live()) tell(answer.problem);
+  };
+  const again = () => { // the server can't be reached: goes on by itself as soon as it can
+    clearTimeout(retry);
+    retry = setTimeout(() => asking || ask(), 1000 * Math.min(8, 2 ** tries++));
+    if (live()) tell('The server can’t be reached: this goes on by itself as soon as it can.');
+  };
+  const reached = () => { if (tries) { tries = 0; tell(''); } };
+  const next = async (channel, turn) => { // the next slice; null where it has to wait
+    const answer = await call('more', tickets[channel]);
+    if (!answer.lost) { reached(); return answer; }
+    if (turns[channel] === turn) { delete pulling[channel]; again(); }
+    return null;
   };
   const leave = () => { for (const channel in turns) turns[channel] += 1; };
   const ask = async () => {
@@ -188,6 +202,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     const answer = await call('ask', question());
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
+    if (answer.lost) { bar('').hidden = true; body.classList.remove('busy'); again(); return; }
+    reached();
     if (answer.wait) {
       progress(answer, '');
       setTimeout(() => stamp() === now && drawn !== now && ask(), 700);
@@ -199,7 +215,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     paused.clear();
     for (const each of bars) if (each.dataset.work) each.hidden = true;
     hooks.asked?.();
-    if (answer.problem) { if (!answer.lost) drawn = now; bar('').hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
+    if (answer.problem) { drawn = now; bar('').hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
     if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen); // may name the targets
     drawn = stamp();
     pull('', answer, turn);
@@ -207,8 +223,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const resume = async (channel, turn) => {
     pulling[channel] = turn;
-    const answer = await call('more', tickets[channel]);
-    if (turns[channel] !== turn) return;
+    const answer = await next(channel, turn);
+    if (!answer || turns[channel] !== turn) return;
     if (answer.problem) { tickets[channel] = null; delete pulling[channel]; if (channel === '') { drawn = ''; ask(); } else { bar(channel).hidden = true; tell(answer.problem); hooks.over?.(channel); } return; }
     pull(channel, answer, turn);
   };

@@ -10,7 +10,8 @@ const problem = (text) => {
   find('[data-problem]').hidden = !text;
   if (text) document.querySelector('#rail-side').classList.add('open'); // a phone's sheet
 };
-const take = async (file) => {
+// same: it is what is asked about already, a link's own photo or one that the server forgot.
+const take = async (file, same = !seeing.state.photo) => {
   if (!file) return;
   const mine = ++taking;
   problem('');
@@ -21,16 +22,18 @@ const take = async (file) => {
   if (mine !== taking) return;
   find('.pick-own').classList.remove('busy');
   if (answer.problem) return problem(answer.problem);
-  files = new Map([[answer.own, file]]); // to hand it in again if the server forgets it
+  if (!same) files.clear();
+  files.set(answer.own, file); // to hand it in again if the server forgets it
   seeing.photoNotes = answer.notes;
-  choose({ own: answer.own });
+  choose({ own: answer.own }, same);
 };
-const choose = (photo) => {
+const choose = (photo, same = false) => {
   problem('');
   seeing.note = '';
   taking += 1;
   find('.pick-own').classList.remove('busy');
-  seeing.set({ photo, targets: null, against: null, step: null });
+  if (same) seeing.set({ photo }, 'replace');
+  else seeing.set({ photo, targets: null, against: null, step: null });
 };
 find('[data-file]').addEventListener('change', (event) => { take(event.target.files[0]); event.target.value = ''; });
 find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
@@ -169,7 +172,7 @@ find('[data-close]').addEventListener('click', () => document.querySelector('#ra
 seeing.on((what) => {
   if (what === 'gone') { // the server forgot the photo: hand it in again, if it is still here
     const file = files.get(seeing.state.photo?.own);
-    if (file) take(file);
+    if (file) take(file, true);
   }
   draw();
 });
