@@ -326,16 +326,16 @@ def test_work_whose_network_left_meanwhile_waits_for_it(visit: Visit) -> None:
 
 def test_where_the_server_was_away_the_page_goes_on_by_itself(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam,integrated")
-    problem = page.locator("#maps-tab > .problem")
+    problem, lost = page.locator("#maps-tab > .problem"), ("ask", "more")
     cat(page)
 
     def lose(route: Route) -> None:
-        if json.loads(route.request.post_data or "{}").get("fn_name") == call:
+        if json.loads(route.request.post_data or "{}").get("fn_name") == lost[at - 1]:
             route.abort()
         else:
             route.continue_()
 
-    for at, call in enumerate(("ask", "more"), 1):  # as a class is asked for, and amid slow work
+    for at in (1, 2):  # as a class is asked for, and amid slow work
         page.route(COMPONENTS, lose)
         wanted = chip(page, at)
         expect(problem).to_contain_text("goes on by itself")

@@ -71,6 +71,7 @@ const rail = (where) => {
   document.querySelector(where)?.scrollIntoView({ block: 'start' });
 };
 find('[data-open-rail]').addEventListener('click', () => rail('.rail'));
+document.addEventListener('keydown', (event) => { if (event.key === 'Escape') document.querySelector('#rail-side').classList.remove('open'); });
 find('.dock').addEventListener('click', (event) => {
   const what = event.target.closest('button')?.dataset.dock;
   if (what === 'photo') rail('.rail .pick');
