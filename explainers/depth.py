@@ -9,12 +9,26 @@ from explainers.errors import PhotoError
 
 #: The whites of 1, 8 and 10 to 14 bits.
 INSTRUMENTS = (1.0, 255.0, 1023.0, 2047.0, 4095.0, 8191.0, 16383.0)
+FRACTIONS = {255.0: 64, 1.0: 1 / 16}  # by white, what floats stay below that mean another one
 DARK = 64  # of 255: no brighter are the colours of 14 bits in a file of 16
 
+_NO_NUMBERS = "The picture holds no numbers, only NaN or infinite values; export it once more."
 _DARK_COLOURS = (
     "The colours fill only a few of the file's 16 bits and would be nearly black; stretch them to "
     "all 16, or save the photo with 8 bits a colour."
 )
+
+
+def numbers(values: np.ndarray, notes: list[str]) -> np.ndarray:
+    """The same with nought for what is no finite number, of which a note tells; raises PhotoError
+    where nothing is."""
+    finite = np.isfinite(values)
+    lost = finite.size - int(finite.sum())
+    if lost == finite.size:
+        raise PhotoError(_NO_NUMBERS)
+    if lost:
+        notes.append(f"{lost} of its {finite.size} values are no numbers, and taken for 0.")
+    return np.where(finite, values, 0) if lost else values
 
 
 def eight_bit(values: np.ndarray, own: tuple[float, ...], notes: list[str]) -> np.ndarray:
@@ -27,7 +41,7 @@ def eight_bit(values: np.ndarray, own: tuple[float, ...], notes: list[str]) -> n
     low, high = float(values.min()), float(values.max())
     whites = sorted({*own, *(white for white in INSTRUMENTS if white < own[-1])})
     white = next((white for white in whites if low >= 0 and high <= white), None)
-    if white == 255 and high < 64 and np.issubdtype(values.dtype, np.floating):
+    if np.issubdtype(values.dtype, np.floating) and high < FRACTIONS.get(white, 0):
         white = None  # fractions, whose white is their maximum
     if not high and not low:
         low, white = 0.0, own[-1]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
@@ -107,9 +108,11 @@ def wrap(
     """
     said = {name: value for name, value in locals().items() if name != "module"}
     inner = bare(module) if isinstance(module, nn.Module) else module
-    title = title.strip() or type(inner).__name__
+    title = str(title or "").strip() or type(inner).__name__
     check_kind(inner, title)
     labels = said["labels"] = _in_order(labels, title)
+    if layers is not None and not isinstance(layers, Mapping):
+        raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
     way = way_of(inner, title, transform, mean, std, size, channels)
     last = _name_of(layer, inner) if isinstance(layer, nn.Module) else layer
     if last == "" or not isinstance(last, str | None):
@@ -140,7 +143,7 @@ def wrap(
             last=last,
             thresholds=thresholds,
             interpolation=interpolation or way.interpolation,
-            crop_pct=crop_pct or way.crop_pct,
+            crop_pct=way.crop_pct if crop_pct is None else crop_pct,
             crop_mode=crop_mode or way.crop_mode,
             device=probe.device,
             alone=bool(found.unread),
@@ -179,7 +182,21 @@ def _in_order(labels: Any, title: str) -> Any:
         raise ModelError(
             f"The labels of {title} are a list: give a name for each output, in order."
         )
-    return [str(each) for each in labels]
+    return [_name(each, index, title) for index, each in enumerate(labels)]
+
+
+def _name(label: Any, index: int, title: str) -> str:
+    """A class's name on one line; where it has none, by its number."""
+    if isinstance(label, bytes):
+        label = label.decode(errors="replace")
+    if isinstance(label, Tensor | np.generic) and label.ndim == 0:
+        label = label.item()
+    if not isinstance(label, str | int | float):
+        raise ModelError(
+            f"The labels of {title} are texts, and number {index} is a {type(label).__name__}: "
+            "give one name for each output."
+        )
+    return " ".join(str(label).split()) or f"class {index}"
 
 
 @dataclass(frozen=True)

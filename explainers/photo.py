@@ -14,7 +14,7 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from explainers.depth import check_dark, eight_bit, is_deep
+from explainers.depth import check_dark, eight_bit, is_deep, numbers
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
 
@@ -306,9 +306,9 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
         white = 2.0 ** min(depth, 16) - 1
         return Image.fromarray(eight_bit(np.asarray(image), (white,), notes))
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), posinf=0.0, neginf=0.0)
-        own = (65535.0,) if image.format == "PPM" else (1.0, 255.0, 65535.0)
-        return Image.fromarray(eight_bit(values, own, notes))
+        whole = image.format == "PPM" and image.mode != "F"
+        own = (65535.0,) if whole else (1.0, 255.0, 65535.0)
+        return Image.fromarray(eight_bit(numbers(np.asarray(image), notes), own, notes))
     if image.mode == "LAB":
         raise PhotoError(_LAB)
     if image.mode in ("RGBA", "CMYK"):

@@ -40,6 +40,9 @@ class Way:
         return 3 if self.channels == 1 else self.channels
 
 
+MAX_SIZE = 4096  # pixels of an input's side, which are all held at once
+
+
 def way_of(
     module: nn.Module,
     title: str,
@@ -111,6 +114,10 @@ def _shape(size: Any, title: str) -> Size:
     sides = size if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2 or not all(isinstance(each, Integral) and each > 0 for each in sides):
         raise ModelError(f"The size of {title} is a number of pixels, or (height, width).")
+    if max(sides) > MAX_SIZE:
+        raise ModelError(
+            f"The size of {title} is at most {MAX_SIZE} pixels a side: give that of its inputs."
+        )
     return int(sides[0]), int(sides[1])
 
 

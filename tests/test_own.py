@@ -134,6 +134,11 @@ def normed(**about: bool) -> Mine:
     (lambda: Mine(answer=lambda y: (y.unbind(1)[0].neg_(), y)[1]), {}, "computed with gradients"),
     (lambda: Mine(answer=lambda y: y[:, None, None].expand(1, 5, 5, 3)), {}, "its classes last (1"),
     (Mine, {"labels": ["a"]}, "3 outputs and 1 label"),
+    (Mine, {"labels": {0: ["n01", "a"], 1: ["n02", "b"], 2: ["n03", "c"]}}, "number 0 is a list"),
+    (Mine, {"layers": ["body.0"]}, "are given as {name of a module: title}"),
+    (Mine, {"size": 10**6}, "is at most 4096 pixels a side"),
+    (Mine, {"thresholds": 0.5}, "thresholds of Mine are probabilities"),
+    (Mine, {"thresholds": [0.5, 2, "x"]}, "thresholds of Mine are probabilities"),
     (Mine, {"head": "softmix"}, "auto, softmax, sigmoid or none"),
     (Mine, {"layer": "bodies"}, "No module “bodies” hands over a map here: choose body.0"),
     (Mine, {"layer": nn.ReLU()}, "layer is no part of Mine"),
@@ -172,6 +177,15 @@ def test_what_cannot_be_wrapped_is_told(make, said, words):
         wrap(make(), **{**HOW, **said})
     assert words in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_labels_are_names_on_one_line_whatever_they_are_handed_over_as():
+    for labels in (
+        [b"a b", "", 2],
+        np.array(["a b", " ", "2"]),
+        ["a\nb", "class 1", torch.tensor(2)],
+    ):
+        assert wrap(Mine(), labels, title=None, **HOW).labels == ("a b", "class 1", "2")
 
 
 def exported() -> torch.export.ExportedProgram:

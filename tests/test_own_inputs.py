@@ -266,6 +266,9 @@ def test_a_transform_that_mixes_colours_is_asked_for_every_photo():
     (transforms.Resize(32), "makes a Image of a photo"),
     (transforms.PILToTensor(), "of uint8 of a photo"),
     (lambda image: image.nothing, "fails on a photo"),
+    (lambda image: torch.ones(3, 32, 32), "makes the same input of every photo"),
+    (lambda image: torch.full((3, 32, 32), torch.nan), "makes NaN or infinite values of a photo"),
+    (lambda image: torch.tensor(np.asarray(image.resize((32, 32))) / 255), "makes height × width"),
 ])  # fmt: skip
 def test_a_transform_that_prepares_no_photo_is_told(transform, words):
     with pytest.raises(ModelError) as caught:

@@ -36,7 +36,14 @@ def test_32_bit_tiff_is_scaled():
     assert np.abs(integers[0, :, 0].astype(int) - np.arange(256)).max() <= 1
     holes = ramp.copy()
     holes[3] = np.nan
-    assert read(deep_grey(holes, "TIFF")).pixels[0, -1, 0] == 255
+    told = read(deep_grey(holes, "TIFF"))
+    assert told.pixels[0, -1, 0] == 255
+    assert told.notes == ("256 of its 4096 values are no numbers, and taken for 0.",)
+    with pytest.raises(PhotoError, match="holds no numbers, only NaN"):
+        read(deep_grey(holes * np.nan, "TIFF"))
+    faint = read(deep_grey(ramp * np.float32(1e-4), "TIFF"))  # nearly black, and told
+    assert faint.pixels[0, -1, 0] == 255
+    assert faint.notes[0].startswith("Its values were stretched from 0 (black) to 0.0001 (white)")
 
 
 def test_16_bit_rgb():

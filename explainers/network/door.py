@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import Any, get_args
@@ -46,10 +46,21 @@ def check_said(
         raise ModelError(f"The crop_pct of {title} is a share of the photo, above 0 and at most 1.")
     if crop_mode not in get_args(CropMode):
         raise ModelError(f"The crop_mode of {title} is one of {', '.join(get_args(CropMode))}.")
+    if thresholds is not None and not (
+        isinstance(thresholds, Iterable) and all(map(_is_share, thresholds))
+    ):
+        raise ModelError(f"The thresholds of {title} are probabilities: give one for each label.")
     if thresholds is not None and len(thresholds) != len(labels):
         raise ModelError(
             f"{title} has {len(thresholds)} thresholds and {len(labels)} labels: give one each."
         )
+
+
+def _is_share(value: Any) -> bool:
+    try:
+        return 0 <= float(value) <= 1
+    except (TypeError, ValueError):
+        return False
 
 
 #: How a photo may be brought to a network's size.

@@ -52,7 +52,7 @@ class Transform:
         self._placed: dict[str, bool] = {}  # is it that one, for this photo?
         noise = np.random.default_rng(0).integers(0, 256, (TRIED, TRIED, 3), np.uint8)
         before = _random_states()
-        tried = self._tensor(Image.fromarray(noise))
+        tried = self._finite(self._tensor(Image.fromarray(noise)))
         drawn = _random_states() != before
         again = (self._tensor(Image.fromarray(noise)) for _ in range(TIMES_DRAWN if drawn else 2))
         if not all(tried.shape == each.shape and torch.equal(tried, each) for each in again):
@@ -63,6 +63,11 @@ class Transform:
         self.channels, *shape = tried.shape
         self.shape: tuple[int, int] = (shape[0], shape[1])
         black, grey, white = (self._plain(level) for level in (0, 51, 255))
+        if torch.equal(black, white) and torch.equal(black, tried):
+            raise ModelError(
+                f"The transform of {title} makes the same input of every photo: let it use the "
+                "image that it is given."
+            )
         frame = self._found(TRIED, TRIED)
         rows, columns = inside(frame, *self.shape) if frame else (slice(None), slice(None))
         black, grey, white = (each[:, rows, columns] for each in (black, grey, white))
@@ -80,7 +85,7 @@ class Transform:
     def __call__(self, photo: Photo) -> tuple[Tensor, Frame | None]:
         """The input (1, C, H, W) and which part of the photo it covers, None if that is not to be
         found; greys are handed over as three equal colours."""
-        made = self._tensor(Image.fromarray(photo.pixels))
+        made = self._finite(self._tensor(Image.fromarray(photo.pixels)))
         tensor = made.expand(3, -1, -1) if self.channels == 1 else made
         size = photo.width, photo.height
         if size not in self._frames:
@@ -140,6 +145,11 @@ class Transform:
                 "end in a tensor of channels × height × width."
             )
         made = made[0] if made.ndim == 4 and len(made) == 1 else made
+        if made.ndim == 3 and made.shape[2] in (1, 3, 4) and min(made.shape[:2]) > 4:
+            raise ModelError(
+                f"The transform of {self._title} makes height × width × channels of a photo: let "
+                "it end in channels × height × width, as ToTensor does."
+            )
         if made.ndim != 3 or not made.is_floating_point():
             shape, kind = " × ".join(map(str, made.shape)), str(made.dtype).removeprefix("torch.")
             raise ModelError(
@@ -147,6 +157,14 @@ class Transform:
                 "floats of channels × height × width."
             )
         return made.detach().as_subclass(Tensor).float().cpu()
+
+    def _finite(self, made: Tensor) -> Tensor:
+        if not made.isfinite().all():
+            raise ModelError(
+                f"The transform of {self._title} makes NaN or infinite values of a photo: see "
+                "whether it divides by the photo's own range."
+            )
+        return made
 
     def _found(self, width: int, height: int) -> Frame | None:
         """Where in a photo of that size the input's pixels lie."""
