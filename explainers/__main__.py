@@ -92,7 +92,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "--network", "--model", default="lite0", help="key of a network, or one of your own"
     )
     options.add_argument("--arch", help="timm's architecture of a file of weights")
-    options.add_argument("--labels", type=Path, help="file with a class name on each line")
+    options.add_argument("--labels", type=Path, help="a class name on each line, or JSON")
     options.add_argument("--target", type=_target, help="class name or index; default: first guess")
     options.add_argument(
         "--against", type=_target, help="a second class: why the target and not it"
@@ -115,14 +115,21 @@ def _target(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
+def _labels(file: Path) -> Any:
+    """What a file of labels says: JSON, as `wrap` takes it, or a name on each line."""
+    text = file.read_text("utf-8-sig")
+    if file.suffix == ".json":
+        return json.loads(text)
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
 def _network(chosen: argparse.Namespace) -> Network:
     told: dict[str, Any] = {"arch": chosen.arch} if chosen.arch else {}
     if chosen.labels:
         try:
-            told["labels"] = chosen.labels.read_text("utf-8").split("\n")
+            told["labels"] = _labels(chosen.labels)
         except (OSError, ValueError) as error:
             raise OptionError("The file of labels can't be read: choose another one.") from error
-        told["labels"] = [label.strip() for label in told["labels"] if label.strip()]
     return named(chosen.network, **told)
 
 

@@ -158,6 +158,11 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
         {"arch": "test_resnet"},
         "say which, as prefix",
     ),
+    (
+        lambda p: file(p, {"teacher": made().state_dict(), "student": made(seed=1).state_dict()}),
+        {"arch": "test_resnet"},
+        "several networks, under “student.” and “teacher.”: say which, as prefix",
+    ),
     (lambda p: p, {}, "no weights in"),
     (lambda p: file(p, b"", "a.pth").parent / file(p, b"", "b.pth").parent, {}, "several files"),
     (lambda p: p / "nowhere.pth", {}, "no network, folder or file “nowhere"),
@@ -182,10 +187,12 @@ def test_one_of_several_networks_in_a_checkpoint_is_named_by_its_prefix(tmp_path
     first, second = made(seed=1).state_dict(), made(seed=2)
     both = {f"now.{n}": v for n, v in first.items()}
     both |= {f"average.{n}": v for n, v in second.state_dict().items()}
-    network = load(file(tmp_path, both), arch="test_resnet", prefix="average.")
+    apart = {"model": first, "average": second.state_dict()}
     x = nets.noise(1, 3, 160, 160)
-    with torch.no_grad():
-        assert torch.allclose(network.logits(x), second(x), atol=1e-5)
+    for held, prefix in ((both, "average."), (both, "average"), (apart, "average")):
+        network = load(file(tmp_path, held), arch="test_resnet", prefix=prefix)
+        with torch.no_grad():
+            assert torch.allclose(network.logits(x), second(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("safe", [True, False])

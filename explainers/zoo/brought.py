@@ -248,8 +248,8 @@ def _built(
 ) -> Network:
     """The network of a file of weights, as timm builds it after its config, or by its name."""
     saved = checkpoint.saved(file, title)
-    tensors = checkpoint.tensors(saved, title)
     prefix = told.get("prefix")
+    tensors = checkpoint.tensors(saved, title, prefix)
     if not about:
         arch = told.get("arch") or saved.get("arch")
         about = _config(arch if isinstance(arch, str) else "", title)

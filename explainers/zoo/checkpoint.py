@@ -54,19 +54,25 @@ def saved(path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def tensors(found: Mapping[str, Any], name: str) -> dict[str, Tensor]:
-    """A network's tensors among what was saved: all of it, or the one state dict inside."""
+def tensors(found: Mapping[str, Any], name: str, prefix: str | None = None) -> dict[str, Tensor]:
+    """A network's tensors among what was saved: all of it, or the one state dict inside; of several
+    the one that training loops keep it in, else all, with what holds them before their names.
+
+    prefix: what is asked for, which may be one of several.
+    """
     if _plain(found):
         return dict(found)
-    inside = {key: value for key, value in found.items() if _plain(value)}
-    if len(inside) > 1:
-        inside = {key: inside[key] for key in INSIDE if key in inside} or inside
+    inside = {str(key): value for key, value in found.items() if _plain(value)}
     if not inside:
         raise ModelError(
             f"The weights file of {name} holds something else than one network's tensors: save "
             "model.state_dict() alone."
         )
-    return dict(next(iter(inside.values())))
+    usual = next((key for key in INSIDE if key in inside), None)
+    asked = prefix and prefix.partition(".")[0] in inside
+    if len(inside) > 1 and (asked or usual is None):
+        return {f"{key}.{name}": v for key, each in inside.items() for name, v in each.items()}
+    return dict(inside[usual] if usual else next(iter(inside.values())))
 
 
 def _plain(value: Any) -> bool:
@@ -99,6 +105,8 @@ def unprefixed(
                 f"{' and '.join(f'“{each}”' for each in best[:4])}: say which, as prefix=…."
             )
         prefix = best[0]
+    elif any(key.startswith(f"{prefix}.") for key in found):
+        prefix += "."
     return {key.removeprefix(prefix): v for key, v in found.items() if key.startswith(prefix)}
 
 
