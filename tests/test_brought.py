@@ -316,7 +316,9 @@ def test_a_report_by_one_s_own_network_says_how_the_photo_was_read(
     deep = (np.linspace(0, 4000, 96 * 96).reshape(96, 96)).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "scan.png")
     given = [str(tmp_path / "scan.png"), "--network", str(folder), "--methods", "gradcam"]
-    given += ["--target", "malignant", "--out", str(tmp_path / "out")]
+    (tmp_path / "names.json").write_text(json.dumps(dict(enumerate(NAMES))))
+    given += ["--target", "malignant", "--labels", str(tmp_path / "names.json")]
+    given += ["--out", str(tmp_path / "out")]
     assert reports(given) == 0
     told = json.loads((tmp_path / "out" / "summary.json").read_text())[0]
     assert len(told["photo_notes"]) == 1
