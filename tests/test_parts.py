@@ -20,6 +20,7 @@ from tabs.parts import fields, html, lanes
 from tabs.parts.tab import Server, Tab
 from tabs.parts.work import Jobs, Show
 from tabs.subject import Subject
+from tests.desk import Desk
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me"}
 
@@ -214,6 +215,16 @@ def test_a_contrast_keeps_both_signs_and_several_classes_have_rows(subject: Subj
     rows = drained(server, server.ask(CAT | {"targets": [0, 281], "settings": settings}))
     assert [each["name"] for each in rows["data"]["layout"]["rows"]] == ["tench", "tabby"]
     assert set(rows["data"]["maps"]) == {"gradcam:0", "gradcam:1"}
+
+
+def test_all_classes_in_one_picture_come_with_the_first_maps(
+    resnet18: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resnet18, "head", "sigmoid")
+    desk = Desk(MAPS, resnet18, photo={"example": "cat.jpg"}, targets=[0, 1])
+    answer = desk.ask(methods=["gradcam", "gradient"])
+    assert "All together" in answer["places"]["together"]
+    assert "together" not in desk.whole(desk.more())["places"]  # nothing is pushed down later
 
 
 def test_what_the_maps_act_on_is_checked(subject: Subject) -> None:

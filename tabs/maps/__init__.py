@@ -114,16 +114,17 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     layout = {"rows": rows, "cells": cells, "both": question.against is not None}
     say = _say(asked, question) if chosen else "Tick a method under “Adjust” to see its map."
     found: dict[str, Explanation] = {}
-    first = Show({"say": say, "together": "", "foot": ""}, {"layout": layout, "maps": {}})
+    first = Show({"say": say, "foot": ""}, {"layout": layout, "maps": {}})
     todo = [each for each in chosen if each.key not in absent]
     for method in (each for each in todo if each.key in PAIR):
         for shown in _grown(question, method, found):
             first = first.then(shown or Show())
     rest = [each for each in todo if each.key not in PAIR]
-    yield first.then(Show(data={"same": _same(found)}, soon=not rest))
+    both = together(asked, question, found)  # above the maps, which it must not push down later
+    yield first.then(Show({"together": both}, {"same": _same(found)}, soon=not rest))
     for method in sorted(rest, key=lambda each: COSTS.index(each.cost)):
         yield from _grown(question, method, found)
-    return Show({"together": together(asked, question, found)})
+    return Show({} if both else {"together": together(asked, question, found)})
 
 
 def _grown(
