@@ -1,12 +1,12 @@
 // A step sets what is asked, as a link would, and says what to look at.
 const steps = JSON.parse(props.steps), place = element.querySelector('.tour');
 const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML; };
-let before = null; // what was asked when the tour began
+let before = JSON.parse(sessionStorage.getItem('before')); // what was asked when the tour began
 const at = () => { const step = +seeing.state.step; return step >= 1 && step <= steps.length ? step : 0; };
 const go = (number) => {
   const step = steps[number - 1];
   if (!step) return;
-  if (!at()) before = structuredClone(seeing.state);
+  if (!at()) sessionStorage.setItem('before', JSON.stringify(before = structuredClone(seeing.state)));
   const look = step.methods.length ? { methods: step.methods.join(',') } : step.look;
   seeing.set({ step: String(number), network: step.model, photo: { example: step.example }, targets: step.classes.length ? [...step.classes] : null,
     against: null, framing: 'whole', tab: step.tab, settings: { ...seeing.state.settings, [step.tab]: look } });

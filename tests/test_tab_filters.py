@@ -126,6 +126,10 @@ def test_no_claim_is_made_for_small_kernels_and_terms_are_explained() -> None:
     assert re.search('title="R squared: [^"]+">R²</abbr>', said)
     card = gabors.card(filters.separate(kernels[0]), found.fits[0], found.null)
     assert f"{found.fits[0].wavelength:.1f} pixels" in card
+    for null, reach in ((np.zeros(9), "none of 9"), (np.array([0.0, 1.0]), "1 of 2")):
+        assert f"which {reach} <abbr" in gabors.card(
+            filters.separate(kernels[0]), found.fits[0], null
+        )
 
 
 @pytest.mark.slow

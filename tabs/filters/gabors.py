@@ -46,7 +46,7 @@ def verdict(found: Compared, traits: Sequence[Trait], size: int) -> str:
     count, lucky = len(found.fits), result.lucky or "none"
     words = (
         f"<b>{result.good} of {count} are Gabor filters</b>: the best Gabor explains at least "
-        f"{gabor.GOOD:.0%} of each ({R2} {gabor.GOOD:g}), which {lucky} of {result.tried} "
+        f"{100 * gabor.GOOD:.0f} % of each ({R2} {gabor.GOOD:g}), which {lucky} of {result.tried} "
         f"{CHANCE} reach. "
         f"{result.above} are more Gabor-like than 95 % of those; chance alone would give about "
         f"{count / 20:.0f}. The median is {result.median:.2f}, that of random filters of "
@@ -124,8 +124,8 @@ def card(parts: Parts, found: Fit, null: np.ndarray) -> str:
             (found.plane, "The fitted Gabor", "Best Gabor"),
         )
     )
-    beaten = float((null < found.r2).mean())
-    words = f"{R2} {found.r2:.2f}: more than {beaten:.0%} of {RANDOM} reach."
+    reach = int((null >= found.r2).sum())
+    words = f"{R2} {found.r2:.2f}, which {reach or 'none'} of {null.size} {RANDOM} reach."
     return f'<div class="filter-pair">{pictures}</div><p>{words}</p>{_numbers(parts, found)}'
 
 
@@ -139,7 +139,7 @@ def _numbers(parts: Parts, found: Fit) -> str:
         ("Phase", "0° is even, a stripe in the middle; 90° is odd, an edge in the middle.",
          f"{found.phase:.0f}°"),
         ("One colour", "The share of the filter that one colour times one plane holds; the plane "
-         "is what Gabors are fitted to.", f"{parts.share:.0%}"),
+         "is what Gabors are fitted to.", f"{100 * parts.share:.0f} %"),
     )  # fmt: skip
     items = "".join(
         f"<div><dt>{html.term(name, meaning)}</dt><dd>{value}</dd></div>"
