@@ -270,6 +270,19 @@ def test_logits_without_a_gradient_are_told_and_explained_by_values():
     assert nets.maps(network, nets.noise(1, 3, 32, 32), "occlusion", 1).abs().max() > 0
 
 
+def test_logits_of_an_earlier_call_of_the_layer_are_told():
+    class Twice(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            first = super().forward(x)
+            super().forward(x.flip(3))
+            return first
+
+    network = nets.wrap(Twice(), classes=3, size=32)
+    with pytest.raises(OptionError, match="passed several times, and what it hands out last does"):
+        nets.maps(network, nets.noise(1, 3, 32, 32), "gradcam", 1)
+    assert nets.maps(network, nets.noise(1, 3, 32, 32), "gradient", 1).abs().max() > 0
+
+
 def test_one_logit_is_a_sigmoids():
     network = nets.wrap(Tiny(classes=1), classes=1, size=32, head="sigmoid")
     found = explain(network, np.full((32, 32, 3), 200, np.uint8))

@@ -120,7 +120,7 @@ def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, Ends]:
         raise
     except Exception as error:
         _, channels, height, width = probe.shape
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
             f"{title} fails on an input of {channels} × {height} × {width} "
             f"({reason[:140].rstrip(' .')}): {_remedy(module, reason)}."

@@ -29,6 +29,12 @@ _CUT = (
 )
 
 
+_ELSEWHERE = (
+    "This layer is passed several times, and what it hands out last does not count for the logits, "
+    "as where a second answer is made of another view: wrap a module whose forward makes these "
+    "logits alone."
+)
+
 _CHECKPOINT = (
     "This network computes parts of itself again on the way back (torch.utils.checkpoint), which "
     "can't be followed: switch that off for its evaluation."
@@ -56,6 +62,7 @@ class Recording:
         self.activations: dict[str, Tensor] = {}
         self.logits: Tensor = torch.empty(0)
         self.fixed: set[int] = set()
+        self.repeated: set[str] = set()  # layers that were called before, too
         self.serial = next(serials)
         self._lock = threading.Lock()
 
@@ -100,7 +107,7 @@ class Recording:
         self, targets: list[int], against: int | None, layer: str | None, once: bool
     ) -> Tensor:
         if not self.logits.requires_grad:
-            raise OptionError(_CUT)
+            raise OptionError(_ELSEWHERE if layer in self.repeated else _CUT)
         wrt = self.inputs if layer is None else self.activations[layer]
         direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
         for row, target in enumerate(targets):
@@ -179,6 +186,8 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
         kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
         kept = kept if current.given is None else current.given
         recording.activations[name] = kept
+        if call > 1:
+            recording.repeated.add(name)
         if name == recording.until:
             raise Enough
         onward = kept.clone()  # what follows may work in place
