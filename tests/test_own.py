@@ -266,6 +266,17 @@ def test_a_last_layer_that_does_not_keep_places_is_told_where_it_is_looked_at():
     assert not wrap(Mine(), **HOW).remarks
 
 
+def test_a_module_that_mirrors_photos_itself_is_told_of():
+    class Mirrors(Mine):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flip(3))
+
+    said = wrap(Mirrors(), **HOW).remarks["mixed"]
+    assert said.endswith(
+        "whether the module mirrors, turns or cuts photos itself, and leave that out."
+    )
+
+
 def test_what_was_changed_in_the_copy_is_said():
     module = Mine().half()
     module.body.register_forward_hook(lambda *_: None)

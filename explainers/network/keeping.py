@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .frozen import Network
 
 HARDLY = 0.7  # share of the other places that change less; 0.5 by chance
+TURNED = 0.3  # share below which it is other places that change, and not by chance
 SPREAD = 2.0  # times as much as the others; networks that were trained: 3 (Lite0) to 18 (VGG-16)
 
 
@@ -60,7 +61,10 @@ def remark(network: Network) -> dict[str, str]:
         why = f"its own place there more than {found:.0%} of all others, and chance would be half"
     else:
         why = f"its own place there only {times:.1f} times as much as all others"
+    remedy = "choose an earlier layer"
+    if found < TURNED and kept(network, next(iter(network.places)))[0] < TURNED:
+        remedy = "see whether the module mirrors, turns or cuts photos itself, and leave that out"
     return {
         "mixed": f"The last layer of {network.title} hardly keeps places: what is changed in a "
-        f"photo changes {why}, so a map says little about where; choose an earlier layer."
+        f"photo changes {why}, so a map says little about where; {remedy}."
     }
