@@ -114,12 +114,17 @@ def css() -> str:
     return "\n".join(path.read_text("utf-8") for path in sheets) + asks
 
 
-def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
+def several(networks: Iterable[Brought] | Brought) -> tuple[Brought, ...]:
+    """The networks handed over, of which one alone may be a text or a module that has parts."""
+    return (networks,) if isinstance(networks, Brought) else tuple(networks)
+
+
+def launch(networks: Iterable[Brought] | Brought = (), **more: Any) -> None:
     """Start the page: it is up with its first network; the others follow in the background.
 
     networks: your own, which stand first: `Network`s as `wrap` and `load` make them, modules, or
-    what `load` takes. What the settings name comes behind them. more: options of Gradio's `launch`.
-    Returns when it has been told to stop; in a notebook at once.
+    what `load` takes, several or one. What the settings name comes behind them. more: options of
+    Gradio's `launch`. Returns when it has been told to stop; in a notebook at once.
     Raises ModelError or OptionError with one sentence where a network can't be had.
     """
     settings, options = from_environment(), server_options.from_environment()
@@ -127,7 +132,7 @@ def launch(networks: Iterable[Brought] = (), **more: Any) -> None:
     running.own_folder(os.environ)
     cores.share(settings)
     with lasting():
-        engine = answering(settings, options, tuple(networks))
+        engine = answering(settings, options, several(networks))
         page = build(engine)
     server = running.Running(engine, options)
     server.run(

@@ -25,7 +25,7 @@ from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring, brought
 from tabs.bar import Bar
 from tabs.order import TABS
-from tabs.page import start
+from tabs.page import several, start
 from tests import nets
 from tests.desk import Desk
 from tests.fake_hub import FakeHub, commit_of
@@ -228,6 +228,12 @@ def test_a_second_process_needs_no_hub(hub: FakeHub, settings: Settings, tmp_pat
         text=True,
     )
     assert ran.stdout == f"{tuple(NAMES)}\n", ran.stderr[-2000:]
+
+
+def test_one_network_alone_is_handed_to_the_page_as_it_is():
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))
+    assert [several(one) for one in ("my_folder", module)] == [("my_folder",), (module,)]
+    assert several(["my_folder", module]) == ("my_folder", module)
 
 
 CODE = """
