@@ -50,6 +50,37 @@ def test_threads_share_two_arenas_unless_the_environment_says_otherwise():
     assert arenas(SET, MALLOC_ARENA_MAX="4") == 4
 
 
+LAYERS = """
+import ctypes, resource
+import tabs
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def layers():
+    for size in range(10_000_000, 30_000_000, 2_000_000):
+        place = ctypes.c_void_p(libc.malloc(size))
+        libc.memset(place, 1, size)
+        libc.free(place)
+
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+layers()
+before = faults()
+layers()
+print(faults() - before)
+"""
+
+
+@glibc
+def test_what_one_layer_frees_serves_the_next_one_unless_the_environment_says_otherwise():
+    def faults(**environment: str) -> int:
+        ran = [sys.executable, "-c", LAYERS]
+        env = {**os.environ, **environment}
+        return int(subprocess.run(ran, env=env, capture_output=True, text=True, check=True).stdout)
+
+    assert faults() < 1000
+    assert faults(MALLOC_TRIM_THRESHOLD_="131072") > 10_000
+
+
 HOLES = """
 import ctypes, os
 from tabs import allocator
