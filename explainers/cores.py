@@ -3,7 +3,7 @@
 A request computes on its own threads. Alone it has half of the cores; the more there are at work,
 the fewer each has, down to one: threads of two requests that wait for each other on the same cores
 make both slow. Where cores are few, slow work stands still between two layers of its network while
-quick work needs them, and it always comes behind what else the machine has to do.
+quick work needs them.
 
 On a GPU, requests take turns, and all of one kind compute in one thread: cuDNN plans each
 convolution anew for each thread, 2.5 s for one map on an H100 that takes 0.02 s from then on.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,6 @@ import torch
 from .settings import Settings
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what a container may have: "200000 100000" is two cores
-MODEST = 10 if sys.platform == "linux" else 0  # how far slow work comes behind all others (nice)
 STILL = 0.5  # seconds that one turn stands still at the most, so that slow work comes to its end
 T = TypeVar("T")
 
@@ -83,13 +81,8 @@ class Cores:
         return self.threads or max(1, min(self.cores // 2, self.cores // max(1, working)))
 
     def hand(self, name: str) -> ThreadPoolExecutor | None:
-        """Threads of their own that compute for all of one kind: one on a GPU, and such as come
-        behind all others for what is slow, where the system can tell threads apart."""
-        if self.gpu:
-            return ThreadPoolExecutor(1, name)
-        if name == "slow" and MODEST:
-            return ThreadPoolExecutor(self.slow, name, initializer=_modest)
-        return None
+        """A thread of this name that computes for all of one kind, on a GPU."""
+        return ThreadPoolExecutor(1, name) if self.gpu else None
 
     @contextmanager
     def turn(
@@ -134,12 +127,6 @@ class Cores:
         with self._change:
             turn.waits = waits
             self._change.notify_all()
-
-
-def _modest() -> None:
-    """This thread comes behind all others of the machine: the browser of a visitor who has it on
-    the same one, a proxy, another server."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MODEST)
 
 
 class _Here(threading.local):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,23 +90,6 @@ def test_on_a_gpu_each_lane_computes_in_a_thread_of_its_own(
     assert not quick & slow
     assert [name for _, _, name, _ in found] == ["one", "one", "other", "other"]
     assert {threads for *_, threads in found} == {3}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority is the whole process's")
-def test_slow_work_comes_behind_all_else_that_the_machine_has_to_do() -> None:
-    found = []
-
-    def steps() -> Iterator[Show]:
-        for done in (0.2, 0.6, 1.0):
-            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-            yield Show(done=done)
-
-    jobs, mine = Jobs(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    _, ticket = jobs.start(("one", "tab"), steps())
-    while ticket:
-        _, ticket = jobs.more(ticket)
-    assert found[0] == mine < found[1] == found[2]
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
 
 
 def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
