@@ -284,6 +284,7 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
     two, url = heats(page), page.url
     page.go_back()
     say(page).to_contain_text(name)
+    expect(page).to_have_title(f"{name} · Maps · Seeing Why")
     settled(page)
     assert heats(page) == one
     page.go_forward()

@@ -12,7 +12,9 @@ const draw = () => {
   const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
   for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
   menu.querySelector('summary').setAttribute('aria-label', `Network: ${now?.title || state.network}`);
-  find('[data-class-name]').textContent = seeing.names().join(', ') || '…';
+  const names = seeing.names().join(', '), tab = document.querySelector(`#tab-${state.tab}-button`)?.textContent.trim();
+  find('[data-class-name]').textContent = names || '…';
+  document.title = [names, tab, 'Seeing Why'].filter(Boolean).join(' · '); // where Back and Forward lead, by name
   const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
   thumb.hidden = !picture;
   if (picture && thumb.src !== picture) thumb.src = picture;
