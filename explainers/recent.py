@@ -119,6 +119,12 @@ class Memory:
             self._make_room(0, None)
         return claim
 
+    def spare(self, size: int) -> None:
+        """Let so many bytes go of what was used least; half of the room may stay filled."""
+        with self._lock:
+            self._bury()
+            self._shrink(max(self.limit // 2, self._bytes - size))
+
     def forget(self, *owners: Any) -> None:
         """Drop all that came of these."""
         gone = {weakref.ref(owner) for owner in owners}
@@ -168,8 +174,10 @@ class Memory:
             for place in mine[: max(0, len(mine) - most)]:
                 self._drop(place)
                 self.evicted += 1
-        room = self._room()
-        while self._bytes > room:
+        self._shrink(self._room())
+
+    def _shrink(self, most: int) -> None:
+        while self._bytes > most:
             self._drop(next(iter(self._entries)))
             self.evicted += 1
 

@@ -93,7 +93,8 @@ class Trim:
     and take the same again, so there it may have but a share of the time, unless much has come
     or the process is full.
     tidy: lets go of what is not needed, before each look. lull: waits until nobody waits for a
-    quick answer, so many seconds at the most.
+    quick answer, so many seconds at the most. spare: lets go of so many bytes of results, where
+    the process is full all the same.
     """
 
     def __init__(
@@ -101,8 +102,9 @@ class Trim:
         clock: Callable[[], float] = time.process_time,
         tidy: Callable[[], object] = lambda: None,
         lull: Callable[[float], object] = lambda _: None,
+        spare: Callable[[int], object] = lambda _: None,
     ) -> None:
-        self.clock, self.tidy, self.lull = clock, tidy, lull
+        self.clock, self.tidy, self.lull, self.spare = clock, tidy, lull, spare
         self.before, self.seen, self.enough, self.least = clock(), clock(), 0.0, math.inf
 
     def __call__(self) -> None:
@@ -112,6 +114,9 @@ class Trim:
         if grown or now - self.before >= max(self.enough * amid, WORK):
             start = time.perf_counter()
             _glibc("malloc_trim", 0)
+            if (over := int(resident_bytes() - FULL)) > 0:
+                self.spare(over)
+                _glibc("malloc_trim", 0)
             self.before, self.least = self.clock(), resident_bytes()
             took = time.perf_counter() - start + AGAIN * max(0.0, resident - self.least)
             self.enough = took / SHARE

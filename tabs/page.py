@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from explainers import cores
+from explainers.recent import memory
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 from explainers.zoo.brought import Brought
@@ -99,7 +100,7 @@ def answering(settings: Settings, options: Options, networks: tuple[Brought, ...
         Trim().keep()
         return join(zoo, options, networks)
     jobs = Jobs(Lanes(options.waiting), options.work_seconds, Rate(options.rate))
-    Trim(tidy=jobs.tidy, lull=cores.shared.lull).keep()
+    Trim(tidy=jobs.tidy, lull=cores.shared.lull, spare=memory.spare).keep()
     zoo.start()
     return Here(zoo, TABS, jobs)
 

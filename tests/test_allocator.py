@@ -93,7 +93,8 @@ def resident():
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 now = [0.0]
-trim = Trim(lambda: now[0])
+spared = []
+trim = Trim(lambda: now[0], spare=spared.append)
 before = resident()
 left = []
 
@@ -126,9 +127,12 @@ trim()
 calm = resident()
 work()
 now[0] += 0.2
-allocator.FULL = 0
+assert not spared
+allocator.FULL = 1e6
 trim()
-print(*(each - before for each in (idle, after, small, large, amid, calm, resident())))
+full = resident()
+assert len(spared) == 1 and abs(spared[0] + 1e6 - full) < 1e6, (spared, full)
+print(*(each - before for each in (idle, after, small, large, amid, calm, full)))
 """
 
 
@@ -142,7 +146,7 @@ def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_me
     assert large < 10_000_000
     assert amid > 45_000_000  # so soon again, it would stand in the way
     assert calm < 15_000_000
-    assert full < 20_000_000
+    assert full < 20_000_000  # and results were asked to spare what it is full by
 
 
 SHAPES = """

@@ -119,6 +119,21 @@ def test_results_make_way_for_large_work_as_long_as_it_is_under_way():
     assert fill() > 90_000
 
 
+def test_where_the_process_is_full_the_least_used_is_spared_down_to_half_of_the_room():
+    kept = Memory(100_000)
+    drawer: Recent[int, bytes] = Recent(within=kept)
+    for number in range(9):
+        drawer.keep(number, bytes(10_000))
+    assert drawer.get(0) is not None  # looked at, so it is the next one's turn
+    kept.spare(15_000)
+    assert [number for number in range(9) if number in drawer] == [0, 3, 4, 5, 6, 7, 8]
+    kept.spare(900_000)
+    assert 30_000 < kept.bytes <= 50_000
+    left = kept.bytes
+    kept.spare(10_000)
+    assert kept.bytes == left
+
+
 def test_large_work_waits_for_room_and_what_is_small_passes_it_where_that_holds_it_up_not():
     room = Room(lambda: 100)
     large, waits, small, next_one = (room.claim(size) for size in (60, 60, 30, 20))

@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from explainers import Photo, cores
+from explainers.recent import memory
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 
@@ -51,7 +52,7 @@ class Replica:
         zoo.start()
         self.zoo = zoo
         jobs = Jobs(Lanes(options.waiting), options.work_seconds)
-        Trim(tidy=jobs.tidy, lull=cores.shared.lull).keep()
+        Trim(tidy=jobs.tidy, lull=cores.shared.lull, spare=memory.spare).keep()
         self.here = Here(zoo, TABS, jobs)
         self._threads = ThreadPoolExecutor(ONGOING)
         self.name = serve.get_replica_context().replica_id.unique_id
