@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from .waiting import until
 
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
 
@@ -30,13 +31,11 @@ class Page:
 
     def ask(self, part: str, name: str, data: object) -> dict[str, Any]:
         """The answer; asked again where the page would do so."""
-        until = time.monotonic() + 120
-        while True:
-            answer = self.http.send(self.call(part, name, data)).raise_for_status().json()
-            if not answer.keys() & {"busy", "wait"}:
-                return answer
-            assert time.monotonic() < until, answer
-            time.sleep(0.1)
+        return until(
+            lambda: self.http.send(self.call(part, name, data)).raise_for_status().json(),
+            lambda answer: not answer.keys() & {"busy", "wait"},
+            120,
+        )
 
     def upload(self, content: bytes) -> str:
         """The path that the server says."""

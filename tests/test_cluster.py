@@ -7,11 +7,11 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ from .browser import serving
 from .cluster_nets import NAMED
 from .proxied import proxied
 from .test_deploy import kept
+from .waiting import until
 
 pytestmark = pytest.mark.slow
 SETTINGS = Settings(networks=NAMED, startup=(), endpoint="http://127.0.0.1:9", threads=1)
 CNN, TRANSFORMER = "cnn", "transformer"
 TICK = os.sysconf("SC_CLK_TCK")
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +90,6 @@ def working(seconds: float) -> float:
     before = spent()
     time.sleep(seconds)
     return (spent() - before) / seconds
-
-
-def until(ask: Callable[[], T], enough: Callable[[T], bool], seconds: float = 60) -> T:
-    """The answer, asked for again until it is enough."""
-    late = time.monotonic() + seconds
-    while not enough(answer := ask()):
-        assert time.monotonic() < late, answer
-        time.sleep(0.1)
-    return answer
 
 
 def loaded(answer: dict[str, Any]) -> bool:
@@ -161,9 +152,7 @@ def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, An
     while not answer.get("work", {}).get("done"):
         assert "more" in answer, answer
         answer = front.answer("muting", "more", answer["more"])
-    until = time.monotonic() + 60
-    while working(1.0) > 0.3:
-        assert time.monotonic() < until
+    until(lambda: working(1.0), lambda share: share <= 0.3)
     following = front.answer("muting", "more", answer["more"])  # and goes on where it was
     assert following.get("work", {"done": 1})["done"] >= answer["work"]["done"]
     front.answer("muting", "stop", answer["more"])

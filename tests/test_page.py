@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 from skimage import data
 
 from explainers import Network, explain, read, render
 from tabs.order import TABS
-from tabs.parts.tab import begun, script
 from tabs.server import gate
 from tests.browser import COMPONENTS, Visit, calls, drop, heats, held, settled, told, usable
 
@@ -396,15 +395,3 @@ def test_the_browser_draws_what_render_draws(visit: Visit, lite0: Network) -> No
     assert np.abs(drawn[..., 3] - expected[..., 3]).mean() < 2
     strong = expected[..., 3] > 100  # where little is laid over, a canvas keeps few bits of colour
     assert np.abs(drawn - expected)[strong].mean() < 3
-
-
-def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
-    """Gradio draws its components in no fixed order."""
-    page = chromium.new_page()
-    page.goto("about:blank")
-    page.evaluate("text => Function(text)()", begun("window.ran = seeing.state.tab;"))
-    assert page.evaluate("() => window.ran") is None
-    page.evaluate("text => Function(text)()", script("store.js"))
-    page.evaluate("() => seeing.begin({tabs: ['maps'], tab: 'maps'})")
-    page.wait_for_function("() => window.ran === 'maps'")
-    page.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from explainers.zoo.sources import Hub
 from tabs.bar import Bar
 
 from .fake_hub import CONFIG, TINY, FakeHub, commit_of, running, weights_of
+from .waiting import until
 
 CATS = {"tabby", "tiger cat", "Egyptian cat"}
 
@@ -40,14 +40,6 @@ def entry_for(repo: str, arch: str, weights: bytes | None = None) -> Entry:
         megabytes=len(weights or b"") // 10**6,
         remark="For a test.",
     )
-
-
-def until(condition) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture(scope="module")
