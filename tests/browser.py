@@ -34,6 +34,7 @@ FLAGS = (
 ).split()
 expect.set_options(timeout=30_000)  # two cores, shared
 COMPONENTS = re.compile("component_server")  # where the page's calls go
+AHEAD = "ahead"  # the bar's call for a tab that Gradio has yet to draw
 TWIN = "timm/test_resnet.again"
 TRANSFORMER = "timm/test_vit.r160_in1k"
 NOWHERE = "http://127.0.0.1:9"  # nothing answers there: a Hub that can't be reached
@@ -302,7 +303,9 @@ def told(page: Page, name: str, answer: Callable[[Any], dict[str, Any]]) -> Iter
         if _call(route.request, parts) != name:
             route.continue_()
         else:
-            route.fulfill(json=answer(json.loads(route.request.post_data or "{}")["data"]))
+            body = json.loads(route.request.post_data or "{}")
+            early = body["fn_name"] == AHEAD
+            route.fulfill(json=answer(body["data"]["question"] if early else body["data"]))
 
     page.route(COMPONENTS, say)
     try:
@@ -319,9 +322,12 @@ def _parts(page: Page) -> dict[str, str]:
 
 
 def _call(request: Request, parts: dict[str, str]) -> str:
-    """What a request asks the server: “maps.more”."""
+    """What a request asks the server: “maps.more”. What is asked for a tab that has yet to be drawn
+    counts as its own."""
     body = json.loads(request.post_data or "{}")
     part = str(parts.get(str(body.get("component_id")))).removesuffix("-html")
+    if body.get("fn_name") == AHEAD:
+        return f"{body['data']['tab']}.ask"
     return f"{part}.{body.get('fn_name')}"
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser import Visit, settled, usable
+from tests.browser import AHEAD, Visit, settled, usable
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ def test_what_is_chosen_while_a_tab_is_on_its_way_stays_chosen(visit: Visit) -> 
     settled(page)
 
     def meanwhile(route: Route) -> None:
-        if json.loads(route.request.post_data or "{}").get("fn_name") == "ask":
+        if json.loads(route.request.post_data or "{}").get("fn_name") in ("ask", AHEAD):
             page.evaluate("() => seeing.state.targets || seeing.set({ targets: [504] })")
         route.continue_()
 

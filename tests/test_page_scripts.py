@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
+
+from .browser import AHEAD, COMPONENTS, calls, settled
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -17,3 +22,29 @@ def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser
     page.evaluate("() => seeing.begin({tabs: ['maps'], tab: 'maps'})")
     page.wait_for_function("() => window.ran === 'maps'")
     page.close()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_tab_is_asked_for_before_it_is_drawn(visit: Callable[..., Page], lost: bool) -> None:
+    """Once; and where that question is lost, the tab asks by itself."""
+    page = visit()
+    settled(page)
+    ahead: list[str] = []
+
+    def first(route: Route) -> None:
+        if f'"{AHEAD}"' not in (route.request.post_data or ""):
+            route.continue_()
+            return
+        ahead.append(route.request.post_data)
+        route.abort() if lost else route.continue_()
+
+    page.route(COMPONENTS, first)
+    asked = calls(page)
+    page.click("#tab-impressions-button")
+    expect(page.locator(".imp-wall img").first).to_be_visible()
+    assert len(ahead) == 1
+    assert asked.count("impressions.ask") == 1 + lost
+    page.click("#tab-maps-button")
+    page.click("#tab-impressions-button")
+    expect(page.locator(".imp-wall img").first).to_be_visible()
+    assert asked.count("impressions.ask") == 1 + lost

@@ -99,9 +99,12 @@ def test_the_mosaic_of_a_layer_and_the_channel_that_is_looked_at(resnet18) -> No
     for unit, channel in chosen.items():
         kept = ask(server, layer="layer2", unit=unit)
         assert kept["data"]["sheet"]["channel"] == channel
+        assert "no channel" not in kept["places"]["say"]
     for unit in ("layer3:5", "layer2:80", "layer2:-1", "layer2:x", "nonsense", "layer2:²"):
         other = ask(server, layer="layer2", unit=unit)
         assert other["data"]["sheet"]["channel"] == shown["data"]["sheet"]["channel"]
+        said = f"no channel “{unit}”" in other["places"]["say"]
+        assert said is (unit != "layer3:5")  # which was chosen before the layer was changed
 
 
 def test_a_class_with_index_nought_sorts_the_channels(resnet18) -> None:

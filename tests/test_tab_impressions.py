@@ -68,11 +68,12 @@ def test_where_much_was_drawn_before_nothing_begins_unasked(resnet18) -> None:
     assert "on this machine" in shown["data"]["takes"]["words"]
 
 
-def test_a_class_that_this_network_does_not_know_is_said_and_another_taken(desk: Desk) -> None:
-    answer = desk.ask(**{"class": "<b>goldfish", "go": "1"})
-    assert "knows no class" in answer["places"]["problem"]
-    assert "<b>" not in answer["places"]["problem"]
-    assert answer["settings"]["class"] == "class 3"
+def test_a_class_that_this_network_does_not_know_is_said_and_no_other_drawn(desk: Desk) -> None:
+    answer = desk.whole(desk.ask(**{"class": "<b>goldfish", "go": "1"}))
+    assert "knows no class" in answer["places"]["say"]
+    assert "<b>" not in answer["places"]["say"]
+    assert answer["settings"] == {"class": "class 3", "go": ""}
+    assert "takes" in answer["data"]  # of what may be drawn instead
 
 
 def test_how_long_it_takes_is_measured_here(desk: Desk) -> None:

@@ -36,7 +36,7 @@ from .overlays import (
     translucent,
 )
 from .pairs import Pair, pair
-from .picture import crop, fit, indexed_png, jpeg, png, shrink
+from .picture import crop, fit, indexed_png, jpeg, png, shrink, webp
 from .strength import Scale, from_lowest, heat, signed, strongest
 
 __all__ = [
@@ -80,4 +80,5 @@ __all__ = [
     "tone_stops",
     "tones",
     "translucent",
+    "webp",
 ]

@@ -70,6 +70,13 @@ def jpeg(pixels: np.ndarray, quality: int = 88, *, sharp: bool = True) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 
+def webp(pixels: np.ndarray, quality: int = 75) -> bytes:
+    """RGB pixels as WebP: half of a JPEG's bytes, in several times its time, so for what is drawn
+    once and sent often."""
+    settings = [cv2.IMWRITE_WEBP_QUALITY, quality]
+    return cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
+
+
 def crop(photo: Photo, box: Sequence[float], longest: int) -> np.ndarray:
     """The part of the photo in a box of fractions, its longer side `longest` pixels."""
     x = [min(max(round(box[i] * photo.width), 0), photo.width) for i in (0, 2)]

@@ -107,6 +107,19 @@ def _chosen(question: Question, settings: Settings, ranked: list[int]) -> int:
     return acts.sharpest(question, ranked[:AMONG] if settings["sort"] == "contribution" else None)
 
 
+def _wrong(question: Question, settings: Settings) -> str:
+    """What is wrong with the channel that a link names; nothing where it is that of a layer shown
+    before, of this network or another."""
+    network, (layer, _, number) = question.network, settings["unit"].rpartition(":")
+    if not settings["unit"] or (layer and layer not in network.maps | network.flat):
+        return ""
+    most = acts.layer_of(network, layer or question.layer).channels
+    if layer and number.isdecimal() and int(number) < most:
+        return ""
+    named = escape(settings["unit"][:40])
+    return f"There is no channel “{named}”: this layer’s go from 0 to {most - 1}. "
+
+
 def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     """The mosaic and which channel is chosen, whose look the script asks for; then the pins."""
     network, layer = asked.network, settings["layer"]
@@ -135,7 +148,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         made = mosaic(values, ranked, tiles.WIDTH, **look)
         foot = FEET[settings["sort"]].format(escape(asked.name()))
         sheet = tiles.tiles(made, "channel", alt, channel, name="sheet", foot=foot)
-    shown = {"sheet": sheet, "say": _say(flat)}
+    shown = {"sheet": sheet, "say": _wrong(question, settings) + _say(flat)}
     yield Show(shown | (nothing if flat else {}), {"sheet": {**facts, "channel": channel}})
     kept = pins.read(settings["pins"], network)
     for drawn in pins.draw(question, asked.seen, kept, STRONGEST.known(network)):

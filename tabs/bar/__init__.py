@@ -6,6 +6,7 @@ On a phone it also says which photo, class and network the tabs are about.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ class Bar:
             return {"problem": sentence(error)}
 
 
+def ahead_of(engine: Engine, tabs: Collection[str]) -> Callable[[Any], dict[str, Any]]:
+    """What a tab is going to ask, for a browser that has yet to draw it."""
+
+    def ahead(data: Any = None) -> dict[str, Any]:
+        data = data if isinstance(data, dict) else {}
+        if data.get("tab") not in tabs:
+            return {"problem": "There is no such tab: choose one of those shown."}
+        return engine.answer(data["tab"], "ask", data.get("question"))
+
+    return ahead
+
+
 def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
     """Lay out the bar. `start`: what is asked when the address says nothing."""
     settings = engine.subject.zoo.settings
@@ -81,7 +94,10 @@ def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
         markup.replace("<!--hub-->", hub),
         head=f"<script>{script('store.js', 'tab.js', 'tiles.js', 'search.js')}</script>",
         js_on_load=(HERE / "bar.js").read_text("utf-8"),
-        server_functions=asked_of(engine, "bar", Bar.answers),
+        server_functions=[
+            *asked_of(engine, "bar", Bar.answers),
+            ahead_of(engine, start["tabs"]),
+        ],
         elem_id="bar",
         start=json.dumps(start),
         known=json.dumps(engine.answer("bar", "networks", None)["networks"]),

@@ -3,9 +3,10 @@ const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
 const menu = find('[data-networks]');
-let networks = JSON.parse(props.known), failed = '', polling = null;
+const start = JSON.parse(props.start);
+let networks = JSON.parse(props.known), failed = '', polling = null, early = null;
 
-seeing.begin(JSON.parse(props.start));
+seeing.begin(start);
 
 // ---- networks ----
 const draw = () => {
@@ -85,17 +86,38 @@ find('.dock').addEventListener('click', (event) => {
   }
 });
 
+// ---- a tab that Gradio has yet to draw: what it is going to ask is asked meanwhile ----
+const asks = (tab) => JSON.stringify([tab, seeing.stamp(), seeing.state.settings?.[tab]]);
+const ahead = (tab) => {
+  const comes = seeing.fresh && tab === start.tab; // with the page
+  if (comes || early?.asks === asks(tab) || document.querySelector(`#${CSS.escape(tab)}-tab`)) return;
+  const question = { ...seeing.asked(), visit: seeing.visit, settings: seeing.state.settings?.[tab] || {},
+    form: start.network, knows: seeing.knows() };
+  early = { asks: asks(tab), since: performance.now(), answer: server.ahead({ tab, question }).catch(() => null) };
+};
+seeing.early = async (tab) => { // null where the tab has to ask by itself
+  const fresh = early?.asks === asks(tab) && performance.now() - early.since < 5000;
+  const given = fresh && await early.answer;
+  early = null;
+  return given && !given.busy ? given : null;
+};
+
 // ---- the tabs: Gradio's own, kept in step with the address ----
 const follow = () => {
   const button = document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
   const there = button?.getAttribute('aria-selected') === 'true';
+  if (!there) ahead(seeing.state.tab);
   if (button && !there) button.click();
   const strip = button?.parentElement; // a phone shows a part of it
   if (strip) strip.scrollLeft = button.offsetLeft + button.offsetWidth / 2 - strip.clientWidth / 2;
   return there;
 };
+const clicked = (event) => event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
+document.addEventListener('click', (event) => { // before Gradio, which draws the tab at once
+  if (clicked(event)) ahead(clicked(event));
+}, true);
 document.addEventListener('click', (event) => {
-  const tab = event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
+  const tab = clicked(event);
   if (tab && tab !== seeing.state.tab) seeing.set({ tab });
 });
 document.addEventListener('click', (event) => { // a link to a card, without loading the page anew

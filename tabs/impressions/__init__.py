@@ -36,16 +36,17 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     network = asked.network
     chosen, problem = _chosen(asked, settings)
     go = settings["go"] or ("" if sheet.known(network) else "1")  # something is to be there
+    go = "" if problem else go  # nothing else than was asked for is drawn
     drawn = chosen if settings["class"] or go else ""  # or the page's, also of another photo
     yield Show(
-        {"say": _say(network), "wall": sheet.wall(network), "sheet": "", "foot": "",
-         "problem": escape(problem)},
+        {"say": f"{escape(problem)} {_say(network)}".strip(), "wall": sheet.wall(network),
+         "sheet": "", "foot": ""},
         {"ready": True, "suggested": chosen},
         settings={"class": drawn, "go": go},
     )  # fmt: skip
-    if go or problem:
+    if go:
         return None
-    return (yield from estimate(asked, settings, {}))
+    return (yield from estimate(asked, settings | {"class": chosen}, {}))
 
 
 def _chosen(asked: Asked, settings: Settings) -> tuple[str, str]:

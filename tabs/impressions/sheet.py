@@ -48,7 +48,7 @@ def _before() -> dict[str, str]:
     for place, name in enumerate(BEFORE):
         top, left = place // ACROSS * DOWN, place % ACROSS * RIGHT
         cut = pixels[top : top + SIDE, left : left + SIDE]
-        found[name] = html.data_url(render.jpeg(cut, 85), "jpeg")
+        found[name] = html.data_url(render.webp(cut), "webp")
     return found
 
 

@@ -199,7 +199,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     asking = true;
     body.classList.add('busy');
     const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
-    const answer = await call('ask', question());
+    const answer = (await seeing.early(key)) || (await call('ask', question()));
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
     if (answer.lost) { bar('').hidden = true; body.classList.remove('busy'); again(); return; }
@@ -215,7 +215,14 @@ seeing.tab ||= (element, server, key, props = {}) => {
     paused.clear();
     for (const each of bars) if (each.dataset.work) each.hidden = true;
     hooks.asked?.();
-    if (answer.problem) { drawn = now; bar('').hidden = true; body.classList.remove('busy'); tell(answer.problem); return; }
+    if (answer.problem) {
+      drawn = now;
+      bar('').hidden = true;
+      body.classList.remove('busy');
+      tell(answer.problem);
+      if (!answer.gone) see(); // a setting that can't be does not hide what the photo shows
+      return;
+    }
     if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen); // may name the targets
     drawn = stamp();
     pull('', answer, turn);
