@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import cores
 from .steps import Pair, Step
 
 NO_MARGINS: tuple[Pair, Pair] = ((0, 0), (0, 0))
@@ -29,6 +30,7 @@ class OwnMaps:
         self._maps: list[Tensor | None] = [x]
         last_use, seldom = last_uses(steps), _seldom(steps)
         for i, step in enumerate(steps[1:], 1):
+            cores.give_way()
             self._maps.append(step.whole([self._maps[v] for v in step.inputs]))
             for v in step.inputs:
                 if v in seldom and last_use[v] == i:

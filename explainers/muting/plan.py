@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Size
 
+from .. import cores
 from .steps import Step
 
 MEMORY = 128 * 2**20  # bytes of maps that one lot may hold at a time; more makes nothing quicker
@@ -117,6 +118,7 @@ class Planner:
         """
         best, least = [], float("inf")
         for count in range(1, BINS + 1):
+            cores.give_way()
             plan = self._divide(rows.bins(count), cols.bins(count), rows, cols)
             cost = sum(
                 b.macs + CALL * b.cut + READ * float(self.weights[: b.cut].sum()) for b in plan
