@@ -129,7 +129,7 @@ class Drawing:
         knobs, inputs = self.knobs, x.detach().requires_grad_()
         if isinstance(self.goal, Classes) and not knobs.statistics:
             module = folded(self.network.module, self.network.size)
-            loss = -self.goal.score(module(inputs)).mean()
+            loss = -self.goal.score(module(inputs.clone())).mean()
         else:
             prior = BatchNormPrior(knobs.every, self.taken % knobs.every)
             with prior if knobs.statistics else nullcontext():

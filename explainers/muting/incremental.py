@@ -49,7 +49,7 @@ def followed(module: nn.Module, x: Tensor, again: bool = False) -> Tape:
     if steps is not None:
         return Tape(steps, new=False)
     try:
-        return Tape(record(module, x), new=True)
+        return Tape(record(module, x.clone()), new=True)  # which may work in place on it
     except Exception:  # whatever an unknown network does, muting still works
         return Tape(None, new=True)
 
@@ -93,10 +93,10 @@ class Incremental:
         self.note: str | None = None
 
         def whole(xs: Sequence[Tensor]) -> Tensor:
-            return module(xs[0].contiguous(memory_format=memory))
+            return module(xs[0].clone(memory_format=memory))
 
         with torch.no_grad():
-            reference = module(self.x)
+            reference = module(self.x.clone())
             if len(reference) != 1:
                 raise RuntimeError("the network makes several answers of one input of this size")
             tape = tape or followed(module, self.x)

@@ -43,6 +43,10 @@ class _Recorder(TorchDispatchMode):
             return Ref(self.index[a]) if isinstance(a, Tensor) and a in self.index else a
 
         kept = tree_map(ref, (args, kwargs))
+        if func is aten._local_scalar_dense.default and args[0] in self.index:
+            raise ValueError("a number that Python reads may decide what is computed")
+        if func._schema.is_mutable and self._shared(args[0]):
+            raise ValueError("what is overwritten is seen under another name, too")
         out = func(*args, **kwargs)
         for item, each in enumerate(out if isinstance(out, tuple | list) else [out]):
             shape = each.shape if isinstance(each, Tensor) else torch.Size()
@@ -51,6 +55,16 @@ class _Recorder(TorchDispatchMode):
                 self.index[each] = len(self.ops)
                 self.ops.append(op)
         return out
+
+    def _shared(self, written: Any) -> bool:
+        """Do other tensors, which know nothing of it, lie in the same memory?"""
+        if not isinstance(written, Tensor):
+            return True
+        place = written.untyped_storage().data_ptr()
+        return any(
+            each is not written and each.untyped_storage().data_ptr() == place
+            for each in self.index
+        )
 
 
 @torch.no_grad()

@@ -353,7 +353,7 @@ def _gap(module: nn.Module, probe: Tensor, memory: torch.memory_format, most: in
     """How far the answers to two photos move when the same one, the other one, or as many as there
     may ever be are beside them, as a share of the range; infinite for no answer of their own."""
     photos = torch.cat([probe, 2 * probe.flip(3) + 1])
-    alone = torch.cat([module(each.contiguous(memory_format=memory)) for each in photos.split(1)])
+    alone = torch.cat([module(each.clone(memory_format=memory)) for each in photos.split(1)])
     moved = 0.0
     for chosen in {(0, 1), (0, 0), tuple(index % 3 % 2 for index in range(max(2, most)))}:
         chosen = list(chosen)

@@ -229,7 +229,7 @@ class Network(Owner, Answers):
     def output(self, x: Tensor) -> Any:
         """What the module hands over for x (1, C, H, W), before logits are read off it."""
         with torch.inference_mode(False), whole():
-            return self.module(x.to(self.device, memory_format=self.memory))
+            return self.module(x.to(self.device, memory_format=self.memory, copy=True))
 
     def _keep_taps(self) -> None:
         """The taps leave the module with this network."""

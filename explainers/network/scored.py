@@ -39,10 +39,10 @@ class Scored(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with whole():
-            output = self.module(x)
+            output = self.module(x.clone())  # which it may overwrite
             each = [output] if len(x) == 1 else apart(output, len(x))
             if each is None:
-                each = [self.module(one) for one in x.split(1)]
+                each = [self.module(one.clone()) for one in x.split(1)]
         return torch.stack([self._values(one, x) for one in each])
 
     def _values(self, output: Any, x: Tensor) -> Tensor:
