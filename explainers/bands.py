@@ -56,6 +56,7 @@ def _floats(source: Any) -> np.ndarray:
             source = source.detach().cpu()
             source = source.float() if source.is_floating_point() else source  # bfloat16
         found = np.asarray(source)
+        found = found.astype(found.dtype.newbyteorder("="), copy=False)
     except Exception as error:
         raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
     if np.issubdtype(found.dtype, np.floating):

@@ -22,6 +22,8 @@ _DARK_COLOURS = (
 def numbers(values: np.ndarray, notes: list[str]) -> np.ndarray:
     """The same with nought for what is no finite number, of which a note tells; raises PhotoError
     where nothing is."""
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
     finite = np.isfinite(values)
     lost = finite.size - int(finite.sum())
     if lost == finite.size:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from explainers.depth import check_dark, eight_bit, is_deep, numbers
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
+from explainers.tiff import check, greys, is_negative, is_signed
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
@@ -52,6 +53,7 @@ _TOO_NARROW = (
 )
 _NO_SUCH_PAGE = "The file has no page {}; pages are counted from 0."
 _SEVERAL_PAGES = "The file has several pages, and this is {}."
+_CLEAR = "The photo is transparent all over, so that nothing but white is seen."
 _LAB = "The photo's colours are Lab; save it as RGB and try again."
 
 # EXIF 2.32, tag 0x0112: how the stored pixels must be turned to stand upright.
@@ -107,6 +109,7 @@ def read(source: Any, *, page: int = 0) -> Photo:
     else, for whatever can't be read.
     """
     notes: list[str] = []
+    page = int(page) if isinstance(page, np.integer) else page
     if not isinstance(page, int) or page < 0:
         raise PhotoError(_NO_SUCH_PAGE.format(page))
     if isinstance(source, Image.Image):
@@ -187,6 +190,7 @@ def _as_array(source: Any) -> np.ndarray:
             source = source.float() if source.is_floating_point() else source  # bfloat16
             source = source[0] if source.ndim == 4 and len(source) == 1 else source
         array = np.asarray(source)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
     except Exception as error:
         raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
     # A side of 1, 3 or 4 is too short for a photo, so it is the colours.
@@ -228,6 +232,8 @@ def _floats(low: float, high: float) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "The array holds NaN or infinite values; replace them and try again."
     remedy = "divide by 255" if low >= 0 and high <= 255 else "undo the network's normalisation"
+    if low > -0.25 and high < 1.25:
+        remedy = "clip them"  # as an interpolation leaves them
     return f"The array's floats go from {low:.3g} to {high:.3g}, not from 0 to 1; {remedy} first."
 
 
@@ -259,6 +265,8 @@ def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Ph
     image = _with_plain_mode(image, notes)
     image = image.resize(_fitted(*image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
     if image.mode == "RGBA":
+        if not image.getextrema()[3][1]:
+            notes.append(_CLEAR)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
     if orientation in _UPRIGHT:
@@ -269,19 +277,21 @@ def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Ph
 
 
 def _turn_to(image: Image.Image, page: int, notes: list[str]) -> None:
-    """Seek a page or frame; of a TIFF that has several, note which one it is."""
+    """Seek a page or frame, past a preview in front; of a TIFF that has several, note which."""
     if not page and image.format != "TIFF":
         return
-    several = False
+    several, preview = False, not page and _reduced(image)
     try:
         image.seek(page or 1)
         several = not _reduced(image)
     except Exception as error:
         if page:
             raise PhotoError(_NO_SUCH_PAGE.format(page)) from error
-    if not page:
+    if not page and not (several and preview):
         image.seek(0)
-    if several:
+    if image.format == "TIFF":
+        check(image, notes)
+    if several and not preview:
         notes.append(_SEVERAL_PAGES.format(f"page {page}, counted from 0" if page else "the first"))
     _check_size(*image.size, image.format)
 
@@ -304,18 +314,24 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode.startswith("I;16"):
         depth = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))[0]
         white = 2.0 ** min(depth, 16) - 1
-        return Image.fromarray(eight_bit(np.asarray(image), (white,), notes))
-    if image.mode.startswith("I") or image.mode == "F":
+        return _of_greys(image, (white,), notes)
+    if image.mode.startswith("I") or image.mode == "F" or is_signed(image):
         whole = image.format == "PPM" and image.mode != "F"
-        own = (65535.0,) if whole else (1.0, 255.0, 65535.0)
-        return Image.fromarray(eight_bit(numbers(np.asarray(image), notes), own, notes))
+        return _of_greys(image, (65535.0,) if whole else (1.0, 255.0, 65535.0), notes)
     if image.mode == "LAB":
         raise PhotoError(_LAB)
     if image.mode in ("RGBA", "CMYK"):
         return image
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _of_greys(image: Image.Image, own: tuple[float, ...], notes: list[str]) -> Image.Image:
+    eight = eight_bit(numbers(greys(image), notes), own, notes)
+    return Image.fromarray(255 - eight if is_negative(image) else eight)
 
 
 def _photo(image: Image.Image, original_size: tuple[int, int], notes: tuple[str, ...]) -> Photo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP, TIFF, JPEG 2000 or PPM"
 _OTHER = f"This is not a photo that can be read here; use a {READABLE} file."
 _ODD = (
@@ -55,6 +57,9 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x1f\x8b", _ARCHIVE),
     (0, b"7z\xbc\xaf", _ARCHIVE),
     (0, b"Rar!", _ARCHIVE),
+    (0, b"\xfd7zXZ", _ARCHIVE),
+    (0, b"BZh9", _ARCHIVE),
+    (257, b"ustar", _ARCHIVE),
     # Files of the kinds that are read, which the decoders refused all the same.
     (0, b"\xff\xd8\xff", _ODD),
     (0, b"\x89PNG", _ODD),
@@ -80,4 +85,14 @@ def reason(content: bytes) -> str:
     start = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start[:1] == b"<" and b"<svg" in start and b"<html" not in start:
         return "This is an SVG drawing; export it as PNG."
-    return _TEXT if start and start.isascii() and b"\0" not in start else _OTHER
+    return _TEXT if _is_text(start) else _OTHER
+
+
+def _is_text(start: bytes) -> bool:
+    """Is it the beginning of a text, in whichever language it is written?"""
+    wide = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = codecs.getincrementaldecoder("utf-16" if wide else "utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and "\0" not in text

@@ -229,6 +229,9 @@ def test_what_is_no_photo_gets_a_sentence(tmp_path):
         "ICO": encoded(scene(), "ICO"),
         "DICOM": bytes(128) + b"DICM" + bytes(99),
         "DICOM, old": b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100" + bytes(99),
+        "text, not ASCII": "<html>À la carte</html>".encode(),
+        "text, 16 bits": "<html>À la carte</html>".encode("utf-16"),
+        "TAR": bytes(257) + b"ustar" + bytes(99),
         "web page": b"<!doctype html>\n<html><svg/></html>",
         "raw": raw(),
         "raw, CR3": b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom" + bytes(99),
@@ -263,7 +266,8 @@ def test_what_is_no_photo_gets_a_sentence(tmp_path):
     }  # fmt: skip
     messages = {name: refusal(source) for name, source in samples.items()}
     for name, word in {
-        "empty": "empty", "text": "text", "web page": "web page", "SVG": "SVG", "PDF": "PDF",
+        "empty": "empty", "text": "text", "text, not ASCII": "text", "text, 16 bits": "text",
+        "TAR": "unpack", "web page": "web page", "SVG": "SVG", "PDF": "PDF",
         "EPS": "PostScript", "ICO": "icon", "MP4": "video", "DICOM": "pixel_array",
         "DICOM, old": "export the picture as PNG", "raw": "raw file", "raw, CR3": "raw file",
         "JPEG XL": "JPEG XL", "NumPy": "array", "ZIP": "unpack", "JPEG half": "damaged",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -72,6 +74,68 @@ def test_other_colour_modes():
     assert np.abs(cmyk - plain).mean() < 12, "an Adobe JPEG is not shown inverted"
 
 
+def tiff(*pages: np.ndarray, kinds: tuple[int, ...] = (0, 0), white: int | None = None) -> bytes:
+    """Little-endian TIFF pages (H, W), or (C, H, W) of colours plane by plane, uncompressed.
+
+    kinds: tag 254 of each page; white: tag 262, what its numbers mean.
+    """
+    content = b"II*\0" + struct.pack("<I", 8)
+    for page, kind in zip(pages, kinds, strict=False):
+        planes = page if page.ndim == 3 else page[None]
+        count, (height, width), begin = len(planes), page.shape[-2:], len(content)
+        lists = begin + 2 + 12 * 11 + 4  # where what is too long for a tag lies
+        data = lists + 4 * 4 * count
+        tags = {
+            254: [kind],
+            256: [width],
+            257: [height],
+            258: [8 * page.itemsize] * count,
+            259: [1],
+            262: [(1 if count == 1 else 2) if white is None else white],
+            273: [data + planes[0].nbytes * plane for plane in range(count)],
+            277: [count],
+            279: [planes[0].nbytes] * count,
+            284: [1 if count == 1 else 2],
+            339: [{"u": 1, "i": 2, "f": 3}[page.dtype.kind]] * count,
+        }
+        entries, behind = struct.pack("<H", len(tags)), b""
+        for tag, values in tags.items():
+            packed = struct.pack(f"<{len(values)}I", *values)
+            if len(values) > 1:
+                packed, behind = struct.pack("<I", lists + len(behind)), behind + packed
+            entries += struct.pack("<HHI", tag, 4, len(values)) + packed
+        end = data + planes.nbytes
+        following = struct.pack("<I", 0 if page is pages[-1] else end)
+        content += (entries + following + behind).ljust(data - begin, b"\0") + planes.tobytes()
+    return content
+
+
+def test_a_tiff_is_read_as_its_tags_say():
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
+    deep, fractions = ramp.astype(np.uint16) * 257, (ramp / 255).astype(np.float32)
+    for name, (content, stretched) in {
+        "greys": (tiff(ramp), False),
+        "white is 0": (tiff(65535 - deep, white=0), False),
+        "white is 0, 12 bits": (tiff(4095 - deep // 16, white=0), True),
+        "white is 0.0": (tiff(1 - fractions, white=0), False),
+        "unsigned": (tiff(ramp.astype(np.uint32) * 16843009), True),
+        "signed": (tiff((ramp.astype(int) - 128).astype(np.int8)), True),
+        "planes": (tiff(np.stack([ramp] * 3)), False),
+        "behind a preview": (tiff(ramp[:, ::4], ramp, kinds=(1, 0)), False),
+        "before a preview": (tiff(ramp, ramp[:, ::4], kinds=(0, 1)), False),
+    }.items():
+        photo = read(content)
+        assert photo.pixels.shape == (16, 256, 3), name
+        assert np.abs(photo.pixels[0].astype(int) - np.arange(256)[:, None]).max() <= 1, name
+        assert bool(photo.notes) == stretched, name
+    opacity, infrared = b"\x52\1\3\0\1\0\0\0\2", b"\x52\1\3\0\1\0\0\0\0"  # tag 338
+    content = encoded(scene().convert("RGBA"), "TIFF").replace(opacity, infrared)
+    assert read(content) == read(scene())
+    assert read(content).notes == ("Of its 4 channels only the first 3 can be shown.",)
+    with pytest.raises(PhotoError, match="keeps each of its colours apart, with more than 8 bits"):
+        read(tiff(np.stack([deep] * 3)))
+
+
 @pytest.mark.parametrize("bits", [8, 10, 11, 12, 13, 14])
 @pytest.mark.parametrize("source", ["PNG", "TIFF", "JPEG2000", "PPM", "array", "float"])
 def test_greys_of_an_instrument_are_stretched_and_the_note_says_so(bits, source):
@@ -129,5 +193,27 @@ def test_arrays_and_tensors_of_every_shape_are_the_same_photo():
     ]  # fmt: skip
     for sources in same:
         assert len({read(source) for source in sources}) == 1
+    assert read((colours.astype(np.uint16) * 257).astype(">u2")) == read(colours)
+    assert read(Image.fromarray(grey).convert("LA").convert("La")) == read(grey)
     rough = read((tensor / 255).bfloat16()).pixels.astype(int)
     assert np.abs(rough - colours).max() <= 1
+
+
+def test_what_nobody_would_see_is_told():
+    clear = np.dstack([np.asarray(scene()), np.zeros((40, 60), np.uint8)])
+    for source in (clear, encoded(Image.fromarray(clear), "PNG")):
+        assert "transparent all over" in read(source).notes[0]
+    clear[0, 0, 3] = 255
+    assert read(clear).notes == ()
+
+
+def test_the_remedy_for_floats_suits_them():
+    fractions = np.asarray(scene()) / np.asarray(scene()).max()
+    for values, remedy in (
+        (fractions * 1.15, "clip them"),
+        (fractions - 0.001, "clip them"),
+        (fractions * 255, "divide by 255"),
+        (fractions * 2 - 1, "normalisation"),
+    ):
+        with pytest.raises(PhotoError, match=remedy):
+            read(values)
