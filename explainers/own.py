@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +19,15 @@ from torch import Tensor, nn
 from .errors import ModelError
 from .imagenet import imagenet_labels
 from .network import Head, Network, keeping
-from .network.borrowed import bare, check_kind, copied, evaluating, without_end
+from .network.borrowed import (
+    Apart,
+    bare,
+    check_kind,
+    check_uncompiled,
+    copied,
+    evaluating,
+    without_end,
+)
 from .network.door import check_end, check_order, check_weights, not_alone, tried
 from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
@@ -120,6 +129,7 @@ def wrap(
     if not copy:
         check_weights(inner, title)
     own, remarks = copied(inner, title) if copy else (inner, {})
+    check_uncompiled(own, title)
     handles = []
     try:
         if way.channels == 1:
@@ -127,7 +137,16 @@ def wrap(
         if output is not None:
             handles.append(own.register_forward_hook(picked(output, title)))
         probe = noise(way.seen, way.shape).to(next(own.parameters()).device)
-        found = _answer(own, probe, title, labels, head, copy)
+        try:
+            with Apart(inner, title) if copy else nullcontext():
+                found = _answer(own, probe, title, labels, head, copy)
+        except ModelError as error:
+            if "hooks" not in remarks or error.__cause__ is None:
+                raise
+            raise ModelError(
+                f"{str(error).removesuffix('.')}; its own hooks were left off its copy, so give "
+                "copy=False if it needs them."
+            ) from error
         if found.read is not None:
             handles.append(own.register_forward_hook(of_batch(found.read)))
         network = Own(

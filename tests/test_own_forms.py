@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from explainers import METHODS, ModelError, OptionError, explain, read, wrap
-from explainers.network import discovery
+from explainers.network import discovery, frozen
 from tests import nets
 from tests.nets import assert_close
 
@@ -160,6 +160,103 @@ def test_names_come_by_number_however_a_data_set_has_them():
         assert wrap(plain(), labels, **HOW).labels == ("cat", "cow", "dog")
     network = wrap(plain(), (name for name in ("a", "b", "c")), **HOW)
     assert network.refresh().labels == ("a", "b", "c")
+
+
+def lambda_for_forward() -> nn.Module:
+    module = plain()
+    forward = module.forward
+    module.forward = lambda x: 2 * forward(x)
+    return module
+
+
+def lambda_for_a_block() -> nn.Module:
+    module = Form(lambda m, x: m.head(m.block(x).mean((2, 3))), head=nn.Linear(6, 3), t=trunk())
+    module.block = lambda x: module.t(x)
+    return module
+
+
+def compiled_forward() -> nn.Module:
+    module = plain()
+    module.forward = torch.compile(module.forward, backend="eager")
+    return module
+
+
+def remembered(**said: Any) -> nn.Module:
+    """Its head reads what a hook of its own kept."""
+    module = Form(lambda m, x: (m.trunk(x), m.head(m.kept.mean((2, 3))))[1], trunk=trunk(),
+                  head=nn.Linear(6, 3))  # fmt: skip
+    module.trunk.register_forward_hook(lambda _m, _x, out: setattr(module, "kept", out))
+    return module
+
+
+@pytest.mark.parametrize("make", [lambda_for_forward, lambda_for_a_block])
+def test_a_copy_that_would_compute_with_the_module_itself_is_told_and_leaves_it_alone(make):
+    module = make().train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(ModelError, match="function that computes with the module itself, such"):
+        wrap(module, **HOW)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert explain(wrap(module, copy=False, **HOW), PHOTO, 1).values.std() > 0
+
+
+def test_a_compiled_forward_is_copied_as_it_was_before():
+    module = compiled_forward()
+    found = explain(wrap(module, **HOW), PHOTO, 1)
+    assert module.training
+    with pytest.raises(ModelError, match=r"is compiled \(forward\), and can't be looked into so"):
+        wrap(module, copy=False, **HOW)
+    del module.forward
+    assert torch.equal(explain(wrap(module, **HOW), PHOTO, 1).logits, found.logits)
+
+
+def test_what_a_hook_of_the_modules_own_keeps_is_explained_without_a_copy():
+    with pytest.raises(ModelError, match="its own hooks were left off its copy, so give copy=F"):
+        wrap(remembered(), **HOW)
+    module = remembered()
+    network = wrap(module, copy=False, **HOW)
+    x = network.prepare(read(PHOTO)).tensor
+    maps = network.record(x, ("trunk",)).activations["trunk"].detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(module.head(maps.mean((2, 3)))[0, 1], maps)
+    theirs = (maps * gradient.mean((2, 3), keepdim=True)).sum(1).detach()
+    assert_close(explain(network, PHOTO, 1).values, theirs, 1e-5)
+
+
+def says_nothing_back(module: nn.Module) -> nn.Module:
+    kind = type(module)
+    module.__class__ = type("Quiet", (kind,), {"train": lambda m, on=True: kind.train(m, on) and 0})
+    return module
+
+
+def called(name: str, value: Any) -> nn.Module:
+    module = plain()
+    setattr(module, name, value)
+    return module
+
+
+@pytest.mark.parametrize("make", [
+    lambda: says_nothing_back(plain()),
+    lambda: called("last_map", torch.zeros(3)),
+    lambda: called("last_map", "body"),
+    lambda: called("feature_info", ["trunk"]),
+    lambda: called("feature_info", {"trunk": 1}),
+], ids=["train() that returns nothing", "a tensor", "no layer", "names", "a dict"])  # fmt: skip
+def test_names_that_others_use_for_something_else_do_no_harm(make):
+    assert explain(wrap(make(), **HOW), PHOTO, 1).layer == "trunk"
+
+
+def test_logits_that_sum_to_a_hundred_by_chance_are_no_probabilities():
+    module = plain().eval()
+    with torch.no_grad():
+        module.head.bias += (100 - module(frozen.noise(3, (32, 32))).sum()) / 3
+    assert explain(wrap(module, **HOW), PHOTO, 1).logits.sum() != pytest.approx(100, abs=1e-3)
+
+
+def test_attention_that_torch_computes_otherwise_while_calls_are_noted_is_steady():
+    def run(m: Any, x: Tensor) -> Tensor:
+        noted = torch._C._len_torch_function_stack() > 0  # as nn.MultiheadAttention asks
+        return m.head(m.trunk(x).mean((2, 3))) * (1 + 1e-5 * noted)
+
+    assert wrap(Form(run, trunk=trunk(), head=nn.Linear(6, 3)), **HOW).last == "trunk"
 
 
 def volumes(channels: int) -> Form:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from ..errors import ModelError
@@ -99,6 +100,21 @@ def _check_weights(module: nn.Module, title: str) -> None:
         raise ModelError(f"The weights of {title} lie on {where}: bring all to one real device.")
 
 
+def check_uncompiled(module: nn.Module, title: str) -> None:
+    """Raises ModelError for parts that torch.compile turned into something else."""
+    for name, part in module.named_modules():
+        forward = vars(part).get("forward")
+        if (
+            hasattr(forward, "_torchdynamo_orig_callable")
+            or part._compiled_call_impl is not None
+            or hasattr(part, "_orig_mod")
+        ):
+            raise ModelError(
+                f"{title} is compiled ({name or 'forward'}), and can't be looked into so: hand "
+                "over what torch.compile was given, or let wrap() make a copy of that."
+            )
+
+
 @torch.inference_mode(False)
 @torch.no_grad()
 def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
@@ -116,6 +132,9 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
     for part in made.modules():
         for name in CHECKPOINTS & vars(part).keys():
             setattr(part, name, False)
+        compiled = getattr(vars(part).get("forward"), "_torchdynamo_orig_callable", None)
+        if getattr(compiled, "__func__", None) is type(part).forward:
+            del part.forward  # torch.compile(module.forward) calls the original
     remarks = {}
     if _stilled(made):
         remarks["observers"] = (
@@ -145,6 +164,26 @@ def _computed(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
         for value in tree_leaves(vars(part)):
             if isinstance(value, Tensor) and not value.is_leaf:
                 yield id(value), value.detach().clone()
+
+
+class Apart(TorchFunctionMode):
+    """While it is entered, a copy that computes with weights of its original is told of before it
+    does: functions that hold the original, such as a lambda in the place of forward, are copied as
+    they are."""
+
+    def __init__(self, original: nn.Module, title: str) -> None:
+        super().__init__()
+        self.title = title
+        self.theirs = {id(each) for each in (*original.parameters(), *original.buffers())}
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if any(id(each) in self.theirs for each in (*args, *(kwargs or {}).values())):
+            raise ModelError(
+                f"{self.title} holds a function that computes with the module itself, such as a "
+                "lambda in the place of forward, also in its copy: make that a method, or give "
+                "copy=False and a module that is yours to freeze."
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def _stilled(module: nn.Module) -> bool:

@@ -177,7 +177,7 @@ def discover(
         raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
     stages = _stages(module, maps)
     chosen = last is not None
-    last = last or getattr(module, "last_map", None) or _last(maps, stages)
+    last = last or _said(module, maps) or _last(maps, stages)
     if last not in maps:
         last = next(reversed(fnmatch.filter(maps, last)), last)
     if last not in maps:
@@ -294,8 +294,10 @@ def _some(names: Mapping[str, Tensor], count: int = 6) -> str:
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
     """timm's own list of stages, and the numbered siblings between them (blocks.3, blocks.5)."""
-    info = getattr(module, "feature_info", None) or ()
-    stages = {str(stage["module"]) for stage in getattr(info, "info", info)} & set(maps)
+    info = getattr(module, "feature_info", None)
+    info = getattr(info, "info", info)
+    told = [stage for stage in info if isinstance(stage, dict)] if isinstance(info, list) else []
+    stages = {str(stage.get("module")) for stage in told} & set(maps)
     for stage in tuple(stages):
         parent, _, number = stage.rpartition(".")
         for name, child in module.get_submodule(parent).named_children():
@@ -339,6 +341,12 @@ def _flat(module: nn.Module, found: _Outputs) -> dict[str, Layer]:
         name: Layer(name, f"{title} · {vectors[name]} units", vectors[name], 1, 1, 0)
         for name, title in zip(ends, titles, strict=bool(ends))
     }
+
+
+def _said(module: nn.Module, maps: Mapping[str, Tensor]) -> str:
+    """The last map's name where one of our own modules says it; others may call anything so."""
+    said = getattr(module, "last_map", None)
+    return said if isinstance(said, str) and said in maps else ""
 
 
 def _last(maps: Mapping[str, Tensor], stages: set[str]) -> str:

@@ -179,12 +179,19 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
         )
     if not answer.numel():
         raise ModelError(f"{title} has no outputs: give its last layer at least one.")
-    total = answer.exp() if bool((answer < 0).any()) else answer
-    sums = answer.shape[1] > 1 and any(
-        bool((total.sum() / whole - 1).abs() < 1e-4) for whole in (1, 100)
+    return answer, ends.of(answer) or _sums(
+        answer, lambda: tried(module, probe.flip(3) / 2, title)[0]
     )
-    form = LOGS if total is not answer else PERCENTS if total.sum() > 2 else SHARES
-    return answer, ends.of(answer) or (form if sums else "")
+
+
+def _sums(answer: Tensor, other: Callable[[], Tensor]) -> str:
+    """The form of an answer (1, classes) that always sums to 1 or 100: logits may by chance."""
+    form = LOGS if bool((answer < 0).any()) else PERCENTS if answer.sum() > 2 else SHARES
+
+    def to_one(found: Tensor) -> bool:
+        return bool((FORMS[form](found).sum() - 1).abs() < 1e-4)
+
+    return form if answer.shape[1] > 1 and to_one(answer) and to_one(other()) else ""
 
 
 @torch.no_grad()
@@ -327,9 +334,10 @@ def check_alone(
     most: how many go through together. Returns what to say, by key, of a network for which that
     holds but for rounding.
     """
-    first = module(probe.contiguous(memory_format=memory).clone())
+    alone = probe.contiguous(memory_format=memory)
+    first, _ = tried(module, alone, title)  # as below: attention rounds otherwise in a mode
     gap = _gap(module, probe, memory, most)
-    _check_steady(module, probe.contiguous(memory_format=memory), title, first, SAME / 1000)
+    _check_steady(module, alone, title, first, SAME / 1000)
     if gap <= SAME:
         return {}
     if gap == math.inf or not _exactly_alone(module, probe, memory, most):

@@ -123,15 +123,15 @@ class Network(Owner, Answers):
         self.device = torch.device(device)
         probe = noise(len(mean), self.shape).to(device)
         with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
-            self.module = module.eval().requires_grad_(False).to(device)
+            module.eval()  # which may return nothing
+            self.module = module.requires_grad_(False).to(device)
             check_weights(module, title)
             self.memory = settle(self.module, probe, title, tuple(labels), head)
             if not alone:
                 self.remarks = check_alone(module, probe, self.memory, title, self.at_once())
         quicken(self.module)
-        self.serial = next(serials)
-        self.key, self.title, self.licence, self.head = key, title, licence, head
-        self.labels = tuple(labels)
+        self.serial, self.key, self.title = next(serials), key, title
+        self.licence, self.head, self.labels = licence, head, tuple(labels)
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
         self.size, self.crop_pct, self.interpolation = min(self.shape), crop_pct, interpolation
         self.takes = len(mean)
@@ -160,7 +160,8 @@ class Network(Owner, Answers):
         self.attends, self.attention = found.attends, found.attention
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
-                tap(self.serial, name, found.layouts.get(name, FLAT), found.calls[name])
+                tap(self.serial, name, found.layouts.get(name, FLAT), found.calls[name]),
+                prepend=True,  # hooks of the module's own may keep what forward goes on with
             )
             for name in (*self.places, *self.flat)
         }
