@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from tabs import bar
 from tabs.rail import Rail
 from tabs.server import gate, logs
 from tabs.server.calls import Calls
@@ -43,6 +44,23 @@ def test_the_page_s_own_calls_reach_its_server_functions_and_nothing_else(tmp_pa
             assert (await site.http.post(PAGE, content=broken)).status_code == 422
 
     run(ask())
+
+
+def test_a_tab_s_question_may_come_before_it_is_drawn() -> None:
+    """It is asked as the tab would, and nothing else can be asked in this way."""
+    asked: list[Any] = []
+
+    class Noting:
+        def answer(self, *question: Any) -> dict[str, Any]:
+            asked.append(question)
+            return {"places": {}}
+
+    ahead = bar.ahead_of(Noting(), ["maps", "muting"])  # type: ignore[arg-type]
+    assert ahead({"tab": "muting", "question": {"photo": None}}) == {"places": {}}
+    assert asked == [("muting", "ask", {"photo": None})]
+    for wrong in (None, [], "muting", {}, {"tab": "programs"}, {"tab": ["muting"]}, {"tab": {}}):
+        assert "no such tab" in ahead(wrong)["problem"]
+    assert len(asked) == 1
 
 
 def test_a_photo_is_taken_in_as_it_arrives_within_the_bounds_of_uploads(tmp_path: Path) -> None:
