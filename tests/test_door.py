@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import ModelError, OptionError, TargetError, explain
+from explainers.network import discovery
 from explainers.network import ends as ends_
 from tests import nets
+from tests.nets import assert_close
 
 LABELS = ["a", "b", "c"]
 
@@ -269,14 +271,29 @@ def test_logits_without_a_gradient_are_told_and_explained_by_values():
     assert nets.maps(network, nets.noise(1, 3, 32, 32), "occlusion", 1).abs().max() > 0
 
 
-def test_logits_of_an_earlier_call_of_the_layer_are_told():
-    class Twice(Tiny):
-        def forward(self, x: Tensor) -> Tensor:
-            first = super().forward(x)
-            super().forward(x.flip(3))
-            return first
+class Twice(Tiny):
+    """Its logits are of the first view: the second one, for a loss of its own, counts nothing."""
 
-    network = nets.wrap(Twice(), classes=3, size=32)
+    def __init__(self, second: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.second = second
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.second(super().forward(x.flip(3)))
+
+
+@pytest.mark.parametrize("second", [lambda y: 0 * y.detach(), lambda y: 0 * y], ids=["cut", "0"])
+def test_of_several_calls_of_a_layer_that_which_the_logits_are_made_of_counts(second):
+    x = nets.noise(1, 3, 32, 32)
+    network = nets.wrap(Twice(second), classes=3, size=32)
+    found = nets.maps(network, x, "gradcam", 1)
+    assert_close(found, nets.maps(nets.wrap(Tiny(), classes=3, size=32), x, "gradcam", 1), 1e-6)
+    assert network.cam_weights is not None
+
+
+def test_logits_of_an_earlier_call_of_a_large_layer_are_told(monkeypatch):
+    monkeypatch.setattr(discovery, "LARGE", 0)
+    network = nets.wrap(Twice(lambda y: 0 * y.detach()), classes=3, size=32)
     with pytest.raises(OptionError, match="passed several times, and what it hands out last does"):
         nets.maps(network, nets.noise(1, 3, 32, 32), "gradcam", 1)
     assert nets.maps(network, nets.noise(1, 3, 32, 32), "gradient", 1).abs().max() > 0

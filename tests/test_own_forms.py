@@ -266,6 +266,20 @@ def volumes(channels: int) -> Form:
     )  # fmt: skip
 
 
+def views(of: Callable[[Tensor], Tensor]) -> Form:
+    def run(m: Any, x: Tensor) -> Tensor:
+        return m.head(m.trunk(of(x)).mean((2, 3))).reshape(-1, len(x), 3).mean(0)
+
+    return Form(run, trunk=nn.Conv2d(3, 8, 4, 4), head=nn.Linear(8, 3))
+
+
+def listed() -> Form:
+    def run(m: Any, x: Tensor) -> Tensor:
+        return m.head(m.layers[0](x).mean((2, 3)))
+
+    return Form(run, layers=[conv(3, 6)], head=nn.Linear(6, 3))
+
+
 def quantized() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(plain(), {nn.Linear}, dtype=torch.qint8)
 
@@ -282,6 +296,9 @@ def quantized() -> nn.Module:
     (lambda: Form(lambda m, x: plain()(x + torch.randn_like(x)), f=conv(3, 3)), {}, "each time"),
     (lambda: Form(lambda m, x: m.f(x / x.amax()).mean((2, 3)), f=conv(3, 3)), {}, "another one is"),
     (lambda: Form(lambda m, x: F.hardsigmoid(m.f(x).mean((2, 3))), f=conv(3, 3)), {}, "a sigmoid"),
+    (lambda: views(lambda x: torch.cat([x, x.flip(3)])), {}, "makes several inputs of one photo"),
+    (lambda: views(lambda x: x.rot90(1, (2, 3))), {}, "leaves its rows and columns in their order"),
+    (listed, {}, "by layers that are no part of it, as in a plain list"),
     (plain, {"labels": {"a", "b", "c"}}, "The labels of Form are a list"),
     (plain, {"labels": 3}, "The labels of Form are a list"),
     (plain, {"labels": {"cat": 1, "dog": 2, "cow": 3}}, "not numbered from 0"),

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import weakref
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
+from .calls import Calls, idle, why_no_map
 from .door import followed, same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
@@ -90,7 +90,7 @@ class _Nonlinearities(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
-        self.attends = False
+        self.attends = self.convolves = False
         self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -104,50 +104,8 @@ class _Nonlinearities(TorchFunctionMode):
         elif name in PRODUCTS:
             self.products.append((*args, *named.values()))
         self.attends |= name in ATTENTION
+        self.convolves |= name == "conv2d"
         return func(*args, **named)
-
-
-class _Calls:
-    """What the modules of a network handed out in one pass, in order of completion. most: bytes of
-    one of them that are kept, if not all; of a larger one its shape and its lowest value are, which
-    stands at all places of it."""
-
-    def __init__(self, module: nn.Module, most: int | None = None) -> None:
-        self.outputs: list[tuple[str, nn.Module, Tensor]] = []
-        self._most = most
-        self._small: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
-        self._hooks = [
-            child.register_forward_hook(self._note(name))
-            for name, child in module.named_modules()
-            if name
-        ]
-
-    def _note(self, name: str):
-        def hook(child: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                self.outputs.append((name, child, self._kept(output)))
-
-        return hook
-
-    def _kept(self, output: Tensor) -> Tensor:
-        """The same for the same, also where it was overwritten in between."""
-        dense = output.layout is torch.strided and output.is_floating_point()
-        if self._most is None or not dense or output.nbytes <= self._most:
-            return output
-        of, version, small = self._small.get(id(output), (None, 0, output))
-        if of is None or of() is not output:
-            small = output.detach().amin().expand(output.shape)
-        elif version != output._version:
-            small[(0,) * small.ndim].copy_(output.detach().amin())
-        self._small[id(output)] = weakref.ref(output), output._version, small
-        return small
-
-    def __enter__(self) -> _Calls:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
 
 
 def discover(
@@ -162,19 +120,21 @@ def discover(
     overwritten = Overwritten()
     with (
         followed(),
-        _Calls(module, most=LARGE) as calls,
+        Calls(module, most=LARGE) as calls,
         overwritten,
         Swapped(LEAN | relus(Clamp)),
         _Nonlinearities() as seen,
     ):
-        logits = module(probe.clone().requires_grad_().clone()).detach()
+        logits = module(probe.clone().requires_grad_().clone())
+        left = idle(logits, calls.outputs)
+    logits = logits.detach()
     larger = _shapes_for_a_larger(module, probe, calls.outputs)
-    found = _found(calls.outputs, larger)
+    found = _found(calls.outputs, larger, left)
     if tokens := _tokens(module, probe, calls.outputs, found):
-        found = _found(calls.outputs, larger, tokens, probe.shape[2:])
+        found = _found(calls.outputs, larger, left, tokens, probe.shape[2:])
     maps, layouts = found.maps, found.layouts
     if not maps:
-        raise ModelError("This network has no convolutional feature map, so nothing can be mapped.")
+        raise ModelError(why_no_map(calls.outputs, seen.convolves))
     stages = _stages(module, maps)
     chosen = last is not None
     last = last or _said(module, maps) or _last(maps, stages)
@@ -186,7 +146,7 @@ def discover(
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
     if not any(maps[last].stride()):  # too large to be kept
-        with torch.no_grad(), _Calls(module) as again:
+        with torch.no_grad(), Calls(module) as again:
             module(probe.clone())
         maps[last] = next(out for name, _, out in reversed(again.outputs) if name == last)
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
@@ -221,25 +181,29 @@ def discover(
 def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
     """A module's answer, and whether anything in it may be maps or tokens of places, by the shapes
     alone: also on the device "meta", where nothing is computed."""
-    with torch.no_grad(), _Calls(module) as calls:
+    with torch.no_grad(), Calls(module) as calls:
         answer = module(x)
-    found = _found(calls.outputs, {})
+    found = _found(calls.outputs, {}, set())
     return answer, bool(found.maps) or follow(calls.outputs, set())
 
 
 def _found(
     outputs: Outputs,
     larger: Mapping[str, tuple[int, ...]],
+    left: Collection[int],
     tokens: Mapping[str, Layout] | None = None,
     size: Sequence[int] = (0, 0),
 ) -> _Outputs:
-    """tokens: those of a network of tokens on an input of that size, where they are known."""
+    """left: places in the list of those that do not count, as `idle` has them. tokens: those of a
+    network of tokens on an input of that size, where they are known."""
     found, calls = _Outputs(), Counter[str]()
     pooled: set[int] = set()
     tokens = tokens or {}
     counts = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
-    for name, child, output in outputs:
+    for place, (name, child, output) in enumerate(outputs):
         calls[name] += 1
+        if place in left:
+            continue
         if name not in tokens and (tokens or output.ndim != 4 or output.shape[-1] < 2):
             if output.ndim > 1 and output[0].numel() == output.shape[1]:
                 found.vectors[name] = output.shape[1]
@@ -272,7 +236,7 @@ def _tokens(
     grids = {value.shape[2] for value in maps.values()}
     if not follow(outputs[at + 1 :], grids):
         return {}
-    return token_layouts(module, probe, _Calls, grids, {n: found.layouts[n] for n in maps})
+    return token_layouts(module, probe, Calls, grids, {n: found.layouts[n] for n in maps})
 
 
 def _shapes_for_a_larger(
@@ -282,7 +246,7 @@ def _shapes_for_a_larger(
     if not any(unsure(output.shape) for _, _, output in outputs):
         return {}
     *_, height, width = probe.shape
-    with torch.no_grad(), _Calls(module, most=0) as calls, suppress(Exception):  # made for one size
+    with torch.no_grad(), Calls(module, most=0) as calls, suppress(Exception):  # made for one size
         module(probe.new_zeros(1, probe.shape[1], height + TALLER, width + WIDER))
     return {name: tuple(output.shape) for name, _, output in calls.outputs}
 
