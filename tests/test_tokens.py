@@ -82,6 +82,36 @@ def test_tokens_are_places_whichever_stand_for_none(kept, batch_first):
     assert torch.allclose(network.record(x, (network.last,)).logits, module(x), atol=1e-6)
 
 
+class Prompted(Tokens):
+    """Learned tokens before the places, of which an input of 2 : 1 has 4 x 8."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.place = nn.Parameter(nets.noise(1, 2 * CELLS**2, WIDTH, seed=5))
+        self.token = nn.Parameter(nets.noise(1, tokens, WIDTH, seed=6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x[:, 0])
+
+
+@pytest.mark.parametrize("tokens", [1, 25])
+def test_places_of_an_oblong_input_are_found_behind_as_many_prompts_as_there_are(tokens):
+    module = Prompted(tokens).eval()
+    network = wrap(module, size=(SIDE, 2 * SIDE), **KNOWN)
+    x = nets.noise(1, 3, SIDE, 2 * SIDE, seed=72)
+    held: list[Tensor] = []
+    module.blocks[2].norm1.register_forward_hook(lambda _m, _i, out: held.append(out))
+    (gradient,) = torch.autograd.grad(module(x.clone().requires_grad_())[0, 1], held)
+    a, g = held[0][0, tokens:], gradient[0, tokens:]
+    theirs = (a * g.mean(0)).sum(1).detach().reshape(CELLS, 2 * CELLS)
+    assert network.last == "blocks.2.norm1"
+    assert_close(maps(network, x, "gradcam", 1)[0], theirs, 1e-5)
+
+
 class Resizing(Tokens):
     """Brings all inputs to one size itself, as CrossViT does."""
 

@@ -184,7 +184,7 @@ def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
     with torch.no_grad(), Calls(module) as calls:
         answer = module(x)
     found = _found(calls.outputs, {}, set())
-    return answer, bool(found.maps) or follow(calls.outputs, set())
+    return answer, bool(found.maps) or follow(calls.outputs, set(), tuple(x.shape[2:]))
 
 
 def _found(
@@ -234,7 +234,7 @@ def _tokens(
     final = next(reversed(maps.values()), None)
     at = max((i for i, (_, _, output) in enumerate(outputs) if output is final), default=-1)
     grids = {value.shape[2] for value in maps.values()}
-    if not follow(outputs[at + 1 :], grids):
+    if not follow(outputs[at + 1 :], grids, tuple(probe.shape[2:])):
         return {}
     return token_layouts(module, probe, Calls, grids, {n: found.layouts[n] for n in maps})
 

@@ -112,17 +112,25 @@ def unsure(shape: Sequence[int]) -> bool:
     return len(shape) == 4 and min(shape[1:]) > 1 and not (shape[2] == shape[3] != shape[1])
 
 
-def sequences(shape: Sequence[int], grids: Collection[int]) -> list[Layout]:
-    """How (1, tokens, C) or (tokens, 1, C) may hold the places of a square, likeliest first.
+def sequences(shape: Sequence[int], grids: Collection[int], size: Size) -> list[Layout]:
+    """How (1, tokens, C) or (tokens, 1, C) may hold places on an input of that size, likeliest
+    first.
 
-    grids: sides of the maps that the tokens may have been made of.
+    grids: rows of the maps that the tokens may have been made of; beside these places there may be
+    as many tokens again, as learned prompts are.
     """
     if len(shape) != 3 or 1 not in shape[:2] or shape[2] < 2:
         return []
     kind: Kind = "tokens" if shape[0] == 1 else "tokens first"
-    count = max(shape[:2])
-    sides = [side for side in range(2, int(count**0.5) + 1) if count - side**2 <= MOST_PREFIXES]
-    sides = [side for side in sides if side in grids] or sides[-1:]
-    spare = [count - side**2 for side in reversed(sides)]
+    height, width = size
+    left = {}  # tokens beside the places of that many rows
+    for rows in range(1, max(shape[:2]) + 1):
+        columns = rows * width / height
+        places = round(columns) * rows
+        if columns.is_integer() and 4 <= places <= max(shape[:2]):
+            left[rows] = max(shape[:2]) - places, places
+    sides = [rows for rows in left if rows in grids and left[rows][0] <= left[rows][1]]
+    few = [rows for rows in left if left[rows][0] <= MOST_PREFIXES]
+    spare = [left[rows][0] for rows in reversed(sides or few[-1:])]
     found = [Layout(kind, before=each) for each in spare]
     return found + [Layout(kind, behind=each) for each in spare if each]

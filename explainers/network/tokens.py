@@ -28,12 +28,12 @@ SLACK = 0.05  # where no map that the tokens are made of is surer: coarse ones b
 Outputs = list[tuple[str, nn.Module, Tensor]]
 
 
-def follow(outputs: Outputs, grids: set[int]) -> bool:
+def follow(outputs: Outputs, grids: set[int], size: Size) -> bool:
     """Is what these modules hand out, one after the other, the places of a photo as tokens?"""
     blocks = [
         name
         for name, child, output in outputs
-        if sequences(output.shape, grids)
+        if sequences(output.shape, grids, size)
         and _may_be(child, output)
         and any(True for _ in child.parameters(recurse=False))
     ]
@@ -94,13 +94,13 @@ def _changes(
     with calls(module) as before:
         module(photo.clone())
     plain = {name: output for name, child, output in before.outputs if _may_be(child, output)}
+    size = tuple(probe.shape[2:])
     found: dict[str, dict[tuple[tuple[int, ...], Layout], list[float]]] = {
-        name: {(tuple(output.shape), each): [] for each in sequences(output.shape, grids)}
+        name: {(tuple(output.shape), each): [] for each in sequences(output.shape, grids, size)}
         for name, output in plain.items()
     }
     plain |= {name: output for name, _, output in before.outputs if name in maps}
     found |= {name: {((), layout): []} for name, layout in maps.items()}
-    size = tuple(probe.shape[2:])
     other = noise(probe.shape, 1).to(probe.device)
     for x, y in PLACES:
         region = changed((x, y), size).to(probe.device)
