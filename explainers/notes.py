@@ -77,11 +77,14 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def of_question(question: Question, layer: str | None) -> tuple[Note, ...]:
-    """What holds for every map of that network and view, made at that layer or at none."""
+def of_question(question: Question, layer: str | None, family: str) -> tuple[Note, ...]:
+    """What holds for every map of that network and view, made at that layer or at none, by a method
+    of that family."""
     remarks = {**question.network.remarks, **question.view.remarks}
     if layer != question.network.last:
         remarks.pop("mixed", None)  # of the last layer
+    if family in ("perturbation", "patches"):
+        remarks.pop("cut", None)  # of gradients
     return tuple(Note(key, 0.0, sentence) for key, sentence in remarks.items())
 
 

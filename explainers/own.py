@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError
 from .imagenet import imagenet_labels
-from .network import Head, Network, keeping
+from .network import Head, Network, keeping, slope
 from .network.borrowed import (
     Apart,
     bare,
@@ -170,7 +170,7 @@ def wrap(
         remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
-        remarks |= keeping.remark(network)
+        remarks |= keeping.remark(network) | slope.remark(network)
     except BaseException:
         for handle in handles:
             handle.remove()

@@ -140,7 +140,7 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
                 if found.done >= 1:
                     said = (
                         notes.of(found, question.network),
-                        notes.of_question(question, found.layer),
+                        notes.of_question(question, found.layer, method.family),
                     )
                     found = replace(found, notes=(*said[0], *said[1]))
                     for heard in listeners:

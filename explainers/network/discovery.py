@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
 from .calls import Calls, idle, why_no_map
+from .cuts import cuts, says_its_own
 from .door import followed, same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
@@ -70,6 +71,7 @@ class Discovery:
     calls: dict[str, int]
     attends: bool
     attention: Attention | None
+    cuts: bool
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,19 @@ class _Nonlinearities(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
-        self.attends = self.convolves = False
+        self.attends = self.convolves = self.cuts = False
         self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name, named = getattr(func, "__name__", ""), kwargs or {}
-        if name in NONLINEARITIES:
+        self.cuts |= cuts(func, args)
+        x = args[0] if args else named.get("input")
+        passed = getattr(x, "requires_grad", True)  # by a gradient; else it is no activation of one
+        if passed and name in NONLINEARITIES:
             name = name.rstrip("_")
             low = args[1] if len(args) > 1 else named.get("min_val", -1)
             self.names.add(f"{name} from {low:g}" if name == "hardtanh" and low != 0 else name)
-        elif rectified_to(func, args[1:], named) is not None:
+        elif passed and rectified_to(func, args[1:], named) is not None:
             self.names.add("relu")
         elif name in PRODUCTS:
             self.products.append((*args, *named.values()))
@@ -126,6 +131,7 @@ def discover(
         _Nonlinearities() as seen,
     ):
         logits = module(probe.clone().requires_grad_().clone())
+        cut = seen.cuts or says_its_own(logits)
         left = idle(logits, calls.outputs)
     logits = logits.detach()
     larger = _shapes_for_a_larger(module, probe, calls.outputs)
@@ -174,6 +180,7 @@ def discover(
         layouts={n: layouts[n] for n in maps},
         calls=found.calls,
         attends=seen.attends,
+        cuts=cut,
         attention=attended,
     )
 

@@ -157,7 +157,7 @@ class Network(Owner, Answers):
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
-        self.attends, self.attention = found.attends, found.attention
+        self.attends, self.attention, self.cuts = found.attends, found.attention, found.cuts
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
                 tap(self.serial, name, found.layouts.get(name, FLAT), found.calls[name]),

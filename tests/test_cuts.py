@@ -1,0 +1,77 @@
+"""Networks whose gradient is not how their scores change: that is told, where it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from explainers import OptionError, explain, wrap
+from tests import nets
+
+
+class Signed(torch.autograd.Function):
+    """A sign whose gradient is said to be one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class Between(nn.Module):
+    """Two convolutions, and what is computed between them."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.between, self.kept = between, torch.zeros(1)
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        self.kept = x.detach().mean()  # as for a log, and of no consequence
+        return self.second(self.between(x)).mean((2, 3))
+
+
+def rectified_behind(x: Tensor) -> Tensor:
+    x.data.relu_()
+    return x
+
+
+@torch.no_grad()
+def gate(x: Tensor) -> Tensor:
+    return x.mean((2, 3), keepdim=True).sigmoid()
+
+
+CUTS = {
+    "a ReLU behind .data": (rectified_behind, True),
+    "rounded straight through": (lambda x: x + (x.round() - x).detach(), True),
+    "a gate without gradients": (lambda x: F.relu(x) * gate(x), True),
+    "a gradient of its own": (lambda x: x + Signed.apply(x), True),
+    "as it should be": (F.relu, False),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_gradient_that_is_not_how_the_scores_change_is_told(name: str) -> None:
+    between, cut = CUTS[name]
+    torch.manual_seed(0)
+    network = wrap(Between(between), mean=0.5, std=0.25, size=16)
+    view = network.view(nets.noise(1, 3, 16, 16))
+    for method, by_gradients in (("gradient", True), ("gradcam", True), ("occlusion", False)):
+        options = {"window": 8, "stride": 8} if method == "occlusion" else {}
+        told = any(note.key == "cut" for note in explain(network, view, 0, method, **options).notes)
+        assert told == (cut and by_gradients), method
+
+
+def test_a_relu_that_no_gradient_passes_is_none_to_guide() -> None:
+    network = wrap(Between(rectified_behind), mean=0.5, std=0.25, size=16)
+    with pytest.raises(OptionError, match="no activation function"):
+        explain(network, network.view(nets.noise(1, 3, 16, 16)), 0, "guided")
