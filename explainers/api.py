@@ -51,6 +51,11 @@ def question(
     """
     if not isinstance(network, Network):
         network = wrap(network)
+    if network.module.training:
+        raise OptionError(
+            f"{network.title} is in training mode, where it answers otherwise and learns from what "
+            "it sees: call eval() on it, or wrap a copy."
+        )
     view, _ = view_of(network, photo, framing)
     layer = network.last if layer is None else _layer(network, layer)
     wanted = None if targets is None else _listed(targets)

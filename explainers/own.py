@@ -21,9 +21,10 @@ from .imagenet import imagenet_labels
 from .network import Head, Network, keeping, slope
 from .network.borrowed import (
     Apart,
+    as_it_is,
     bare,
     check_kind,
-    check_uncompiled,
+    check_open,
     copied,
     evaluating,
     without_end,
@@ -129,8 +130,8 @@ def wrap(
     if not copy:
         check_weights(inner, title)
     own, remarks = copied(inner, title) if copy else (inner, {})
-    check_uncompiled(own, title)
-    handles = []
+    check_open(own, title)
+    handles, back = [], as_it_is(own)
     try:
         if way.channels == 1:
             handles.append(own.register_forward_pre_hook(_grey))
@@ -174,6 +175,7 @@ def wrap(
     except BaseException:
         for handle in handles:
             handle.remove()
+        back()
         raise
     network._source, network._said, network._handles = inner, said, handles
     network.remarks, network.read, network.unread = remarks, found.read, found.unread

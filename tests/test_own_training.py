@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from explainers import ModelError, ask, explain, read, wrap
+from explainers import ModelError, OptionError, ask, explain, read, wrap
 from explainers.api import question
 from tests import nets
 from tests.test_own import HOW, PHOTO, Mine
@@ -66,6 +66,58 @@ def test_a_module_that_is_trained_in_its_network_is_shown_as_it_is_now():
     new = explain(network, PHOTO, 1)
     assert torch.allclose(new.values, 2 * old.values, atol=1e-6)
     assert torch.allclose(new.logits, network.logits(network.prepare(read(PHOTO)).tensor)[0])
+
+
+def normed() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(6, 3),
+    )  # fmt: skip
+
+
+def test_statistics_that_are_learned_anew_are_those_that_are_shown():
+    module = normed()
+    network = wrap(module, copy=False, **HOW)
+    explain(network, PHOTO, 1)
+    module[1].running_mean += 1  # as torch.optim.swa_utils.update_bn does
+    x = network.prepare(read(PHOTO)).tensor
+    assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
+
+
+def test_a_module_that_went_back_to_training_learns_nothing_of_what_it_is_shown():
+    module = normed()
+    network = wrap(module, copy=False, **HOW)
+    module.train()
+    before = module[1].running_mean.clone()
+    with pytest.raises(OptionError, match=r"is in training mode, .* call eval\(\) on it"):
+        explain(network, PHOTO, 1)
+    assert torch.equal(module[1].running_mean, before)
+    assert explain(wrap(module, **HOW), PHOTO, 1).values.std() > 0
+
+
+def test_a_module_that_is_refused_is_handed_back_as_it_was():
+    module = normed()
+    module[0].weight.requires_grad_(False)
+    with pytest.raises(ModelError, match="3 outputs and 1 label"):
+        wrap(module, ["a"], copy=False, **HOW)
+    assert all(part.training for part in module.modules())
+    assert [each.requires_grad for each in module.parameters()] == [False] + [True] * 5
+    with torch.inference_mode():
+        module = normed()
+    with pytest.raises(ModelError, match="made under inference_mode, so no gradient"):
+        wrap(module, copy=False, **HOW)
+    assert explain(wrap(module, **HOW), PHOTO, 1).values.std() > 0
+
+
+def test_float32_is_computed_in_whatever_others_have_as_their_default():
+    module = normed()
+    expected = explain(wrap(module, **HOW), PHOTO, 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = explain(wrap(module, **HOW), PHOTO, 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.allclose(found.values, expected.values, atol=1e-6)
 
 
 def test_without_a_copy_the_module_itself_is_explained_and_hooked_once():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -100,8 +100,14 @@ def _check_weights(module: nn.Module, title: str) -> None:
         raise ModelError(f"The weights of {title} lie on {where}: bring all to one real device.")
 
 
-def check_uncompiled(module: nn.Module, title: str) -> None:
-    """Raises ModelError for parts that torch.compile turned into something else."""
+def check_open(module: nn.Module, title: str) -> None:
+    """Raises ModelError for parts that torch.compile turned into something else, and for weights
+    that no gradient can be followed past."""
+    if any(each.is_inference() for each in module.parameters()):
+        raise ModelError(
+            f"The weights of {title} were made under inference_mode, so no gradient can be "
+            "followed past them: let wrap() make a copy."
+        )
     for name, part in module.named_modules():
         forward = vars(part).get("forward")
         if (
@@ -221,6 +227,20 @@ def _let_go(part: nn.Module) -> int:
     part._backward_hooks.clear()
     part._backward_pre_hooks.clear()
     return count
+
+
+def as_it_is(module: nn.Module) -> Callable[[], None]:
+    """What brings a module back to the modes and wishes for gradients that it has now."""
+    modes = [(part, part.training) for part in module.modules()]
+    wants = [(each, each.requires_grad) for each in module.parameters()]
+
+    def back() -> None:
+        for part, mode in modes:
+            part.training = mode
+        for each, wanted in wants:
+            each.requires_grad_(wanted)
+
+    return back
 
 
 @contextmanager

@@ -165,7 +165,9 @@ class Network(Owner, Answers):
             )
             for name in (*self.places, *self.flat)
         }
-        self._weights = [part._parameters for part in module.modules() if part._parameters]
+        self._held = [
+            each for m in module.modules() for each in (m._parameters, m._buffers) if each
+        ]
         self._keep_taps()
         recorded = partial(self.record, layers=(self.last,), gradients=False)
         self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
@@ -377,13 +379,9 @@ class Network(Owner, Answers):
 
     @property
     def _age(self) -> int:
-        """How often a weight was written to, as by an optimiser: older answers are others' then."""
-        return sum(
-            weight._version
-            for part in self._weights
-            for weight in part.values()
-            if weight is not None
-        )
+        """How often weights and statistics were written to: older answers are others' then."""
+        values = (value for held in self._held for value in held.values() if value is not None)
+        return sum(value._version for value in values if not value.is_inference())
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""
