@@ -162,6 +162,7 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
         heat = sizes if explanation.against is not None else np.maximum(values, 0)
     if not explanation.per_pixel and explanation.against is None and top <= 0:
         return Measures(0.0, False, top, against)
+    heat = heat / heat.max()  # sums of what is as it came may overflow
     heat = cells(torch.from_numpy(heat)).numpy() if min(heat.shape) > CELLS else heat
     total, peak = float(heat.sum()), float(heat.max())
     share = beyond = None

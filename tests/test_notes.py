@@ -68,6 +68,8 @@ CASES = {
     "not a number": (made(torch.full((7, 7), NAN)), ["NaN"]),
     "endless": (made(torch.where(blob() > 2, INF, blob())), ["NaN"]),
     "a sound map of scores that overflow": (made(blob(), chance=NAN), ["NaN"]),
+    "immense": (made(blob() * 1e38), []),
+    "immense in colours": (made(blob(32).expand(3, 32, 32) * 1e38), []),
     "a contrast": (made(blob() - blob(7, 1, 5), against=1), []),
 }
 
