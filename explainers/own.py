@@ -243,6 +243,8 @@ def _answer(
     """Try the module on a photo; raises ModelError where it answers with no logits."""
     if head not in ("auto", "softmax", "sigmoid", "none"):
         raise ModelError(f"The head of {title} is auto, softmax, sigmoid or none.")
+    if head == "auto" and getattr(module, "num_classes", None) == 0:
+        head = "none"  # timm's word for features without a head
     with evaluating(module):
         end = without_end(module, probe) if copy and head != "none" else ""
         found, ends = tried(module, probe, title)

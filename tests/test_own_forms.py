@@ -259,6 +259,26 @@ def test_attention_that_torch_computes_otherwise_while_calls_are_noted_is_steady
     assert wrap(Form(run, trunk=trunk(), head=nn.Linear(6, 3)), **HOW).last == "trunk"
 
 
+@pytest.mark.parametrize("gate", [
+    torch.tensor([1 + 1j, 2, 3j, 1, 1, 1]), torch.arange(6), torch.arange(6) > 2,
+], ids=["complex", "whole", "true or false"])  # fmt: skip
+def test_weights_need_not_be_floats(gate):
+    weights = nn.Parameter(gate, requires_grad=False)
+    module = Form(
+        lambda m, x: m.head((m.trunk(x).mean((2, 3)) * m.gate).abs()),
+        trunk=trunk(), head=nn.Linear(6, 3), gate=weights,
+    )  # fmt: skip
+    network = wrap(module, **HOW)
+    x = network.prepare(read(PHOTO)).tensor
+    assert torch.allclose(explain(network, PHOTO, 1).logits, module.eval()(x)[0], atol=1e-5)
+
+
+def test_features_without_a_head_are_no_classes():
+    network = wrap(nets.module("test_resnet", num_classes=0), **HOW)
+    assert (network.head, network.labels[0]) == ("none", "output 0")
+    assert wrap(nets.module("test_resnet", num_classes=0), head="softmax", **HOW).head == "softmax"
+
+
 def volumes(channels: int) -> Form:
     return Form(
         lambda m, x: m.head(m.flat(m.deep(x).mean(2)).mean((2, 3))),

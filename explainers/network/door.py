@@ -93,16 +93,16 @@ def check_parts(module: nn.Module, title: str) -> None:
 
 
 def check_weights(module: nn.Module, title: str) -> None:
-    """Raises ModelError unless the weights are finite float32."""
+    """Raises ModelError unless the weights are finite float32, but for complex and whole ones."""
     statistics = (pair for pair in module.named_buffers() if "running_" in pair[0])
     for name, value in (*module.named_parameters(), *statistics):
-        if value.dtype != torch.float32:
-            kind = str(value.dtype).removeprefix("torch.")
+        floats = value.is_floating_point()
+        if floats and value.dtype != torch.float32:
             raise ModelError(
-                f"The weights of {title} are {kind}: hand over module.float(), or let wrap() make "
-                "a copy."
+                f"The weights of {title} are {str(value.dtype).removeprefix('torch.')}: hand over "
+                "module.float(), or let wrap() make a copy."
             )
-        if value.numel() and not all(bound.isfinite() for bound in value.detach().aminmax()):
+        if floats and value.numel() and not all(b.isfinite() for b in value.detach().aminmax()):
             raise ModelError(
                 f"The weights of {title} hold NaN or infinite values (in {name}): take an earlier "
                 "checkpoint."
