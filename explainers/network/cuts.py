@@ -17,11 +17,11 @@ READ = frozenset("detach detach_ numpy __array__ item __float__ tolist".split())
 def cuts(function: Any, args: Sequence[Any]) -> bool:
     """Does this call take a value away from the gradient?"""
     if function is torch._C._set_grad_enabled:
-        return not args[0] and torch.is_grad_enabled()
+        return not any(args) and torch.is_grad_enabled()
     name = getattr(function, "__name__", "")
     if name not in READ and function != Tensor.data.__get__:
         return False
-    return isinstance(args[0], Tensor) and args[0].requires_grad
+    return any(isinstance(each, Tensor) and each.requires_grad for each in args)
 
 
 def says_its_own(logits: Tensor) -> bool:

@@ -97,7 +97,7 @@ class _Nonlinearities(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name, named = getattr(func, "__name__", ""), kwargs or {}
-        self.cuts |= cuts(func, args)
+        self.cuts |= cuts(func, (*args, *named.values()))
         x = args[0] if args else named.get("input")
         passed = getattr(x, "requires_grad", True)  # by a gradient; else it is no activation of one
         if passed and name in NONLINEARITIES:
