@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -248,6 +249,11 @@ def _answer(
     with evaluating(module):
         end = without_end(module, probe) if copy and head != "none" else ""
         found, ends = tried(module, probe, title)
+        if head != "none" and isinstance(found, str | Real | np.ndarray | None):
+            raise ModelError(
+                f"{title} answers with a {type(found).__name__}, from which no gradient leads "
+                "back: let it hand over its logits as a tensor."
+            )
         if isinstance(found, Tensor) and found.is_floating_point() and head != "none":
             check_end(ends.of(found), title)
         remarks = {} if not end else {

@@ -149,6 +149,11 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
     ),
     (lambda p: file(p, made().state_dict()), {"arch": "test_resnet2"}, "knows no architecture"),
     (
+        lambda p: file(p, made(in_chans=4).state_dict()),
+        {"arch": "test_resnet"},
+        "takes 4 channels, and photos have 3: build it yourself, for wrap(…, channels=…)",
+    ),
+    (
         lambda p: file(p, made().state_dict()),
         {"arch": "test_resnet", "labels": ["a", "b"]},
         "3 outputs and 2 labels",

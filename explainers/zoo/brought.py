@@ -315,10 +315,10 @@ def _fitted(about: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
     classes, channels = sides(cfg.get("classifier")), sides(cfg.get("first_conv"))
     if classes:
         about = about | {"num_classes": classes[0]}
-    if len(channels) == 4 and channels[1] == 1:
-        size = (1, *cfg["input_size"][1:])
+    if len(channels) == 4 and channels[1] != cfg["input_size"][0]:
+        size = (channels[1], *cfg["input_size"][1:])
         about = about | {
-            "model_args": {"in_chans": 1},
+            "model_args": {"in_chans": channels[1]},
             "pretrained_cfg": cfg | {"input_size": size},
         }
     return about

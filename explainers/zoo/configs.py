@@ -78,7 +78,8 @@ def _check_args(args: dict[str, Any], title: str, own: bool) -> None:
                 "choose another one."
             )
         if name == "in_chans" and value not in ((1, 3) if own else (3,)):
-            raise ModelError(f"{title} takes {value} channels, and photos have 3: choose another.")
+            remedy = "build it yourself, for wrap(…, channels=…)" if own else "choose another"
+            raise ModelError(f"{title} takes {value} channels, and photos have 3: {remedy}.")
         if not own and not _small(value):
             raise ModelError(
                 f"The model_args of {title} have a “{name}” that is too large: choose another one."
