@@ -17,6 +17,10 @@ _DARK_COLOURS = (
     "The colours fill only a few of the file's 16 bits and would be nearly black; stretch them to "
     "all 16, or save the photo with 8 bits a colour."
 )
+_WRAPPED = (
+    "The JPEG 2000 holds colours of more than 8 bits, which can't be read here; save it with 8 "
+    "bits a colour, or as a 16-bit PNG."
+)
 
 
 def numbers(values: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -72,9 +76,26 @@ def check_dark(image: Image.Image) -> None:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Does the file hold colours of more than 8 bits? Asked before they are decoded."""
+    """Does the file hold colours of more than 8 bits? Asked before they are decoded.
+
+    Raises PhotoError for those of a JPEG 2000, whose white the decoder turns into black.
+    """
     if image.mode not in ("RGB", "RGBA", "LA") or not getattr(image, "tile", None):
+        return False
+    if image.format == "JPEG2000":
+        if _bits_of_jpeg2000(image) > 8:
+            raise PhotoError(_WRAPPED)
         return False
     how = image.tile[0][3]
     maximum = how[1] if image.format == "PPM" and isinstance(how, tuple) else 0
     return ";16" in str(how) or (isinstance(maximum, int) and maximum > 255)
+
+
+def _bits_of_jpeg2000(image: Image.Image) -> int:
+    """Bits of its first colour, which Pillow keeps to itself: ISO 15444-1, A.5.1."""
+    at = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(at)
+    size = content.find(b"\xff\x4f\xff\x51")
+    return (content[size + 42] & 0x7F) + 1 if size >= 0 else 8

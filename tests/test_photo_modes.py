@@ -177,6 +177,11 @@ def test_colours_of_few_bits_in_16_are_never_black_without_a_word():
         content = cv2.imencode(extension, colours[..., ::-1])[1].tobytes()
         with pytest.raises(PhotoError, match="nearly black; stretch them"):
             read(content)
+    for deep in (colours, np.full_like(colours, 65535)):  # of which Pillow makes black
+        with pytest.raises(PhotoError, match="JPEG 2000 holds colours of more than 8 bits"):
+            read(cv2.imencode(".jp2", deep)[1].tobytes())
+    dark = Image.fromarray(np.asarray(scene()) // 8)
+    assert read(encoded(dark, "JPEG2000")) == read(dark)
 
 
 def test_arrays_and_tensors_of_every_shape_are_the_same_photo():
