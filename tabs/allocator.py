@@ -27,6 +27,7 @@ LARGE = 1.9e9  # bytes in memory from which on it is given back after LYING more
 LYING = 64e6
 MUCH = 200e6  # the same amid work
 FULL = 2.3e9  # bytes from which on nobody waits for a pause
+AMPLE = 1.9e9  # bytes above which results make way: a pass of VGG-16 takes half a gigabyte more
 SOON = 0.1  # seconds between looks from there on, since one pass may take as much within OFTEN
 LULL = 0.3  # seconds that a look waits for a moment in which nobody waits for a quick answer
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
@@ -94,7 +95,7 @@ class Trim:
     or the process is full.
     tidy: lets go of what is not needed, before each look. lull: waits until nobody waits for a
     quick answer, so many seconds at the most. spare: lets go of so many bytes of results, where
-    the process is full all the same.
+    the process is large all the same.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Trim:
         if grown or now - self.before >= max(self.enough * amid, WORK):
             start = time.perf_counter()
             _glibc("malloc_trim", 0)
-            if (over := int(resident_bytes() - FULL)) > 0:
+            if (over := int(resident_bytes() - AMPLE)) > 0:
                 self.spare(over)
                 _glibc("malloc_trim", 0)
             self.before, self.least = self.clock(), resident_bytes()

@@ -128,7 +128,7 @@ calm = resident()
 work()
 now[0] += 0.2
 assert not spared
-allocator.FULL = 1e6
+allocator.FULL = allocator.AMPLE = 1e6
 trim()
 full = resident()
 assert len(spared) == 1 and abs(spared[0] + 1e6 - full) < 1e6, (spared, full)
@@ -146,7 +146,7 @@ def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_me
     assert large < 10_000_000
     assert amid > 45_000_000  # so soon again, it would stand in the way
     assert calm < 15_000_000
-    assert full < 20_000_000  # and results were asked to spare what it is full by
+    assert full < 20_000_000  # and results were asked to spare what is too much
 
 
 SHAPES = """
