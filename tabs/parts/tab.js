@@ -137,6 +137,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (;;) {
       if (turns[channel] !== turn) return false;
       tickets[channel] = answer.more || null;
+      if (!live()) { // what was left comes behind what is looked at
+        await new Promise((over) => setTimeout(over, 300));
+        if (turns[channel] !== turn) return false;
+      }
       if (answer.wait) { // the network left meanwhile, or another machine has yet to load it
         progress(answer, channel);
         await new Promise((over) => setTimeout(over, 700));
