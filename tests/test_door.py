@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import ModelError, OptionError, TargetError, explain
-from explainers.network import discovery
+from explainers.network import discovery, door
 from explainers.network import ends as ends_
 from tests import nets
 from tests.nets import assert_close
@@ -312,3 +312,25 @@ def test_a_name_of_several_classes_is_no_answer():
     assert network.resolve(torch.tensor(2)) == network.resolve(np.int64(2)) == 2
     with pytest.raises(TargetError, match=r"several classes called “crane”: .* 0, 2"):
         network.resolve("crane")
+
+
+@pytest.mark.parametrize("low", [-9.0, 0.2], ids=["below zero", "between 0 and 1"])
+def test_logits_that_look_like_probabilities_are_soon_known(low: float):
+    """Each look at whether they stay so is one more pass of the network, seconds of a large one."""
+    passes: list[int] = []
+
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.low = nn.Conv2d(3, 4, 3), low
+
+        def forward(self, x: Tensor) -> Tensor:
+            passes.append(1)
+            return self.low + 1e-3 * self.maps(x).flatten(2).logsumexp(2)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        counted = Counted()
+    answer, ends = door.tried(counted, nets.noise(1, 3, 8, 8, seed=1), "Counted")
+    assert ends.of(answer) == ""
+    assert len(passes) <= 3

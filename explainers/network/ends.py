@@ -108,16 +108,22 @@ class Ends(TorchFunctionMode):
     def _bounded(self, answer: Tensor) -> str:
         """The form, one of `FORMS`, of an answer that stays probabilities however large what the
         layers hand on is."""
-        if not any(_shares(plain(answer)) for plain in FORMS.values()):
-            return ""
-        tried = [self._wild(*levels, answer) for levels in LEVELS]
-        answers = torch.stack([each for each in (answer, *tried) if each is not None])
-        for form, plain in FORMS.items():
-            found = plain(answers)
+        answers: list[Tensor] = []
+        forms = dict(FORMS)
+        for levels in (None, *LEVELS):
+            found = self._wild(*levels, answer) if levels else answer
+            if found is None:
+                continue
+            answers.append(found)
+            forms = {form: plain for form, plain in forms.items() if _shares(plain(found))}
+            if not forms:  # as a rule at once: each level is one more pass of the network
+                return ""
+        for form, plain in forms.items():
+            found = plain(torch.stack(answers))
             moved = bool((found.amax(0) - found.amin(0)).max() > NEAR)
             if form == LOGS:  # what is never above 0 need not be one, as a distance times -1
                 moved = self.logs and bool((found > 1 - NEAR).any() and (found < NEAR).any())
-            if moved and _shares(found):
+            if moved:
                 return form
         return ""
 
