@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import read
+from explainers.network.swaps import Unbounded
+from explainers.sizes import size
 from explainers.units.wiring import Needs, Wiring, beside, confused, needs, wiring
 from tests import nets
 
@@ -109,3 +112,18 @@ def test_classes_that_rise_together_are_confused():
     (first, alike), *_rest, (last_one, other) = confused(logits, 0)
     assert (first, last_one) == (1, 2)
     assert alike > 0 > other
+
+
+def test_what_was_before_a_bound_is_kept_of_layers_that_are_kept():
+    """Of all layers of a large network it would be half a gigabyte."""
+    x = nets.noise(1, 8, 16, 16, seed=3) * 9
+    with torch.no_grad(), Unbounded() as before:
+        first = F.relu6(x)
+        y = first * 9
+        for _ in range(30):
+            y = F.relu6(y) * 9
+        last = F.relu6(y)
+    assert size(before) < 5 * x.nbytes
+    assert torch.equal(before.of(first)[0], x.relu())
+    assert torch.equal(before.of(last)[0], y)
+    assert before.of(y) == (y, torch.inf)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, addcmul
 from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
 Swaps = Mapping[Any, Callable[..., Any]]
@@ -79,11 +80,12 @@ def clamps(rule: type[Clamp]) -> Swaps:
 
 
 class Unbounded(TorchFunctionMode):
-    """Notes while a pass runs what each ReLU6 or hardtanh was before its upper bound."""
+    """Notes while a pass runs what each ReLU6 or hardtanh was before its upper bound, as long as
+    somebody keeps what it made: of all of them that would be as large as the network's maps."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._before: dict[int, tuple[Tensor, Tensor, float]] = {}
+        self._before: dict[int, tuple[StorageWeakRef, torch.Size, Tensor, float]] = {}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         bound = _upper(func, args, kwargs or {})
@@ -92,17 +94,18 @@ class Unbounded(TorchFunctionMode):
         x = args[0] if args else kwargs["input"]
         raw = x.clone()  # which the call may overwrite
         y = func(*args, **(kwargs or {}))
-        self._before[y.data_ptr()] = (y, raw, bound)
+        self._before = {at: each for at, each in self._before.items() if not each[0].expired()}
+        self._before[y.data_ptr()] = StorageWeakRef(y.untyped_storage()), y.shape, raw, bound
         return y
 
     def of(self, activation: Tensor) -> tuple[Tensor, float]:
         """(what the activation was before its bound, rectified as ever; the bound), or itself and
         infinity where it has none."""
         found = self._before.get(activation.data_ptr())
-        if found is None or found[0].shape != activation.shape:
+        if found is None or found[0].expired() or found[1] != activation.shape:
             return activation, torch.inf
-        y, raw, bound = found
-        return torch.where(y < bound, y, raw), bound
+        _, _, raw, bound = found
+        return torch.where(activation < bound, activation, raw), bound
 
 
 def _upper(function: Any, args: Sequence[Any], named: Mapping[str, Any]) -> float | None:
