@@ -157,34 +157,6 @@ def test_corrupt_exif_does_not_cost_the_photo():
     assert read(encoded(scene(), "JPEG", quality=95, exif=exif)).digest == read(jpeg).digest
 
 
-def test_transparency_is_laid_on_white():
-    clear = Image.new("RGBA", (20, 20), (200, 0, 0, 0))
-    clear.paste((200, 0, 0, 255), (0, 0, 10, 20))
-    palette = Image.new("P", (20, 20), 1)
-    palette.putpalette([200, 0, 0, 10, 10, 10])
-    palette.paste(0, (0, 0, 10, 20))
-    grey = Image.merge("LA", [Image.new("L", (20, 20), 60), clear.getchannel("A")])
-    keyed = Image.new("RGB", (20, 20), (1, 2, 3))
-    keyed.paste((200, 0, 0), (0, 0, 10, 20))
-    cases = {
-        "RGBA": encoded(clear, "PNG"),
-        "RGBA WebP": encoded(clear, "WEBP", lossless=True),
-        "P": encoded(palette, "PNG", transparency=1),
-        "P GIF": encoded(palette, "GIF", transparency=1),
-        "LA": encoded(grey, "PNG"),
-        "PA": grey.convert("RGBA").convert("PA"),
-        "RGB key": encoded(keyed, "PNG", transparency=(1, 2, 3)),
-        "array": np.asarray(clear),
-    }
-    for name, source in cases.items():
-        pixels = read(source).pixels
-        solid = (60, 60, 60) if name in ("LA", "PA") else (200, 0, 0)
-        assert close(pixels[10, 16], WHITE), name
-        assert close(pixels[10, 3], solid), name
-    half = Image.new("RGBA", (10, 10), (0, 0, 0, 128))
-    assert close(read(half).pixels[5, 5], (127, 127, 127), 2)
-
-
 def test_first_frame_or_the_page_that_is_asked_for():
     frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, "blue", "green")]
     for format in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
