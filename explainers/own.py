@@ -121,7 +121,7 @@ def wrap(
     inner = bare(module) if isinstance(module, nn.Module) else module
     title = str(title or "").strip() or type(inner).__name__
     check_kind(inner, title)
-    labels = said["labels"] = _in_order(labels, title)
+    labels = said["labels"] = in_order(labels, title)
     if layers is not None and not isinstance(layers, Mapping):
         raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
     way = way_of(inner, title, transform, mean, std, size, channels)
@@ -185,7 +185,7 @@ def wrap(
     return network
 
 
-def _in_order(labels: Any, title: str) -> Any:
+def in_order(labels: Any, title: str) -> Any:
     """The names of all outputs; of {0: "benign", 1: "malignant"} and {"benign": 0, …}, too."""
     if labels is None or isinstance(labels, str):
         return labels
@@ -279,9 +279,13 @@ def _answer(
     if head == "auto":
         head = end or ("sigmoid" if outputs == 1 else "softmax")
     if labels is None or unread:
-        known = known_of(module).get("imagenet") and outputs == 1000
+        known = known_of(module)
         name = "output" if head == "none" else "class"
-        labels = imagenet_labels() if known else [f"{name} {index}" for index in range(outputs)]
+        labels = [f"{name} {index}" for index in range(outputs)]
+        if "labels" in known and len(known["labels"]) == outputs:
+            labels = in_order(known["labels"], title)
+        elif known.get("imagenet") and outputs == 1000:
+            labels = imagenet_labels()
     return Answer(labels, head, read, remarks, unread)
 
 

@@ -97,7 +97,9 @@ def known_of(module: nn.Module) -> dict[str, Any]:
         return {}
     told = {name: cfg[name] for name in ("mean", "std", *HOW) if name in cfg}
     told["imagenet"] = cfg.get("num_classes") == 1000
-    return told | {"size": cfg["input_size"][-1]}
+    if cfg.get("label_names"):
+        told["labels"] = cfg["label_names"]
+    return told | {"size": tuple(cfg["input_size"][-2:])}
 
 
 def _listed(value: Any, title: str) -> list[float]:

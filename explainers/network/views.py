@@ -134,10 +134,8 @@ def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, i
             for s in box
         )
         return width, height
-    scales = shape[1] / box[0], shape[0] / box[1]
-    scales = scales if recipe.crop_mode == "squash" else (max(scales),) * 2
-    width, height = (
-        max(int(s * scale / recipe.crop_pct), least)
-        for s, scale, least in zip(box, scales, reversed(shape), strict=True)
-    )
-    return width, height
+    wanted = int(shape[1] / recipe.crop_pct), int(shape[0] / recipe.crop_pct)
+    if recipe.crop_mode == "squash":
+        return wanted
+    ratio = min(s / short for s, short in zip(box, wanted, strict=True))
+    return round(box[0] / ratio), round(box[1] / ratio)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections import Counter
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -38,10 +41,12 @@ def assemble(
     name: str,
     *,
     in_order: bool = False,
+    resized: bool = True,
     remedy: str = "choose another network",
 ) -> nn.Module:
     """Build a recipe's network and give it `tensors`; with `in_order` other names than its own
-    don't matter.
+    don't matter. What timm itself knows to bring to its form, such as the names that an
+    architecture's authors use, may come so; with `resized`, also what it has to resample or cut.
 
     Raises ModelError that says which names or shapes differ, and the remedy.
     """
@@ -52,6 +57,8 @@ def assemble(
     counters = [n for n in wanted if n.endswith("num_batches_tracked")]
     # Some exports leave these out, and eval mode never reads them.
     tensors = {n: torch.zeros((), dtype=torch.int64) for n in counters} | tensors
+    if recipe.arch not in BUILDERS and _shapes(tensors) != _shapes(wanted):
+        tensors = _as_timm_reads_them(recipe, tensors, resized) or tensors
     _compare(wanted, tensors, name, remedy)
     tensors = {n: tensor.to(wanted[n].dtype) for n, tensor in tensors.items()}
     module.load_state_dict(tensors, strict=True, assign=True)
@@ -59,6 +66,26 @@ def assemble(
         module = blank(recipe, device="cpu")
         module.load_state_dict(tensors, strict=True)
     return module
+
+
+def _as_timm_reads_them(
+    recipe: Recipe, tensors: dict[str, Tensor], resized: bool
+) -> dict[str, Tensor] | None:
+    """The same as timm has them after it loaded them, or None where it can't."""
+    classes = len(recipe.labels)
+    told = {**recipe.args.get("pretrained_cfg", {}), "num_classes": classes, "state_dict": tensors}
+    args = {**recipe.args, "pretrained_cfg": told}
+    try:
+        made = timm.create_model(recipe.arch, pretrained=True, num_classes=classes, **args)
+    except Exception:  # whatever an architecture's own reading makes of other names
+        return None
+    found = made.state_dict()
+    sizes = (Counter(each.numel() for each in some.values()) for some in (found, tensors))
+    return found if resized or operator.le(*sizes) else None
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str, remedy: str) -> None:

@@ -6,6 +6,7 @@ operator names it (`bring`), never for what a visitor says.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib.util
 import re
@@ -21,6 +22,7 @@ from torch import nn
 
 from ..errors import ModelError, OptionError
 from ..network import Network
+from ..network.views import Size
 from ..own import slug, wrap
 from ..photo import read
 from ..settings import Settings
@@ -44,7 +46,7 @@ def load(
     labels: Sequence[str] | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
-    size: int | None = None,
+    size: int | Size | None = None,
     head: str | None = None,
     thresholds: Sequence[float] | None = None,
     prefix: str | None = None,
@@ -56,12 +58,15 @@ def load(
     file of weights (safetensors, or a checkpoint of tensors: also Lightning's, fastai's and
     timm's), with a config.json beside it or `arch`, timm's name of its architecture; or the Hub id
     of a timm network, "anyone/their-network", with "@revision" behind it if need be. From the Hub
-    the newest is taken, and what the cache holds where the Hub can't be reached.
+    the newest is taken, and what the cache holds where the Hub can't be reached. Names and shapes
+    that timm itself knows to read are read so; without a config, positions of another size are
+    resampled only if `size` is given.
 
     labels, mean, std, size, head, thresholds: as in `wrap`, where a config does not say it or says
-    it wrong. prefix: what stands before the names of the weights, where a checkpoint holds several
-    networks. Nothing is ever unpickled freely. Raises ModelError with the reason if it can't be
-    had, such as the name of the first weights that have another shape than the architecture's.
+    it wrong; head="none" for weights without a classifier. prefix: what stands before the names of
+    the weights, where a checkpoint holds several networks. Nothing is ever unpickled freely. Raises
+    ModelError with the reason if it can't be had, such as the name of the first weights that have
+    another shape than the architecture's.
     """
     told = {
         "labels": labels, "mean": mean, "std": std, "size": size, "head": head,
@@ -250,21 +255,25 @@ def _built(
     saved = checkpoint.saved(file, title)
     prefix = told.get("prefix")
     tensors = checkpoint.tensors(saved, title, prefix)
+    resized = bool(about) or "size" in told
     if not about:
         arch = told.get("arch") or saved.get("arch")
         about = _config(arch if isinstance(arch, str) else "", title)
+        if isinstance(args := saved.get("args"), argparse.Namespace):
+            about = _trained(about, vars(args))
         names = assembly.blank(configs.described(about, title, own=True)).state_dict()
         tensors, prefix = checkpoint.unprefixed(tensors, names, title, prefix), ""
-        about = _fitted(about, tensors)
+        about = _fitted(about, tensors, told)
     if "labels" in told:
-        about = {name: value for name, value in about.items() if name != "label_names"}
-    recipe = configs.described(about, title, own=True)
+        about = _unnamed(about)
+    recipe = configs.described(about, title, own=True, said=told)
     names = assembly.blank(recipe).state_dict()
     tensors = checkpoint.unprefixed(tensors, names, title, prefix)
-    module = assembly.assemble(recipe, tensors, title, remedy="mend its config.json or arch")
+    remedy = "mend its config.json or arch"
+    module = assembly.assemble(recipe, tensors, title, resized=resized, remedy=remedy)
     return wrap(
         module.to(settings.torch_device),
-        told.get("labels", recipe.labels),
+        told.get("labels", recipe.labels or None),
         mean=told.get("mean", recipe.mean),
         std=told.get("std", recipe.std),
         size=told.get("size", recipe.size),
@@ -277,6 +286,13 @@ def _built(
         title=title,
         copy=False,
     )
+
+
+def _unnamed(about: dict[str, Any]) -> dict[str, Any]:
+    """The same without the names of its classes."""
+    inner = about.get("pretrained_cfg")
+    about = {name: value for name, value in about.items() if name not in ("label_names", "labels")}
+    return about | {"pretrained_cfg": _unnamed(inner)} if isinstance(inner, dict) else about
 
 
 def _config(arch: str, title: str) -> dict[str, Any]:
@@ -304,8 +320,22 @@ def _config(arch: str, title: str) -> dict[str, Any]:
     }
 
 
-def _fitted(about: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
-    """The same with as many classes and channels as the weights have."""
+def _trained(about: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+    """The same as timm's training was told to have it otherwise, whose checkpoints keep that."""
+    cfg, size = about["pretrained_cfg"], args.get("input_size") or args.get("img_size")
+    said = {name: args.get(name) for name in ("mean", "std", "interpolation", "crop_pct")}
+    said["input_size"] = (cfg["input_size"][0], size, size) if isinstance(size, int) else size
+    model = {"global_pool": args.get("gp"), "bn_eps": args.get("bn_eps")}
+    model |= args.get("model_kwargs") or {}
+    return about | {
+        "model_args": {name: value for name, value in model.items() if value is not None},
+        "pretrained_cfg": cfg | {name: value for name, value in said.items() if value},
+    }
+
+
+def _fitted(about: dict[str, Any], tensors: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """The same with as many classes and channels as the weights have; where their classifier has a
+    name of its own, or there is none, with as many classes as was said."""
     cfg = about["pretrained_cfg"]
 
     def sides(name: Any) -> tuple[int, ...]:
@@ -315,10 +345,14 @@ def _fitted(about: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
     classes, channels = sides(cfg.get("classifier")), sides(cfg.get("first_conv"))
     if classes:
         about = about | {"num_classes": classes[0]}
+    elif told.get("head") == "none":
+        about = about | {"num_classes": 0}
+    elif "labels" in told:
+        about = about | {"num_classes": len(told["labels"])}
     if len(channels) == 4 and channels[1] != cfg["input_size"][0]:
         size = (channels[1], *cfg["input_size"][1:])
         about = about | {
-            "model_args": {"in_chans": channels[1]},
+            "model_args": about.get("model_args", {}) | {"in_chans": channels[1]},
             "pretrained_cfg": cfg | {"input_size": size},
         }
     return about

@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, get_args
 
 import timm
@@ -20,9 +22,13 @@ from ..imagenet import imagenet_labels
 from ..network import Recipe
 from ..network.door import FILTERS
 from ..network.recipe import CropMode
+from ..own import in_order
 
 LONGEST_LABEL = 80
-_BUILT_FROM = ("num_classes", "global_pool", "input_size", "fixed_input_size", "pool_size")
+_BUILT_FROM = (
+    "num_classes", "global_pool", "input_size", "fixed_input_size", "pool_size",
+    "first_conv", "classifier", "label_offset",
+)  # fmt: skip
 #: Arguments of timm's `create_model` that are not about the network's shape.
 _NOT_OF_THE_SHAPE = frozenset(
     "pretrained pretrained_cfg pretrained_cfg_overlay pretrained_strict pretrained_filter_fn "
@@ -34,12 +40,18 @@ _SIDES, _OWN_SIDES = (32, 640), (8, 2048)  # pixels
 
 
 def described(
-    config: dict[str, Any], title: str, *, licence: str = "", own: bool = False
+    config: dict[str, Any],
+    title: str,
+    *,
+    licence: str = "",
+    own: bool = False,
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Recipe:
     """The recipe of a network called `title`. Raises ModelError.
 
-    own: it is brought by whoever runs this: it may name no classes, and see greys; numbers that
-    would cost a public server too much are its own affair.
+    own: it is brought by whoever runs this: it may have no classes or name none, see greys, and
+    take oblong inputs; numbers that would cost a public server too much are its own affair. said:
+    "mean", "std" and "size", as `wrap` takes them, in place of what the config says.
     """
     arch = config.get("architecture")
     if not isinstance(arch, str) or not timm.is_model(arch):
@@ -52,18 +64,21 @@ def described(
             f"The config.json of {title} is not as timm writes it: choose another one."
         ) from error
     classes = args.pop("num_classes", cfg.get("num_classes"))
-    if isinstance(classes, bool) or not isinstance(classes, int) or not 1 <= classes <= 10**5:
+    least = 0 if own else 1  # features alone
+    if isinstance(classes, bool) or not isinstance(classes, int) or not least <= classes <= 10**5:
         raise ModelError(f"{title} is not a classifier: choose one with named classes.")
     _check_args(args, title, own)
     labels = _labels(cfg, classes, title, own)
     try:
+        cfg |= _instead(cfg, said)
         recipe = _recipe(arch, labels, cfg, licence, own)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError) as error:
+        remedy = "say mean=…, std=… and size=…" if own else "choose another one"
         raise ModelError(
             f"The config.json of {title} does not say how to prepare a photo, or not in a "
-            f"way that is known here{f' ({error})' if str(error) else ''}: choose another one."
+            f"way that is known here ({error}): {remedy}."
         ) from error
-    if args or own or cfg.get("global_pool") or cfg.get("fixed_input_size"):
+    if args or own or any(map(cfg.get, ("global_pool", "fixed_input_size", "label_offset"))):
         told = {name: cfg[name] for name in _BUILT_FROM if cfg.get(name) is not None}
         recipe = replace(recipe, args=args | {"pretrained_cfg": told})
     return recipe
@@ -93,11 +108,25 @@ def _small(value: Any) -> bool:
     return not isinstance(value, int | float) or abs(value) <= _LARGEST
 
 
+def _instead(cfg: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said of a network's photos, under timm's names."""
+    found = {name: said[name] for name in ("mean", "std") if name in said}
+    if "size" in said:
+        size = said["size"]
+        channels, *_ = cfg.get("input_size") or (3,)
+        sides = size if isinstance(size, list | tuple) else (size, size)
+        found["input_size"] = (channels, *sides)
+    return found
+
+
 def _recipe(
     arch: str, labels: tuple[str, ...], cfg: dict[str, Any], licence: str, own: bool
 ) -> Recipe:
+    for name in ("input_size", "mean", "std"):
+        if cfg.get(name) is None:
+            raise ValueError(f"it names no {name}")
     channels, height, width = cfg["input_size"]
-    mean, std = (tuple(float(value) for value in cfg[name]) for name in ("mean", "std"))
+    mean, std = (_numbers(cfg[name], channels) for name in ("mean", "std"))
     if channels == 1 and own:  # greys, of which timm may keep the colours' numbers
         mean, std = ((sum(each) / len(each),) for each in (mean, std))
     crop_pct = float(cfg.get("crop_pct") or 0.875)
@@ -108,13 +137,13 @@ def _recipe(
         raise ValueError(f"the crop mode is {str(crop_mode)[:20]}")
     if interpolation not in FILTERS:
         raise ValueError(f"the interpolation is {str(interpolation)[:20]}")
-    if height != width:
+    if height != width and not own:
         raise ValueError(f"its input is {height} by {width} pixels, and not square")
     low, high = _OWN_SIDES if own else _SIDES
     counts = (channels, len(mean), len(std))
     if (
         counts not in (((3, 3, 3), (1, 1, 1)) if own else ((3, 3, 3),))
-        or not low <= width <= high
+        or not low <= min(height, width) <= max(height, width) <= high
         or not all(map(math.isfinite, numbers))
         or min(*std, crop_pct) <= 0
         or crop_pct > 1
@@ -124,7 +153,7 @@ def _recipe(
     return Recipe(
         arch=arch,
         labels=labels,
-        size=int(width),
+        size=int(width) if height == width else (int(height), int(width)),
         mean=mean,
         std=std,
         interpolation=interpolation,
@@ -135,6 +164,12 @@ def _recipe(
     )
 
 
+def _numbers(value: Any, channels: int) -> tuple[float, ...]:
+    """A number for each channel, of which there may be one for all."""
+    found = [float(each) for each in (value if isinstance(value, list | tuple) else [value])]
+    return tuple(found * channels if len(found) == 1 else found)
+
+
 def _labels(cfg: dict[str, Any], classes: int, title: str, own: bool) -> tuple[str, ...]:
     names = cfg.get("label_names") or cfg.get("labels")
     if names is None and classes == 1000:
@@ -143,7 +178,9 @@ def _labels(cfg: dict[str, Any], classes: int, title: str, own: bool) -> tuple[s
         info = ImageNetInfo(subset)
         names = [info.index_to_description(index) for index in range(classes)]
         return _distinct([name.partition(",")[0].strip()[:LONGEST_LABEL] for name in names])
-    if isinstance(names, dict):  # class number -> name
+    if own:
+        names = in_order(names, title)
+    elif isinstance(names, dict):  # class number -> name
         names = [names.get(str(index), names.get(index)) for index in range(len(names))]
     if names is None and own:
         return tuple(f"class {index}" for index in range(classes))

@@ -1,0 +1,171 @@
+"""Weights and configs as others leave them: what timm reads is read as it reads it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from skimage import data
+
+from explainers import ModelError, explain, load, read, targets, wrap
+from explainers.zoo import Zoo
+from tests import nets
+from tests.fake_hub import TINY, FakeHub
+from tests.test_brought import made, saved
+from tests.test_zoo import hub, settings  # noqa: F401
+
+Weights = dict[str, torch.Tensor]
+
+
+def rewritten(folder: Path, change: Callable[[Weights], Weights], **cfg: Any) -> Path:
+    """A folder whose weights or config somebody else wrote. cfg: None takes an entry out."""
+    file = folder / "model.safetensors"
+    save_file({name: value.contiguous() for name, value in change(load_file(file)).items()}, file)
+    config = json.loads((folder / "config.json").read_text())
+    found = config["pretrained_cfg"] | cfg
+    config["pretrained_cfg"] = {name: value for name, value in found.items() if value is not None}
+    if "img_size" in config.get("model_args", {}):
+        config["model_args"]["img_size"] = 64  # which its weights may not be of
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def same(weights: Weights) -> Weights:
+    return weights
+
+
+def of_its_authors(weights: Weights) -> Weights:
+    """ConvNeXt's names as they are in the code it was published with."""
+    patterns = {
+        r"^stem\.": "downsample_layers.0.",
+        r"^stages\.(\d)\.downsample": r"downsample_layers.\1",
+        r"\.blocks\.": ".", "mlp.fc1": "pwconv1", "mlp.fc2": "pwconv2", "conv_dw": "dwconv",
+        r"^head\.norm": "norm", r"^head\.fc": "head",
+    }  # fmt: skip
+    for pattern, theirs in patterns.items():
+        weights = {re.sub(pattern, theirs, name): value for name, value in weights.items()}
+    return weights
+
+
+def with_a_background(weights: Weights) -> Weights:
+    return weights | {
+        name: torch.cat([torch.ones_like(weights[name][:1]), weights[name]])
+        for name in ("fc.weight", "fc.bias")
+    }
+
+
+def with_a_mask_token(weights: Weights) -> Weights:
+    return weights | {"mask_token": torch.zeros(1, weights["cls_token"].shape[2])}
+
+
+FORMS: dict[str, tuple[str, dict, Callable[[Weights], Weights], dict]] = {
+    "names": ("test_convnext", {}, of_its_authors, {}),
+    "background": ("test_resnet", {}, with_a_background, {"label_offset": 1}),
+    "positions": ("test_vit", {"img_size": 96}, same, {}),
+    "more": ("test_vit", {"img_size": 64}, with_a_mask_token, {}),
+}
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own", "Hub"])
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_in_another_form_make_the_network_that_timm_makes_of_them(
+    hub: FakeHub, settings, tmp_path: Path, form: str, own: bool  # noqa: F811
+):  # fmt: skip
+    arch, args, change, cfg = FORMS[form]
+    module = nets.module(arch, num_classes=3, **args)
+    folder = rewritten(saved(tmp_path / "m", module), change, **cfg)
+    theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    if own:
+        network = load(folder)
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        hub.put(TINY, config=config, weights=(folder / "model.safetensors").read_bytes())
+        zoo = Zoo(settings)
+        network = zoo.get(zoo.add(TINY))
+    x = nets.noise(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.logits(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_positions_are_resampled_only_where_somebody_says_the_size(tmp_path: Path):
+    module = nets.module("test_vit", num_classes=3, img_size=96)
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="pos_embed is 1 × 37 × 64 where 1 × 101 × 64"):
+        load(tmp_path / "w.pth", arch="test_vit")
+    network = load(tmp_path / "w.pth", arch="test_vit", size=96)
+    x = nets.noise(1, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.allclose(network.logits(x), module(x), rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_config_does_not_say_can_be_said(tmp_path: Path):
+    cfg = {"mean": None, "std": None, "label_names": ["too few"]}
+    folder = rewritten(saved(tmp_path / "m", made(), label_names=None), same, **cfg)
+    with pytest.raises(ModelError, match="does not name its 3 classes: give labels"):
+        load(folder)
+    with pytest.raises(ModelError, match=r"\(it names no mean\): say mean=…, std=… and size=…"):
+        load(folder, labels=["a", "b", "c"])
+    network = load(folder, labels=["a", "b", "c"], mean=0.4, std=[0.1, 0.2, 0.3], size=(64, 96))
+    assert network.mean.flatten().tolist() == pytest.approx([0.4] * 3)
+    assert (network.shape, network.labels) == ((64, 96), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("mode", ["center", "squash"])
+@pytest.mark.parametrize("side", [(300, 200), (160, 120), (100, 300), (96, 96)])
+def test_an_oblong_network_sees_what_timms_transform_shows_it(tmp_path, side, mode):
+    cfg = {"input_size": (3, 64, 96), "crop_mode": mode, "mean": [0.0], "std": 1.0}
+    folder = rewritten(saved(tmp_path / "m", made()), same, **cfg, crop_pct=0.875)
+    network = load(folder)
+    assert network.shape == (64, 96)
+    facts = {"input_size": (3, 64, 96), "crop_pct": 0.875, "interpolation": "bilinear"}
+    transform = timm.data.create_transform(**facts, crop_mode=mode, mean=(0,) * 3, std=(1,) * 3)
+    photo = read(Image.fromarray(data.chelsea()).resize(side))
+    seen = network.prepare(photo, "crop").tensor[0]
+    assert float((seen - transform(Image.fromarray(photo.pixels))).abs().max()) < 2 / 255
+
+
+def test_a_checkpoint_of_timms_training_is_built_as_it_was_trained(tmp_path: Path):
+    module = made(global_pool="max", act_layer="silu")
+    nothing = dict.fromkeys(("mean", "std", "crop_pct", "img_size", "input_size", "gp", "bn_eps"))
+    args = nothing | {"interpolation": "", "model_kwargs": {"act_layer": "silu"}, "lr": 0.1}
+    args |= {"gp": "max", "mean": [0.1, 0.2, 0.3], "img_size": 64, "crop_pct": 0.9}
+    content = {"arch": "test_resnet", "args": argparse.Namespace(**args)}
+    torch.save(content | {"state_dict": module.state_dict()}, tmp_path / "best.pth.tar")
+    network = load(tmp_path / "best.pth.tar")
+    assert (network.shape, network.crop_pct) == ((64, 64), 0.9)
+    assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    x = nets.noise(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network.logits(x), module(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [[0, 1, 2], {"0": 0, "1": 1, "2": 2}, {"0": 0, "2": 2, "1": 1}])
+def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
+    assert load(saved(tmp_path / "m", made(), label_names=names)).labels == ("0", "1", "2")
+
+
+def test_features_without_a_head_are_explained_by_functions_of_them(tmp_path: Path):
+    module = made(num_classes=0)
+    folder = saved(tmp_path / "m", module, label_names=None)
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    photo = data.chelsea()[:64, :64]
+    for network in (load(folder), load(tmp_path / "w.pth", arch="test_resnet", head="none")):
+        assert network.head == "none"
+        found = explain(network, photo, targets.similar_to(data.chelsea()[64:128, :64]))
+        assert found.values.abs().max() > 0
+
+
+def test_a_model_of_timms_says_its_size_and_classes_itself():
+    facts = {"input_size": (3, 96, 64), "label_names": ["a", "b", "c"], "num_classes": 3}
+    module = timm.create_model("test_resnet", num_classes=3, pretrained_cfg_overlay=facts)
+    network = wrap(module)
+    assert (network.shape, network.labels) == ((96, 64), ("a", "b", "c"))
