@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 
 from explainers import PhotoError, render
 from explainers.methods.cam import gradcam
 from explainers.photo import read
+from explainers.units import video
 from explainers.units.video import Look, side_by_side
 
 RATE = 10
@@ -27,6 +29,7 @@ def clip(path: Path, shades: list[int], *, times: list[float] | None = None, **h
         stream = container.add_stream("libvpx" if webm else "libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.sample_aspect_ratio = how.get("pixel", Fraction(1))
         for index, shade in enumerate(shades):
             pixels = np.full((height, width, 3), shade, np.uint8)
             pixels[: height // 4, : width // 4] = 255
@@ -38,16 +41,25 @@ def clip(path: Path, shades: list[int], *, times: list[float] | None = None, **h
     return path
 
 
-def sound(path: Path) -> Path:
-    """A file with sound alone."""
+def sound(path: Path, cover: bool = False) -> Path:
+    """A file with sound alone, or with a picture of who plays."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=8000)
+        if cover:
+            still = container.add_stream("mjpeg", rate=1)
+            still.width, still.height, still.pix_fmt = 64, 48, "yuvj420p"
+            still.disposition = Disposition.attached_pic
         frame = av.AudioFrame.from_ndarray(
             np.zeros((1, 8000), np.float32), format="fltp", layout="mono"
         )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if cover:
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 0, Fraction(1)
+            container.mux(still.encode(frame))
+            container.mux(still.encode(None))
     return path
 
 
@@ -103,13 +115,48 @@ def test_the_pictures_are_channel_and_gradcam(name, tmp_path, request):
         assert np.abs(shown - expected).mean() < 3
 
 
-def test_a_phone_held_upright(tmp_path, resnet18):
-    given = clip(tmp_path / "in.mp4", [40, 40])
-    data = bytearray(given.read_bytes())
+def shown_by(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """The same clip with that matrix: (x, y) is shown at (ax + cy, bx + dy)."""
+    data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix behind 40 bytes
-    quarter = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)  # shown turned clockwise
-    data[at : at + 36] = struct.pack(">9i", *quarter)
-    given.write_bytes(data)
+    matrix = *(n << 16 for n in (a, b, 0, c, d, 0, 0, 0)), 1 << 30
+    data[at : at + 36] = struct.pack(">9i", *matrix)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("matrix", "corner"),  # where the white corner goes
+    [
+        ((1, 0, 0, 1), "top left"),
+        ((0, 1, -1, 0), "top right"),
+        ((-1, 0, 0, -1), "bottom right"),
+        ((0, -1, 1, 0), "bottom left"),
+        ((-1, 0, 0, 1), "top right"),  # mirrored, as phones do with the camera in front
+        ((1, 0, 0, -1), "bottom left"),
+        ((0, 1, 1, 0), "top left"),
+        ((0, -1, -1, 0), "bottom right"),
+    ],
+)
+def test_turned_and_mirrored_as_the_file_says(matrix, corner, tmp_path):
+    given = shown_by(clip(tmp_path / "in.mp4", [40]), *matrix)
+    with video._reader(given) as source:
+        ((_, pixels),) = video._frames(source)
+    assert pixels.shape[:2] == ((48, 64) if matrix[0] else (64, 48))
+    rows, columns = (slice(8) if side in corner else slice(-8, None) for side in ("top", "left"))
+    assert pixels[rows, columns].mean() > 200
+    assert (pixels > 150).mean() < 0.1
+
+
+def test_pixels_that_are_not_square_and_files_without_a_brand(tmp_path, resnet18):
+    given = clip(tmp_path / "in.mov", [40, 80], pixel=Fraction(5, 4))
+    given.write_bytes(given.read_bytes().replace(b"ftyp", b"wide", 1))  # as QuickTime did once
+    first, *_ = side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1))
+    assert first.preview.shape == (48 + 26, 3 * 80 + 12, 3)
+
+
+def test_a_phone_held_upright(tmp_path, resnet18):
+    given = shown_by(clip(tmp_path / "in.mp4", [40, 40]), 0, 1, -1, 0)  # shown turned clockwise
     steps = list(side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1)))
     upright = panel(steps[0].preview, 0, 48, 64)
     assert steps[0].preview.shape == (64 + 26, 3 * 48 + 12, 3)
@@ -135,8 +182,11 @@ def bad(kind: str, folder: Path) -> Path:
         clip(path, [50] * 4, times=[0, 10, 20, 31])
     elif kind == "endless webm":
         path = clip(folder / "bad.webm", [50] * 4, times=[0, 10, 20, 31])
-    elif kind == "sound":
-        sound(path)
+    elif kind == "cut":  # in the midst of what says where its pictures are
+        clip(path, [50] * 20)
+        sliced(path, 0, path.read_bytes().index(b"moov") + 200)
+    elif kind in ("sound", "music"):
+        sound(path, cover=kind == "music")
     elif kind == "huge":
         path.touch()
         with path.open("r+b") as file:
@@ -152,7 +202,9 @@ def bad(kind: str, folder: Path) -> Path:
         ("half", "damaged"),
         ("long", "longer than 30 seconds"),
         ("endless webm", "longer than 30 seconds"),
+        ("cut", "damaged"),
         ("sound", "no picture"),
+        ("music", "no picture"),
         ("huge", "larger than"),
     ],
 )

@@ -5,16 +5,19 @@ One frame is in memory at a time. Every frame of the clip is in the video, in or
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
+from av.stream import Disposition
 
 from .. import render
 from ..errors import PhotoError
@@ -30,7 +33,12 @@ MOST_FRAMES = 60 * LONGEST + 30
 MOST_SIDE = 4096  # pixels
 HEAVIEST = 100_000_000  # bytes
 PANEL = 320  # pixels on the longer side of each of the three pictures
+OBLONG = Fraction(4)  # more oblong is no pixel
 CLOCK = 90_000  # ticks a second, as in MPEG: fine enough for any frame rate
+
+# What files begin with; those of QuickTime with any of several of its parts.
+_KINDS = {b"\x1aE\xdf\xa3": "matroska"}
+_PARTS = dict.fromkeys((b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"), "mov")
 
 _NOT_A_CLIP = "This is not a video that can be read here: choose an MP4 or WebM file."
 _DAMAGED = "The clip is damaged or incomplete: export it once more and try again."
@@ -108,8 +116,7 @@ def _reader(clip: Path) -> Iterator[InputContainer]:
     with clip.open("rb") as file:
         head = file.read(12)
         file.seek(0)
-        kind = {b"ftyp": "mov", b"\x1aE\xdf\xa3": "matroska"}
-        name = kind.get(head[4:8]) or kind.get(head[:4])
+        name = _PARTS.get(head[4:8]) or _KINDS.get(head[:4])
         if name is None:
             raise PhotoError(_NOT_A_CLIP)
         try:
@@ -121,10 +128,17 @@ def _reader(clip: Path) -> Iterator[InputContainer]:
             yield source
 
 
+def _stream(source: InputContainer) -> av.VideoStream | None:
+    """The pictures that move: the cover of a piece of music does not."""
+    moving = (s for s in source.streams.video if not s.disposition & Disposition.attached_pic)
+    return next(moving, None)
+
+
 def _check(source: InputContainer) -> None:
-    if not source.streams.video:
-        raise PhotoError(_NO_PICTURE if source.streams.audio else _NOT_A_CLIP)
-    coded = source.streams.video[0].codec_context
+    stream = _stream(source)
+    if stream is None:
+        raise PhotoError(_NO_PICTURE if source.streams.audio else _DAMAGED)
+    coded = stream.codec_context
     if coded is None or not (coded.width and coded.height):  # None: a codec that nobody knows
         raise PhotoError(_DAMAGED)
     width, height = coded.width, coded.height
@@ -136,7 +150,7 @@ def _check(source: InputContainer) -> None:
 
 def _length(source: InputContainer) -> float:
     """Seconds, as the file says; a file that says nothing is taken to be as long as allowed."""
-    stream = source.streams.video[0]
+    stream = _stream(source)
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return source.duration / av.time_base if source.duration else LONGEST
@@ -144,8 +158,10 @@ def _length(source: InputContainer) -> float:
 
 def _frames(source: InputContainer) -> Iterator[tuple[float, np.ndarray]]:
     """(seconds since the first frame, upright RGB pixels) of every frame, in order."""
-    stream = source.streams.video[0]
+    stream = _stream(source)
     rate = stream.average_rate or Fraction(30)
+    pixel = stream.sample_aspect_ratio or Fraction(1)
+    pixel = pixel if 1 / OBLONG <= pixel <= OBLONG else Fraction(1)
     first: float | None = None
     for index, frame in enumerate(source.decode(stream)):
         at = float(index / rate) if frame.time is None else frame.time
@@ -156,10 +172,21 @@ def _frames(source: InputContainer) -> Iterator[tuple[float, np.ndarray]]:
             raise PhotoError(_TOO_MANY)
         if max(frame.width, frame.height) > MOST_SIDE:
             raise PhotoError(_TOO_LARGE)
-        factor = min(1.0, 2 * PANEL / max(frame.width, frame.height))
-        size = {"width": round(frame.width * factor), "height": round(frame.height * factor)}
+        width = float(frame.width * pixel)
+        factor = min(1.0, 2 * PANEL / max(width, frame.height))
+        size = {"width": round(width * factor), "height": round(frame.height * factor)}
         pixels = frame.reformat(**size, format="rgb24", interpolation="AREA").to_ndarray()
-        yield at - first, np.rot90(pixels, round(frame.rotation / 90))
+        yield at - first, _upright(pixels, frame.side_data.get("DISPLAYMATRIX"))
+
+
+def _upright(pixels: np.ndarray, matrix: Any) -> np.ndarray:
+    """Turned and mirrored by quarters as the file says (ISO 14496-12, 8.3.2), or as they are."""
+    if matrix is None:
+        return pixels
+    across, aslant, _, leaning, down = struct.unpack_from("=5i", bytes(matrix))
+    if abs(aslant) > abs(across):  # a column of the picture is a row of what is shown
+        pixels, across, down = pixels.transpose(1, 0, 2), leaning, aslant
+    return pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 
 
 @dataclass
@@ -234,7 +261,7 @@ class _Writer:
 
 @contextmanager
 def _writer(out: Path, source: InputContainer) -> Iterator[_Writer]:
-    rate = source.streams.video[0].average_rate or Fraction(30)
+    rate = _stream(source).average_rate or Fraction(30)
     container = av.open(str(out), "w", format="mp4", options={"movflags": "+faststart"})
     try:
         writer = _Writer(container, min(max(rate, Fraction(1)), Fraction(60)))
