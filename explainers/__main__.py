@@ -29,7 +29,7 @@ from .api import find, question
 from .errors import ExplainError, OptionError
 from .network import Network
 from .photo import read
-from .photos import SUFFIXES
+from .photos import paths_in
 from .registry import METHODS
 from .render import report
 from .scores.comparison import Comparison, applicable, wait
@@ -38,6 +38,7 @@ from .zoo.brought import named
 
 LISTED = 20  # photos whose notes are printed
 PASSES = (3, 60, 600)  # of the network, about, that a map takes, by `wait`
+LONGEST = 200  # bytes of a photo's name in that of its report: systems allow 255 for all of it
 WITHIN = 20.0  # seconds between lines about one photo
 UNEXPECTED = "The photo could not be explained: something unexpected went wrong."
 
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m expla
     kept = len(results) - made - len(failed)
     print(f"{made} made, {kept} were there already, {len(failed)} failed.", file=sys.stderr)
     for each in failed:
-        print(f"  {each['photo']}: {each['message']}", file=sys.stderr)
+        print(f"  {_shown(each['photo'])}: {each['message']}", file=sys.stderr)
     _doubts(results)
     return 1 if failed else 0
 
@@ -146,8 +147,7 @@ def _jobs(sources: Sequence[Path], out: Path, settings: str) -> list[Job]:
     found: dict[Path, str] = {}
     for source in sources:
         if source.is_dir():
-            inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found |= {path: path.relative_to(source).as_posix() for path in inside}
+            found |= {path: path.relative_to(source).as_posix() for path in paths_in(source)}
         else:
             found[source] = source.name
     if not found:
@@ -157,9 +157,10 @@ def _jobs(sources: Sequence[Path], out: Path, settings: str) -> list[Job]:
         try:
             content = hashlib.sha256(path.read_bytes())
         except OSError:
-            content = hashlib.sha256(name.encode())
+            content = hashlib.sha256(os.fsencode(name))
         content.update(settings.encode())
         stem = name.rpartition(".")[0].replace("/", "-") or name
+        stem = os.fsdecode(os.fsencode(stem)[:LONGEST])
         jobs.append(Job(path, name, out / f"{stem}.{content.hexdigest()[:10]}.zip"))
     return jobs
 
@@ -205,18 +206,24 @@ def _notes(path: Path) -> dict[str, Any]:
         return {"photo_notes": [], "notes": {}}  # of another version, or damaged since
 
 
+def _shown(name: str) -> str:
+    """A file's name without what would move the cursor, change colours or break the line."""
+    return "".join(each if each.isprintable() else "�" for each in name)
+
+
 def _doubts(results: list[dict]) -> None:
     """Say once what is true of a photo or of all its maps, and by method what is true of one."""
     doubtful = [each for each in results if each.get("notes") or each.get("photo_notes")]
     for each in doubtful[:LISTED]:
         for sentence in each["photo_notes"]:
-            print(f"  {each['photo']}: {sentence}", file=sys.stderr)
+            print(f"  {_shown(each['photo'])}: {sentence}", file=sys.stderr)
         said: dict[str, list[str]] = {}
         for method, notes in each["notes"].items():
             for note in notes:
                 said.setdefault(note["sentence"], []).append(METHODS[method].title)
         for sentence, titles in said.items():
-            print(f"  {each['photo']}, {', '.join(titles)}: {sentence}", file=sys.stderr)
+            about = f"{_shown(each['photo'])}, {', '.join(titles)}"
+            print(f"  {about}: {sentence}", file=sys.stderr)
     if (more := len(doubtful) - LISTED) > 0:
         print(f"  {more} more photos have notes: see summary.json.", file=sys.stderr)
 
@@ -277,7 +284,7 @@ class Bar:
 
     def begin(self, done: int, name: str) -> None:
         """So many are done, and now comes that one."""
-        self._done, self._name = done, name
+        self._done, self._name = done, _shown(name)
         self._tell(0.0)
 
     def within(self, share: float) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -14,12 +13,13 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from explainers import png, profile
 from explainers.depth import check_dark, eight_bit, is_deep, numbers
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
+from explainers.source import content_of
 from explainers.tiff import check, greys, is_negative, is_signed
 
-MAX_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
 #: By format, where that limit is another one: a JPEG is decoded at a reduced scale, 48 megapixels
 #: is what phones make, and JPEG 2000 takes 18 bytes for each pixel on the way.
@@ -32,6 +32,7 @@ LIMITS = {
 }
 MAX_SIDE = 1280
 MIN_SIDE = 8
+DIM, BLANK = 16, 250  # of 255: below and above nothing is seen
 #: The only decoders ever reached; the rest of Pillow's (EPS, PSD, ...) stay shut.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "JPEG2000", "PPM")
 COLOURS = (1, 3, 4)
@@ -44,9 +45,6 @@ _DAMAGED_TIFF = (
     "uncompressed TIFF and try again."
 )
 _TOO_MANY_PIXELS = "The photo has more than {} megapixels; scale it down and try again."
-_TOO_HEAVY = (
-    f"The file is larger than {MAX_BYTES // 1_000_000} MB; save the photo smaller and try again."
-)
 _TOO_NARROW = (
     f"The photo is too small or too narrow; its shorter side must have at least {MIN_SIDE} pixels "
     f"when the longer side has at most {MAX_SIDE}."
@@ -54,6 +52,11 @@ _TOO_NARROW = (
 _NO_SUCH_PAGE = "The file has no page {}; pages are counted from 0."
 _SEVERAL_PAGES = "The file has several pages, and this is {}."
 _CLEAR = "The photo is transparent all over, so that nothing but white is seen."
+_WHITE = "What is not transparent is white, so that nothing is seen on the white ground."
+_BLACK = (
+    "The photo is nearly black, since its brightest value is {} of 255; if its values mean classes "
+    "or go up to 1, stretch them first."
+)
 _LAB = "The photo's colours are Lab; save it as RGB and try again."
 
 # EXIF 2.32, tag 0x0112: how the stored pixels must be turned to stand upright.
@@ -99,14 +102,15 @@ class Photo:
 
 
 def read(source: Any, *, page: int = 0) -> Photo:
-    """Read a photo from a file's bytes, a path, a Pillow image, an array or a tensor.
+    """Read a photo from a path, a file's bytes, an opened file, a Pillow image, array or tensor.
 
     Size limits are checked from the header, before pixels are decoded. EXIF rotation is applied,
-    transparency laid on white, and every colour mode and bit depth brought to 8-bit RGB; of a file
-    with several pages or frames, `page` is taken. An array or tensor is (H, W), or has 1, 3 or 4
-    colours last or first; it holds uint8, booleans, floats in 0..1, or integers of 16 bits, which
-    are stretched as those of a file are (`Photo.notes` says so). Raises `PhotoError`, and nothing
-    else, for whatever can't be read.
+    transparency laid on white, and every colour mode and bit depth brought to 8-bit RGB, without
+    its profile (`explainers.profile`). Of a file with several pages or frames, `page` is taken; of
+    a Pillow image the one where it stands, unless a page is asked for. An array or tensor is
+    (H, W), or has 1, 3 or 4 colours last or first; it holds uint8, booleans, floats in 0..1, or
+    integers of 16 bits, which are stretched as those of a file are (`Photo.notes` says so). Raises
+    `PhotoError`, and nothing else, for whatever can't be read.
     """
     notes: list[str] = []
     page = int(page) if isinstance(page, np.integer) else page
@@ -114,11 +118,12 @@ def read(source: Any, *, page: int = 0) -> Photo:
         raise PhotoError(_NO_SUCH_PAGE.format(page))
     if isinstance(source, Image.Image):
         image, owned = source, False
-    elif hasattr(source, "__array__"):
-        image, owned = _from_array(_as_array(source), notes), True
+    elif hasattr(source, "__array__") and not isinstance(source, str | bytes):  # NumPy's own texts
+        image, owned = _from_array(_as_array(source, notes), notes), True
     else:
-        image, owned = _open(_bytes_of(source)), True
+        image, owned = _open(content_of(source), notes), True
     _check_size(*image.size, image.format)
+    at = image.tell() if page and not owned else None  # where it is left as it was found
     try:
         with _LARGE_ONES if image.width * image.height > LARGE else _DECODERS:
             return _develop(image, owned, page, notes)
@@ -127,6 +132,9 @@ def read(source: Any, *, page: int = 0) -> Photo:
     except Exception as error:
         # A decoder fed hostile bytes may raise anything: struct.error, KeyError, MemoryError, ...
         raise PhotoError(_DAMAGED_TIFF if image.format == "TIFF" else _DAMAGED) from error
+    finally:
+        if at is not None:
+            image.seek(at)
 
 
 def to_jpeg(photo: Photo | np.ndarray, quality: int = 88) -> bytes:
@@ -139,34 +147,9 @@ def to_jpeg(photo: Photo | np.ndarray, quality: int = 88) -> bytes:
     return stream.getvalue()
 
 
-def _bytes_of(source: bytes | str | Path) -> bytes:
-    if isinstance(source, bytes | bytearray | memoryview):
-        content = bytes(source) if len(source) <= MAX_BYTES else source
-    elif isinstance(source, str | Path):
-        if str(source).startswith(("http://", "https://")):
-            raise PhotoError("A photo is read from a file; download this address first.")
-        try:
-            # is_file: a pipe or a device would keep the reader waiting.
-            if not Path(source).is_file():
-                raise PhotoError("There is no such file; choose the photo again.")
-            with open(source, "rb") as file:
-                content = file.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            if isinstance(error, PhotoError):
-                raise
-            # Without the cause: it names the path.
-            raise PhotoError("The file can't be opened; choose the photo again.") from None
-    else:
-        raise PhotoError("A photo must be bytes, a path, a Pillow image, an array or a tensor.")
-    if len(content) > MAX_BYTES:
-        raise PhotoError(_TOO_HEAVY)
-    if not content:
-        raise PhotoError("The file is empty; choose a photo that opens on your own device.")
-    return content
-
-
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes, notes: list[str]) -> Image.Image:
     """The header alone: Pillow decodes no pixel until `load`."""
+    content = png.without_texts(content) if content.startswith(png.SIGNATURE) else content
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -179,17 +162,23 @@ def _open(content: bytes) -> Image.Image:
         _DNG in image.tag_v2 or (_reduced(image) and _INNER in image.tag_v2)
     ):
         raise PhotoError(RAW)  # what stands first in it is a thumbnail
+    if image.format in ("PNG", "HEIF", "AVIF") and (told := profile.of_brightness(content)):
+        notes.append(told)
     return image
 
 
-def _as_array(source: Any) -> np.ndarray:
+def _as_array(source: Any, notes: list[str]) -> np.ndarray:
     """An array of this machine's memory; of a tensor, without its gradients."""
+    if isinstance(source, np.ma.MaskedArray):
+        if masked := int(np.ma.count_masked(source)):
+            notes.append(f"{masked} of its {source.size} values are masked, and taken for 0.")
+        source = source.filled(0)
     try:
         if hasattr(source, "detach"):
             source = source.detach().cpu()
             source = source.float() if source.is_floating_point() else source  # bfloat16
-            source = source[0] if source.ndim == 4 and len(source) == 1 else source
         array = np.asarray(source)
+        array = array[0] if array.ndim == 4 and len(array) == 1 else array
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
     except Exception as error:
         raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
@@ -252,28 +241,48 @@ def _fitted(width: int, height: int) -> tuple[int, int]:
 
 def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Photo:
     """Decode, scale, flatten and turn, in the order that keeps the fewest bytes in memory."""
-    _turn_to(image, page, notes)
+    if owned or page:
+        _turn_to(image, page, notes)
+    else:
+        check(image, notes)
     width, height = image.size
     if owned:
         # JPEG alone can decode straight to a half, quarter or eighth; others ignore the hint.
         image.draft(None, tuple(2 * side for side in _fitted(width, height)))
-    deep = is_deep(image)
+    deep, key = is_deep(image), png.key(image)
     image.load()
     if deep:
         check_dark(image)
+    if told := profile.of_colours(image):
+        notes.append(told)
+    if key is not None:
+        image = image.copy()
+        image.info["transparency"] = key
     orientation = _orientation(image)  # after load: a PNG may hold its EXIF at its end
     image = _with_plain_mode(image, notes)
     image = image.resize(_fitted(*image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if image.mode == "RGBA":
-        if not image.getextrema()[3][1]:
-            notes.append(_CLEAR)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
+    image = _on_white(image, notes)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
     return _photo(image, (width, height), tuple(notes))
+
+
+def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
+    """In RGB without transparency, with a note where nothing would be seen."""
+    opaque = (255, 255)
+    if image.mode == "RGBA":
+        opaque = image.getextrema()[3]
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    darkest = min(low for low, _ in image.getextrema())
+    brightest = max(high for _, high in image.getextrema())
+    if opaque[0] < 255 and darkest >= BLANK:
+        notes.append(_WHITE if opaque[1] else _CLEAR)
+    if 0 < brightest < DIM:
+        notes.append(_BLACK.format(brightest))
+    return image
 
 
 def _turn_to(image: Image.Image, page: int, notes: list[str]) -> None:
@@ -330,8 +339,14 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _of_greys(image: Image.Image, own: tuple[float, ...], notes: list[str]) -> Image.Image:
-    eight = eight_bit(numbers(greys(image), notes), own, notes)
-    return Image.fromarray(255 - eight if is_negative(image) else eight)
+    values = numbers(greys(image), notes)
+    key = image.info.get("transparency")
+    clear = values == key if isinstance(key, int) else np.zeros((), bool)  # by a PNG of 16 bits
+    eight = eight_bit(np.where(clear, 0, values) if clear.any() else values, own, notes)
+    eight = 255 - eight if is_negative(image) else eight
+    if not clear.any():
+        return Image.fromarray(eight)
+    return Image.fromarray(np.dstack([*[eight] * 3, np.where(clear, 0, 255).astype(np.uint8)]))
 
 
 def _photo(image: Image.Image, original_size: tuple[int, int], notes: tuple[str, ...]) -> Photo:

@@ -12,9 +12,12 @@ from .bands import bands, is_array
 from .errors import OptionError, PhotoError
 from .network import Framing, Network, View
 from .photo import Photo, read
+from .source import is_file
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
-SUFFIXES |= {".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm"}
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif "
+    ".jp2 .j2k .j2c .jpc .jpf .jpx .pbm .pgm .ppm .pnm .pfm".split()
+)
 PICTURES = ("image", "img", "pixel_values", "x")  # what data sets call them
 
 
@@ -70,8 +73,11 @@ def several(source: Any) -> Iterator[Any] | None:
     if isinstance(source, str | Path):
         return _in_folder(Path(source)) if _is_folder(source) else None
     if is_array(source):
-        return iter(source) if source.ndim == 4 and len(source) != 1 else None
+        many = source.ndim == 4 and len(source) != 1
+        return iter(source) if many or _of_names(source) else None
     if isinstance(source, bytes | bytearray | memoryview | Photo | View | Image.Image | Mapping):
+        return None
+    if is_file(source):  # which hands over its lines
         return None
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return _pictures(source[i] for i in range(len(source)))
@@ -91,6 +97,11 @@ def _pictures(items: Iterator[Any]) -> Iterator[Any]:
             yield from inner
 
 
+def _of_names(source: Any) -> bool:
+    """A column of a table, or an array, of paths."""
+    return source.ndim == 1 and not hasattr(source, "detach") and source.dtype.kind in "OUT"
+
+
 def _is_folder(source: str | Path) -> bool:
     try:
         return bool(str(source)) and Path(source).is_dir()  # an empty text is no folder
@@ -98,8 +109,18 @@ def _is_folder(source: str | Path) -> bool:
         return False
 
 
+def paths_in(folder: Path) -> list[Path]:
+    """The photos of a folder and all below it, but for those that a system or a program hides."""
+    return sorted(path for path in folder.rglob("*") if _is_photo(path, path.relative_to(folder)))
+
+
+def _is_photo(path: Path, inside: Path) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
+
+
 def _in_folder(folder: Path) -> Iterator[Photo]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = paths_in(folder)
     if not paths:
         raise PhotoError("There is no photo in this folder; choose another one.")
     for path in paths:

@@ -19,6 +19,7 @@ from PIL import Image, TiffImagePlugin
 from explainers import photo as photo_module
 from explainers.errors import PhotoError
 from explainers.photo import MAX_SIDE, Photo, read, to_jpeg
+from explainers.source import MAX_BYTES
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -227,7 +228,7 @@ def test_what_is_no_photo_gets_a_sentence(tmp_path):
         "long name": "x" * 5000,
         "shape": np.zeros((40, 40, 5), np.uint8),
         "line": np.zeros(40, np.uint8),
-        "batch": np.zeros((1, 3, 40, 40), np.uint8),
+        "batch": np.zeros((2, 3, 40, 40), np.uint8),
         "void": np.zeros((0, 40, 3), np.uint8),
         "NaN": np.full((40, 40), np.nan),
         "normalised": torch.full((3, 40, 40), -1.5),
@@ -267,7 +268,7 @@ def test_size_limits_come_before_decoding(monkeypatch, tmp_path):
     for width, height in ((8000, 5001), (12000, 10000), (30000, 30000), (2**31 - 1, 2**31 - 1)):
         assert "40 megapixels" in refusal(png_header(width, height))
     assert "40 megapixels" in refusal(np.broadcast_to(np.uint8(0), (7000, 7000, 3)))
-    heavy = encoded(scene(), "PNG") + bytes(photo_module.MAX_BYTES)
+    heavy = encoded(scene(), "PNG") + bytes(MAX_BYTES)
     assert "20 MB" in refusal(heavy)
     (tmp_path / "heavy.png").write_bytes(heavy)
     assert "20 MB" in refusal(tmp_path / "heavy.png")

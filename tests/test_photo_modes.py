@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -210,6 +211,101 @@ def test_what_nobody_would_see_is_told():
         assert "transparent all over" in read(source).notes[0]
     clear[0, 0, 3] = 255
     assert read(clear).notes == ()
+    logo = np.full((40, 60, 4), 255, np.uint8)
+    assert read(logo).notes == ()  # a white sheet
+    logo[:20, :, 3] = 0
+    for source in (logo, encoded(Image.fromarray(logo).quantize(4), "PNG")):
+        assert "white, so that nothing is seen" in read(source).notes[0]
+    mask = (np.asarray(scene())[..., 0] > 60).astype(np.uint8)
+    for source in (mask, encoded(Image.fromarray(mask), "PNG"), Image.fromarray(mask * 9)):
+        assert "nearly black, since its brightest value is" in read(source).notes[0]
+    assert read(mask * 20).notes == ()
+
+
+def png(values: np.ndarray, bits: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of greys (H, W), or of colours (H, W, 3), of that many bits, with more chunks."""
+    height, width = values.shape[:2]
+    if bits == 16:
+        rows = [row.astype(">u2").tobytes() for row in values]
+    else:
+        places = 1 << np.arange(bits)[::-1]
+        rows = [np.packbits((row[:, None] & places) > 0).tobytes() for row in values]
+    head = struct.pack(">IIBB3x", width, height, bits, 0 if values.ndim == 2 else 2)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", head), *chunks, (b"IDAT", data), (b"IEND", b"")):
+        check = struct.pack(">I", zlib.crc32(name + body))
+        content += struct.pack(">I", len(body)) + name + body + check
+    return content
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_png_may_call_one_of_its_colours_transparent(bits):
+    """Whatever its depth, on whose scale that one is given."""
+    grey = np.asarray(scene())[..., 1].astype(np.uint16) * 257 >> (16 - bits)
+    key = int(grey[20, 30])
+    seen = np.where(grey == key, 255, np.rint(grey * (255 / (2**bits - 1))))
+    photo = read(png(grey, bits, (b"tRNS", struct.pack(">H", key))))
+    assert np.abs(photo.pixels[..., 0] - seen).max() <= 1
+    if bits < 16:
+        return
+    colours = np.asarray(scene()) * np.uint16(256) + 7  # of which the decoder keeps the upper half
+    key = colours[20, 30]
+    seen = np.where((colours == key).all(-1, keepdims=True), 255, colours >> 8)
+    found = read(png(colours, 16, (b"tRNS", struct.pack(">3H", *key)))).pixels
+    assert np.array_equal(found, seen)
+    dark = np.where(grey == grey[0, 0], 65535, grey >> 4)  # of an instrument, nothing in places
+    photo = read(png(dark, 16, (b"tRNS", struct.pack(">H", 65535))))
+    assert "white is 2047" in photo.notes[0]
+    assert np.abs(photo.pixels[-1, :, 0] - np.rint(dark[-1] / 2047 * 255)).max() <= 1
+    assert photo.pixels[0, 0, 0] == 255
+
+
+def profile(*columns: tuple[float, float, float], space: bytes = b"RGB ") -> bytes:
+    """An ICC profile's header and the columns of its matrix."""
+    names, count = (b"rXYZ", b"gXYZ", b"bXYZ"), len(columns)
+    first = 132 + 12 * count
+    tags = b"".join(struct.pack(">4sII", names[n], first + 20 * n, 20) for n in range(count))
+    values = b"".join(
+        b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(n * 65536) for n in column))
+        for column in columns
+    )
+    body = struct.pack(">I", count) + tags + values
+    return struct.pack(">I12x4s", 128 + len(body), space).ljust(128, b"\0") + body
+
+
+SRGB = profile((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
+P3 = profile((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841))
+ADOBE = profile((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446))
+PROPHOTO = profile((0.7977, 0.2880, 0), (0.1352, 0.7119, 0), (0.0313, 0.0001, 0.8249))
+
+
+def test_pixels_are_those_that_are_stored_and_a_note_tells_of_a_profile_far_from_srgb():
+    plain, print_ = read(scene()), scene().convert("CMYK")
+    for format in ("PNG", "TIFF"):
+        for icc, far in ((SRGB, False), (P3, False), (ADOBE, True), (PROPHOTO, True)):
+            photo = read(encoded(scene(), format, icc_profile=icc))
+            assert photo == plain
+            assert ["a wide profile" in note for note in photo.notes] == [True] * far
+    for broken in (ADOBE[:150], b"", b"no profile" * 20, ADOBE.replace(b"rXYZ", b"rTRC", 1)):
+        assert read(encoded(scene(), "TIFF", icc_profile=broken or None)).notes == ()
+    for icc in (None, profile(space=b"CMYK")):
+        photo = read(encoded(print_, "TIFF", icc_profile=icc))
+        assert np.array_equal(photo.pixels, np.asarray(print_.convert("RGB")))
+        assert ["made for printing" in note for note in photo.notes] == [True] * (icc is not None)
+
+
+def test_a_note_tells_of_values_that_are_coded_for_hdr():
+    greys = np.asarray(scene())[..., 0].astype(np.uint16) * 257
+    for transfer, words in ((16, "HDR (PQ)"), (18, "HDR (HLG)"), (13, "")):
+        notes = read(png(greys, 16, (b"cICP", bytes((9, transfer, 0, 1))))).notes
+        assert [words in note for note in notes] == [True] * bool(words)
+        content = encoded(scene(), "AVIF")
+        assert content.count(b"colrnclx") == 1
+        at = content.index(b"colrnclx") + 10
+        coded = content[:at] + struct.pack(">H", transfer) + content[at + 2 :]
+        assert [words in note for note in read(coded).notes] == [True] * bool(words)
+        assert read(coded + b"\0\0\0\x0cfreetmap").notes == ()  # of what would brighten it
 
 
 def test_the_remedy_for_floats_suits_them():
