@@ -302,6 +302,26 @@ def test_one_pass_serves_the_whole_family_and_every_class(lite0, photo, monkeypa
     assert len(passes) == 1
 
 
+@torch.no_grad()
+def test_layers_that_are_only_looked_at_leave_before_the_next_one_comes(vgg16):
+    """The maps of all layers of VGG-16 at once are hundreds of megabytes, of one at a time tens."""
+    x, names, met = nets.noise(1, 3, 64, 64), tuple(vgg16.maps), {}
+    kept = vgg16.record(x, names, gradients=False)
+    last: list[weakref.ref] = []
+
+    def look(name: str, activation: Tensor) -> None:
+        assert not any(each() for each in last), f"{name} came while another was held"
+        met[name] = activation.clone()
+        last[:] = [weakref.ref(activation)]
+
+    looked = vgg16.record(x, names, gradients=False, look=look)
+    assert met.keys() == kept.activations.keys()
+    for name, activation in kept.activations.items():
+        assert torch.equal(met[name], activation), name
+        assert not looked.activations[name].numel()
+    assert torch.equal(looked.logits, kept.logits)
+
+
 def test_networks_do_not_share_what_they_remember(resnet18):
     """Two networks of one architecture and one photo: each answers for itself."""
     other = nets.seeded("resnet18", seed=1)

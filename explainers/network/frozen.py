@@ -31,7 +31,7 @@ from .frame import ALL
 from .layout import FLAT
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
-from .recording import Enough, Passing, Recording, serials, tap, under_way
+from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .transform import Transform
@@ -247,14 +247,16 @@ class Network(Owner, Answers):
         gradients: bool = True,
         muted: Mapping[str, int] | None = None,
         until: str | None = None,
+        look: Look | None = None,
     ) -> Recording:
         """Run x (N, C, H, W) forward and keep the activations of `layers`.
 
         With `inputs`, gradients reach back to x; else to the earliest of `layers` only, which is
         why Grad-CAM costs about one forward pass. Without `gradients` nothing is kept for them.
         muted: layer -> a channel of it that what follows sees as zeros; its activation is recorded
-        as it was. until: stop behind this layer, which is recorded too. Raises OptionError for an
-        unknown layer.
+        as it was. until: stop behind this layer, which is recorded too. look: is shown each
+        (name, activation) as soon as it is there, where all of them together would be too much;
+        without the rest of these. Raises OptionError for an unknown layer.
         """
         also = (*(muted or ()), *([until] if until else []))
         layers = tuple(dict.fromkeys((*layers, *also)))
@@ -265,7 +267,7 @@ class Network(Owner, Answers):
         x = x.to(self.device, memory_format=self.memory)
         if inputs:
             x = x.detach().clone(memory_format=self.memory).requires_grad_()
-        recording = Recording(x if inputs else None, muted, until)
+        recording = Recording(x if inputs else None, muted, until, look)
         with (
             torch.inference_mode(False),
             torch.set_grad_enabled(gradients),

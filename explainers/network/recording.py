@@ -40,13 +40,16 @@ _CHECKPOINT = (
     "can't be followed: switch that off for its evaluation."
 )
 
+Look = Callable[[str, Tensor], None]
+
 
 class Recording:
     """One forward pass: its logits, the activations asked for, and gradients between them.
 
     logits: (N, classes). activations: name -> (N, C, h, w). Gradients reach back to the earliest
     recorded layer (or to the input, when `inputs` is not None) and no further. until: the layer
-    after which the pass stopped; there are no logits then. fixed: the targets that are functions
+    after which the pass stopped; there are no logits then. look: is shown each (name, activation)
+    as soon as it is there, of which nothing is kept then. fixed: the targets that are functions
     without a gradient.
     """
 
@@ -55,10 +58,12 @@ class Recording:
         inputs: Tensor | None,
         muted: Mapping[str, int] | None = None,
         until: str | None = None,
+        look: Look | None = None,
     ) -> None:
         self.inputs = inputs
         self.muted = muted or {}
         self.until = until
+        self.look = look
         self.activations: dict[str, Tensor] = {}
         self.logits: Tensor = torch.empty(0)
         self.fixed: set[int] = set()
@@ -185,9 +190,13 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
         kept = layout.maps(output.detach() if first else output, size)
         kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
         kept = kept if current.given is None else current.given
-        recording.activations[name] = kept
         if call > 1:
             recording.repeated.add(name)
+        if recording.look is not None:
+            recording.look(name, kept)
+            recording.activations[name] = kept.new_empty(0)  # it came
+            return None
+        recording.activations[name] = kept
         if name == recording.until:
             raise Enough
         onward = kept.clone()  # what follows may work in place

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..network import Network
-from ..network.frame import shown
+from ..network.frame import Frame, shown
 from ..network.swaps import Unbounded
 from ..photo import Photo
 from ..recent import Recent
@@ -26,6 +27,7 @@ BEST = 12  # photos kept of each unit
 NEAR = 8  # neighbours kept of each unit
 BUDGET = 120.0  # seconds of passes, after which a slow network is content with what it has seen
 LEAST = 48  # photos, however slow
+SOME = 16  # channels looked at together
 
 Layers = Mapping[str, "Peaks"]
 
@@ -140,23 +142,33 @@ class Survey:
             number = self.order()[self.asked]
             photo = self.photos[number]
             photo = photo.photo if isinstance(photo, Reference) else photo
-            with Unbounded() as before:
-                names = tuple(network.maps)
-                view = network.prepare(photo)
-                recording = network.record(view.tensor, names, gradients=False)
             if not self.asked:
                 self._begin(network)
-            for name, a in recording.activations.items():
-                raw, bound = before.of(a)
-                self.bounds[name] = min(self.bounds.get(name, torch.inf), bound)
-                here = ..., *shown(view.frame, *a.shape[2:])
-                self.values[name][self.asked] = raw[0][here].amax((1, 2))
-                self.means[name][self.asked] = a[0][here].mean((1, 2))
-                self.cells[name][self.asked] = strongest_cells(raw[0], view.frame)
-                self.sizes[name][number] = torch.tensor(a.shape[2:])
+            view = network.prepare(photo)
+            with Unbounded() as before:
+                look = partial(self._read, number, view.frame, before)
+                recording = network.record(
+                    view.tensor, tuple(network.maps), gradients=False, look=look
+                )
             self.logits[self.asked] = recording.logits[0]
             self.asked += 1
             self.seconds += time.perf_counter() - start
+
+    def _read(
+        self, number: int, frame: Frame, before: Unbounded, name: str, activation: Tensor
+    ) -> None:
+        """What is kept of a layer of the photo with that number, some channels at a time: all maps
+        of VGG-16's first layers, several times over, are hundreds of megabytes."""
+        self.sizes[name][number] = torch.tensor(activation.shape[2:])
+        raw, bound = before.of(activation)
+        self.bounds[name] = min(self.bounds.get(name, torch.inf), bound)
+        here = shown(frame, *activation.shape[2:])
+        first = 0
+        for a, part in zip(activation[0].split(SOME), raw[0].split(SOME), strict=True):
+            some = slice(first, first := first + len(a))
+            self.values[name][self.asked, some] = part[:, *here].amax((1, 2))
+            self.means[name][self.asked, some] = a[:, *here].mean((1, 2))
+            self.cells[name][self.asked, some] = strongest_cells(part, frame).int()
 
     def _begin(self, network: Network) -> None:
         count = len(self.photos)
