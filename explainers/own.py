@@ -168,6 +168,7 @@ def wrap(
             crop_mode=crop_mode or way.crop_mode,
             device=probe.device,
             alone=bool(found.unread),
+            taken=True,
         )
         remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):

@@ -112,7 +112,7 @@ def test_a_dense_layer_written_as_a_convolution_answers_alike_with_and_without_g
         wide, head = nn.Conv2d(512, 1024, 4), nn.AdaptiveAvgPool2d(1)
         built = nn.Sequential(nn.Conv2d(3, 512, 3, 8, 1), nn.ReLU(), wide, head, nn.Flatten())
     net = nets.wrap(built, classes=1024, size=32)
-    assert type(wide) is not nn.Conv2d
+    assert type(net.module[2]) is not nn.Conv2d
     for width in (32, 48):
         x = nets.noise(1, 3, 32, width, seed=22)
         plain = nets.plain(net)
@@ -242,6 +242,7 @@ def test_all_that_a_network_is_told_is_in_its_recipe():
         "last",
         "device",
         "alone",
+        "taken",
     }
     assert told == {each.name for each in fields(Recipe)} - {"arch", "args"}
 

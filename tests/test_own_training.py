@@ -57,15 +57,43 @@ def test_refresh_takes_over_the_weights_as_they_are_now():
     assert torch.equal(new.logits, fresh.logits)
 
 
-def test_a_module_that_is_trained_in_its_network_is_shown_as_it_is_now():
-    module = Mine()
+def test_a_network_leaves_its_module_as_it_was_and_shows_it_as_it_is_now():
+    """pytorch-grad-cam #488: explained amid training, between a forward pass and its backward."""
+    module, calls = Mine().train(), []
+    module.body.register_forward_hook(lambda *_: calls.append(1))
+    before = state(module)
     network = nets.wrap(module, classes=3, size=32)
+    old = explain(network, PHOTO, 1)
+    assert str(before) == str(state(module))
+    assert not calls
+    control, x = copy.deepcopy(module), torch.randn(4, 3, 32, 32)
+    losses = [
+        nn.functional.cross_entropy(each(x), torch.tensor([0, 1, 2, 0]))
+        for each in (module, control)
+    ]
+    assert not torch.equal(explain(network, PHOTO, 1).values, old.values)  # BatchNorm has learned
+    for loss in losses:
+        loss.backward()
+    assert torch.equal(module.head.weight.grad, control.head.weight.grad)
     old = explain(network, PHOTO, 1)
     with torch.no_grad():
         module.head.weight.mul_(2)
     new = explain(network, PHOTO, 1)
     assert torch.allclose(new.values, 2 * old.values, atol=1e-6)
     assert torch.allclose(new.logits, network.logits(network.prepare(read(PHOTO)).tensor)[0])
+    module.head = nn.Linear(module.head.in_features, 5)
+    with pytest.raises(OptionError, match="make a new network"):
+        explain(network, PHOTO, 1)
+
+
+def test_a_network_of_halves_is_computed_in_float32_and_says_so():
+    module = Mine().half()
+    network = nets.wrap(module, classes=3, size=32)
+    found = explain(network, PHOTO, 1)
+    assert "float16" in {note.key: note.sentence for note in found.notes}["float32"]
+    assert {value.dtype for value in module.parameters()} == {torch.float16}
+    x = network.prepare(read(PHOTO)).tensor
+    assert torch.allclose(found.logits, copy.deepcopy(module).float().eval()(x)[0], atol=1e-5)
 
 
 def normed() -> nn.Sequential:

@@ -129,7 +129,7 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
         made = copy.deepcopy(module, dict(_computed(module)))
     except Exception as error:
         raise ModelError(
-            f"{title} can't be copied: give copy=False, and a module that is yours to freeze."
+            f"{title} can't be copied: wrap() it with copy=False, if it is yours to freeze."
         ) from error
     for parent in list(made.modules()):
         for name, child in list(parent.named_children()):

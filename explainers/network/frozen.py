@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +28,7 @@ from .discovery import Layer, discover
 from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
 from .frame import ALL
 from .layout import FLAT
+from .lent import Given, Lent
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
@@ -62,8 +62,9 @@ _passes: Recent[tuple[str, str], Recording] = Recent()
 class Network(Owner, Answers):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
-    Takes ownership of `module`: eval mode, no parameter requires gradients, channels_last memory
-    where it can (1.4 to 1.7 times as fast for batches on CPUs), taps installed at `layers`.
+    `module` stays as it is, and is explained, by a copy, with the weights that it has when that is
+    asked for. taken: it is nobody else's, and is itself put into eval mode and channels_last memory
+    where it can (1.4 to 1.7 times as fast for batches on CPUs), frozen, and tapped at `layers`.
 
     head: "softmax" (one label), "sigmoid" (many) or "none" (outputs that are no classes, such as a
     regression's). alone: it is known to answer each photo as if it were alone, as a recipe's
@@ -90,7 +91,6 @@ class Network(Owner, Answers):
     transform: Transform | None = None
     framing: Framing = "whole"
     functions: tuple[Any, ...] = ()
-    remarks: Mapping[str, str] = MappingProxyType({})
     read: Function | None = None
     unread: str = ""
     program: Callable[[Network, Tensor], Recording] | None = None
@@ -116,19 +116,24 @@ class Network(Owner, Answers):
         licence: str = "",
         device: str | torch.device = "cpu",
         alone: bool = False,
+        taken: bool = False,
     ) -> None:
         check_module(module, title)
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.device = torch.device(device)
         probe = noise(len(mean), self.shape).to(device)
-        with torch.inference_mode(False), torch.no_grad():  # or the parameters could not be kept
+        self._weights = Given(module) if taken else Lent(module, title)
+        module = self._weights.module
+        # Without inference mode, or the parameters could not be kept.
+        with torch.inference_mode(False), torch.no_grad(), self._weights.apart:
             module.eval()  # which may return nothing
             self.module = module.requires_grad_(False).to(device)
             check_weights(module, title)
             self.memory = settle(self.module, probe, title, tuple(labels), head)
+            self.remarks = dict(self._weights.remarks)
             if not alone:
-                self.remarks = check_alone(module, probe, self.memory, title, self.at_once())
+                self.remarks |= check_alone(module, probe, self.memory, title, self.at_once())
         quicken(self.module)
         self.serial, self.key, self.title = next(serials), key, title
         self.licence, self.head, self.labels = licence, head, tuple(labels)
@@ -165,9 +170,6 @@ class Network(Owner, Answers):
             )
             for name in (*self.places, *self.flat)
         }
-        self._held = [
-            each for m in module.modules() for each in (m._parameters, m._buffers) if each
-        ]
         self._keep_taps()
         recorded = partial(self.record, layers=(self.last,), gradients=False)
         self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
@@ -187,7 +189,7 @@ class Network(Owner, Answers):
         """The network of a module that was built after `recipe`."""
         facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
         del facts["arch"], facts["args"]  # the module is built
-        facts |= {"layers": layers, "last": last, "device": device, "alone": True}
+        facts |= {"layers": layers, "last": last, "device": device, "alone": True, "taken": True}
         return cls(module, key=key, title=title, **facts)
 
     def twin(self) -> Network:
@@ -286,6 +288,7 @@ class Network(Owner, Answers):
 
     def _passed(self, x: Tensor) -> Tensor:
         """The module's logits (N, classes); raises OptionError for a size that it can't take."""
+        self._weights.follow()
         try:
             with torch.autocast(self.device.type, enabled=False):  # which the caller may be in
                 logits = self.module(x.clone()).float()  # a network may overwrite its input
@@ -351,7 +354,7 @@ class Network(Owner, Answers):
             tensor, frame = framed(
                 photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
-        key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
+        key = f"{self._tag}:{self._weights.follow()}:{framing}:{photo.digest}"
         return placed(tensor, frame, key, framing, (photo.height, photo.width))
 
     def view(self, tensor: Tensor) -> View:
@@ -364,7 +367,7 @@ class Network(Owner, Answers):
         tensor = tensor.detach().float()
         tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
         digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
+        key = f"{self._tag}:{self._weights.follow()}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
 
     def made(self, view: View) -> bool:
@@ -378,12 +381,6 @@ class Network(Owner, Answers):
     @property
     def _tag(self) -> str:
         return f"{self.serial}{self._aspect}"
-
-    @property
-    def _age(self) -> int:
-        """How often weights and statistics were written to: older answers are others' then."""
-        values = (value for held in self._held for value in held.values() if value is not None)
-        return sum(value._version for value in values if not value.is_inference())
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""

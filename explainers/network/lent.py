@@ -1,0 +1,84 @@
+"""A module that was given, or lent.
+
+What is lent is explained by a copy, which follows its weights: its modes, its hooks and what in it
+wants gradients stay as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from .borrowed import Apart, copied
+
+
+class Given:
+    """`module` is nobody else's."""
+
+    apart: AbstractContextManager[Any] = nullcontext()
+    remarks: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        parts = (held for each in module.modules() for held in (each._parameters, each._buffers))
+        self._held = [held for held in parts if held]
+
+    def follow(self) -> int:
+        """How often its weights and statistics were written to: older answers are others' then."""
+        values = (value for held in self._held for value in held.values() if value is not None)
+        return sum(_version(value) for value in values)
+
+
+class Lent:
+    """`module` is a copy of the lender, as `copied` makes it; remarks: what to know of it by key.
+    Raises ModelError for one that can't be copied."""
+
+    def __init__(self, lender: nn.Module, title: str) -> None:
+        self._lender, self._title = lender, title
+        self.apart = Apart(lender, title)
+        self.module, self.remarks = copied(lender, title)
+        self._seen = _stamps(lender)
+        self._changes = 0
+        self._lock = threading.Lock()
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def follow(self) -> int:
+        """Take over the lender's weights and statistics if any was written to; how often there was.
+        Raises OptionError when they are no longer as many, or of other shapes."""
+        with self._lock:
+            now = _stamps(self._lender)
+            if now == self._seen:
+                return self._changes
+            theirs, ours = list(_values(self._lender)), list(_values(self.module))
+            if [each.shape for each in theirs] != [each.shape for each in ours]:
+                raise OptionError(
+                    f"{self._title} has other layers than it had: make a new network of it."
+                )
+            for here, there in zip(ours, theirs, strict=True):  # all: BatchNorm's change unnoticed
+                here.copy_(there)
+            self._seen = now
+            self._changes += 1
+            return self._changes
+
+
+def _values(module: nn.Module) -> Iterator[Tensor]:
+    return chain(module.parameters(), module.buffers())
+
+
+def _stamps(module: nn.Module) -> list[tuple[int, int, int]]:
+    """Others as soon as a value is written to, or another one is put into its place."""
+    return [(id(value), value.data_ptr(), _version(value)) for value in _values(module)]
+
+
+def _version(value: Tensor) -> int:
+    """How often it was written to, as far as torch counts that."""
+    return 0 if value.is_inference() else value._version
