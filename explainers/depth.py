@@ -10,6 +10,7 @@ from explainers.errors import PhotoError
 #: The whites of 1, 8 and 10 to 14 bits.
 INSTRUMENTS = (1.0, 255.0, 1023.0, 2047.0, 4095.0, 8191.0, 16383.0)
 FRACTIONS = {255.0: 64, 1.0: 1 / 16}  # by white, what floats stay below that mean another one
+MARKED = 0.1  # of a picture, at most, is written over
 DARK = 64  # of 255: no brighter are the colours of 14 bits in a file of 16
 
 _NO_NUMBERS = "The picture holds no numbers, only NaN or infinite values; export it once more."
@@ -23,32 +24,41 @@ _WRAPPED = (
 )
 
 
-def numbers(values: np.ndarray, notes: list[str]) -> np.ndarray:
-    """The same with nought for what is no finite number, of which a note tells; raises PhotoError
-    where nothing is."""
-    if not np.issubdtype(values.dtype, np.floating):
-        return values
-    finite = np.isfinite(values)
-    lost = finite.size - int(finite.sum())
-    if lost == finite.size:
+def missing(values: np.ndarray, mark: float | None, notes: list[str]) -> np.ndarray:
+    """Where there is no finite number, or the `mark` for none: a note tells how often. Raises
+    PhotoError where nothing is left."""
+    gone = np.zeros(values.shape, bool)
+    if np.issubdtype(values.dtype, np.floating):
+        gone = ~np.isfinite(values)
+    if mark is not None:
+        gone |= values == mark
+    if gone.all():
         raise PhotoError(_NO_NUMBERS)
-    if lost:
-        notes.append(f"{lost} of its {finite.size} values are no numbers, and taken for 0.")
-    return np.where(finite, values, 0) if lost else values
+    if gone.any():
+        notes.append(
+            f"{np.count_nonzero(gone)} of its {gone.size} values are no numbers or mark missing "
+            "ones, and shown black."
+        )
+    return gone
 
 
-def eight_bit(values: np.ndarray, own: tuple[float, ...], notes: list[str]) -> np.ndarray:
-    """Values deeper than 8 bits as uint8, by the first white that holds them all.
+def eight_bit(
+    values: np.ndarray, own: tuple[float, ...], notes: list[str], gone: np.ndarray | None = None
+) -> np.ndarray:
+    """Values deeper than 8 bits as uint8, by the first white that holds them all; 0 where `gone`.
 
     own: the whites that their kind may mean (16 bits: what they can hold; 32 bits name none). The
     greys of instruments fill 10 to 14 of 16 bits and would be nearly black: a note says by which
     white they were stretched instead, or that the range was.
     """
-    low, high = float(values.min()), float(values.max())
+    kept = values if gone is None or not gone.any() else values[~gone]
+    low, high = float(kept.min()), _top(kept, own)
     whites = sorted({*own, *(white for white in INSTRUMENTS if white < own[-1])})
     white = next((white for white in whites if low >= 0 and high <= white), None)
-    if np.issubdtype(values.dtype, np.floating) and high < FRACTIONS.get(white, 0):
-        white = None  # fractions, whose white is their maximum
+    if np.issubdtype(values.dtype, np.floating):
+        # Fractions that stay far below their white, or that no instrument counts.
+        few = high < FRACTIONS.get(white, 0)
+        white = None if few or (white not in own and (kept != np.rint(kept)).any()) else white
     if not high and not low:
         low, white = 0.0, own[-1]
     elif white is None:
@@ -63,9 +73,22 @@ def eight_bit(values: np.ndarray, own: tuple[float, ...], notes: list[str]) -> n
             )
     eight = np.empty(values.shape, np.uint8)
     for top in range(0, len(values), 256):  # in strips: no float copy of 40 megapixels
-        strip = (values[top : top + 256].astype(np.float64) - low) * (255 / max(white - low, 1e-12))
+        strip = values[top : top + 256]
+        strip = strip if kept is values else np.where(gone[top : top + 256], low, strip)
+        strip = (strip.astype(np.float64) - low) * (255 / max(white - low, 1e-12))
         eight[top : top + 256] = np.rint(strip.clip(0, 255))
     return eight
+
+
+def _top(values: np.ndarray, own: tuple[float, ...]) -> float:
+    """The highest value, but for the few at the top of 16 bits that were written over what an
+    instrument saw, such as a caption, or mark where it saw nothing."""
+    high = float(values.max())
+    if values.ndim < 3 and values.dtype == np.uint16 and high == own[-1]:
+        below = values[values < high]
+        top = float(below.max()) if below.size > (1 - MARKED) * values.size else high
+        return top if 0 < top <= INSTRUMENTS[-1] else high
+    return high
 
 
 def check_dark(image: Image.Image) -> None:

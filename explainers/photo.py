@@ -14,11 +14,11 @@ import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from explainers import png, profile
-from explainers.depth import check_dark, eight_bit, is_deep, numbers
+from explainers.depth import check_dark, eight_bit, is_deep, missing
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
 from explainers.source import content_of
-from explainers.tiff import check, greys, is_negative, is_signed
+from explainers.tiff import check, greys, is_negative, is_signed, nodata
 
 MAX_PIXELS = 40_000_000
 #: By format, where that limit is another one: a JPEG is decoded at a reduced scale, 48 megapixels
@@ -40,6 +40,9 @@ COLOURS = (1, 3, 4)
 _SUBFILE, _INNER, _DNG = 254, 330, 50706
 
 _DAMAGED = "The photo is damaged or incomplete; export or download it once more and try again."
+_UNREAD = (
+    "The Pillow image can't be decoded; open its file again, and keep it open until it is read."
+)
 _DAMAGED_TIFF = (
     "The TIFF is damaged, or compressed in a way that can't be read here; save it as PNG or as an "
     "uncompressed TIFF and try again."
@@ -131,7 +134,8 @@ def read(source: Any, *, page: int = 0) -> Photo:
         raise
     except Exception as error:
         # A decoder fed hostile bytes may raise anything: struct.error, KeyError, MemoryError, ...
-        raise PhotoError(_DAMAGED_TIFF if image.format == "TIFF" else _DAMAGED) from error
+        damaged = _DAMAGED_TIFF if image.format == "TIFF" else _DAMAGED
+        raise PhotoError(damaged if owned else _UNREAD) from error
     finally:
         if at is not None:
             image.seek(at)
@@ -249,15 +253,7 @@ def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Ph
     if owned:
         # JPEG alone can decode straight to a half, quarter or eighth; others ignore the hint.
         image.draft(None, tuple(2 * side for side in _fitted(width, height)))
-    deep, key = is_deep(image), png.key(image)
-    image.load()
-    if deep:
-        check_dark(image)
-    if told := profile.of_colours(image):
-        notes.append(told)
-    if key is not None:
-        image = image.copy()
-        image.info["transparency"] = key
+    image = _decoded(image, notes)
     orientation = _orientation(image)  # after load: a PNG may hold its EXIF at its end
     image = _with_plain_mode(image, notes)
     image = image.resize(_fitted(*image.size), Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -267,6 +263,25 @@ def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Ph
     if orientation >= 5:
         width, height = height, width
     return _photo(image, (width, height), tuple(notes))
+
+
+def _decoded(image: Image.Image, notes: list[str]) -> Image.Image:
+    """The pixels, with what the file said of them before they were decoded."""
+    deep, key, box = is_deep(image), png.key(image), None
+    if image.format == "GIF" and image.tile and not image.tell():
+        box = image.tile[0][1]
+    image.load()
+    if deep:
+        check_dark(image)
+    if told := profile.of_colours(image):
+        notes.append(told)
+    if key is not None:
+        image = image.copy()
+        image.info["transparency"] = key
+    if box is not None and box != (0, 0, *image.size):  # around the first picture there is nothing
+        inner, image = image.convert("RGBA").crop(box), Image.new("RGBA", image.size)
+        image.paste(inner, box)
+    return image
 
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -279,7 +294,7 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     darkest = min(low for low, _ in image.getextrema())
     brightest = max(high for _, high in image.getextrema())
     if opaque[0] < 255 and darkest >= BLANK:
-        notes.append(_WHITE if opaque[1] else _CLEAR)
+        notes.append(_WHITE if opaque[1] >= DIM else _CLEAR)
     if 0 < brightest < DIM:
         notes.append(_BLACK.format(brightest))
     return image
@@ -329,6 +344,8 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
         return _of_greys(image, (65535.0,) if whole else (1.0, 255.0, 65535.0), notes)
     if image.mode == "LAB":
         raise PhotoError(_LAB)
+    if image.mode == "RGBA" and image.format == "BMP" and not image.getextrema()[3][1]:
+        return image.convert("RGB")  # Windows leaves these bytes 0 and shows the colours
     if image.mode in ("RGBA", "CMYK"):
         return image
     if image.mode == "La":
@@ -339,14 +356,14 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _of_greys(image: Image.Image, own: tuple[float, ...], notes: list[str]) -> Image.Image:
-    values = numbers(greys(image), notes)
-    key = image.info.get("transparency")
-    clear = values == key if isinstance(key, int) else np.zeros((), bool)  # by a PNG of 16 bits
-    eight = eight_bit(np.where(clear, 0, values) if clear.any() else values, own, notes)
-    eight = 255 - eight if is_negative(image) else eight
-    if not clear.any():
+    values, key = greys(image), image.info.get("transparency")
+    keyed = isinstance(key, int)  # of a PNG of 16 bits
+    gone = values == key if keyed else missing(values, nodata(image), notes)
+    eight = eight_bit(values, own, notes, gone if not gone.all() else None)
+    eight = np.where(gone, 0, 255 - eight) if is_negative(image) else eight
+    if not keyed:
         return Image.fromarray(eight)
-    return Image.fromarray(np.dstack([*[eight] * 3, np.where(clear, 0, 255).astype(np.uint8)]))
+    return Image.fromarray(np.dstack([*[eight] * 3, np.where(gone, 0, 255).astype(np.uint8)]))
 
 
 def _photo(image: Image.Image, original_size: tuple[int, int], notes: tuple[str, ...]) -> Photo:

@@ -3,6 +3,7 @@ networks' own photos were (neither torchvision nor timm converts); a note tells 
 
 from __future__ import annotations
 
+import math
 import struct
 
 from PIL import Image
@@ -14,11 +15,13 @@ _SRGB = {
     b"bXYZ": (0.1431, 0.0606, 0.7141),
 }
 _FAR = 0.15  # Display P3, which phones have, is 0.09 away; Adobe RGB 0.18 and ProPhoto 0.37
+_LINEAR, _GAMMA = 1.5, 2.2  # gammas: below the first, what is stored is light itself, and dark
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 
-_WIDE = (
-    "Its colours are those of a wide profile and taken as they are stored, as networks learn from "
-    "them, so they look duller than in a viewer; for what a viewer shows, convert it to sRGB first."
+_OTHER = (
+    "Its colours are those of a profile far from sRGB and taken as they are stored, as networks "
+    "learn from them, so they look other than in a viewer; for what that shows, convert it to sRGB "
+    "first."
 )
 _PRINT = (
     "Its colours are made for printing (CMYK) and brought to RGB without a profile, as networks "
@@ -37,22 +40,48 @@ def of_colours(image: Image.Image) -> str | None:
         return None
     if image.mode == "CMYK":
         return _PRINT
-    columns = _columns(profile) if profile[16:20] == b"RGB " else {}
-    if len(columns) < len(_SRGB):
-        return None
-    far = max(abs(a - b) for name in _SRGB for a, b in zip(_SRGB[name], columns[name], strict=True))
-    return _WIDE if far > _FAR else None
+    tags = _tags(profile)
+    columns = {
+        name: [n / 65536 for n in struct.unpack_from(">3i", tags[name], 8)]
+        for name in _SRGB
+        if len(tags.get(name, b"")) >= 20
+    }
+    far = any(
+        abs(a - b) > _FAR
+        for name, column in columns.items()
+        for a, b in zip(_SRGB[name], column, strict=True)
+    )
+    # By a table alone, as those of scanners, but also one of the ICC's own for sRGB.
+    table = profile[16:20] == b"RGB " and b"A2B0" in tags and not columns
+    named = any("sRGB".encode(code) in profile for code in ("ascii", "utf-16-be"))
+    curve = tags.get(b"rTRC") or tags.get(b"kTRC")
+    linear = curve is not None and _gamma(curve) < _LINEAR
+    return _OTHER if far or linear or (table and not named) else None
 
 
-def _columns(profile: bytes) -> dict[bytes, tuple[float, ...]]:
-    """What a profile of ICC.1:2022, 7.3 and 10.31, says of red, green and blue."""
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    """The parts of a profile by name: ICC.1:2022, 7.3."""
     found = {}
     for tag in range(min(struct.unpack_from(">I", profile, 128)[0], 100)):
         entry = profile[132 + 12 * tag : 144 + 12 * tag]
-        at = int.from_bytes(entry[4:8], "big")
-        if entry[:4] in _SRGB and len(profile) >= at + 20:
-            found[entry[:4]] = tuple(n / 65536 for n in struct.unpack_from(">3i", profile, at + 8))
+        at, size = (int.from_bytes(entry[n : n + 4], "big") for n in (4, 8))
+        found[entry[:4]] = profile[at : at + size]
     return found
+
+
+def _gamma(body: bytes) -> float:
+    """The exponent of a curve by which stored values become light, or that at its middle: 10.6 and
+    10.18; sRGB's where none can be read."""
+    kind, values = body[:4], body[12:]
+    if kind == b"para" and len(values) >= 4:
+        return int.from_bytes(values[:4], "big") / 65536
+    count = int.from_bytes(body[8:12], "big") if kind == b"curv" and len(body) >= 12 else -1
+    if not 0 <= 2 * count <= len(values):
+        return _GAMMA
+    if count < 2:
+        return int.from_bytes(values[:2], "big") / 256 if count else 1.0
+    middle = int.from_bytes(values[count // 2 * 2 :][:2], "big") / 65535
+    return math.log(max(middle, 1e-6)) / math.log(count // 2 / (count - 1)) if count > 2 else 1.0
 
 
 def of_brightness(content: bytes) -> str | None:

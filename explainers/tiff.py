@@ -11,6 +11,7 @@ from explainers.errors import PhotoError
 
 # Tags of TIFF 6.0; what is left out has the value behind it.
 _BITS, _WHITE_AT, _CHANNELS, _PLANES, _NUMBERS = (258, 1), (262, 1), (277, 1), (284, 1), (339, 1)
+_NODATA = 42113  # GDAL's, as text
 _WHITE_IS_ZERO, _APART, _UNSIGNED, _SIGNED = 0, 2, 1, 2
 
 _DEEP_PLANES = (
@@ -40,6 +41,14 @@ def greys(image: Image.Image) -> np.ndarray:
     if kind == (_UNSIGNED, 32) and values.dtype == np.int32:
         return values.view(np.uint32)
     return values.view(np.int8) if is_signed(image) else values
+
+
+def nodata(image: Image.Image) -> float | None:
+    """The value that marks where nothing was measured."""
+    try:
+        return float(getattr(image, "tag_v2", {}).get(_NODATA))
+    except (TypeError, ValueError):
+        return None
 
 
 def is_signed(image: Image.Image) -> bool:

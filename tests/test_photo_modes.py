@@ -41,7 +41,9 @@ def test_32_bit_tiff_is_scaled():
     holes[3] = np.nan
     told = read(deep_grey(holes, "TIFF"))
     assert told.pixels[0, -1, 0] == 255
-    assert told.notes == ("256 of its 4096 values are no numbers, and taken for 0.",)
+    assert told.notes == (
+        "256 of its 4096 values are no numbers or mark missing ones, and shown black.",
+    )
     with pytest.raises(PhotoError, match="holds no numbers, only NaN"):
         read(deep_grey(holes * np.nan, "TIFF"))
     faint = read(deep_grey(ramp * np.float32(1e-4), "TIFF"))  # nearly black, and told
@@ -261,17 +263,19 @@ def test_a_png_may_call_one_of_its_colours_transparent(bits):
     assert photo.pixels[0, 0, 0] == 255
 
 
-def profile(*columns: tuple[float, float, float], space: bytes = b"RGB ") -> bytes:
-    """An ICC profile's header and the columns of its matrix."""
-    names, count = (b"rXYZ", b"gXYZ", b"bXYZ"), len(columns)
-    first = 132 + 12 * count
-    tags = b"".join(struct.pack(">4sII", names[n], first + 20 * n, 20) for n in range(count))
-    values = b"".join(
-        b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(n * 65536) for n in column))
-        for column in columns
-    )
-    body = struct.pack(">I", count) + tags + values
-    return struct.pack(">I12x4s", 128 + len(body), space).ljust(128, b"\0") + body
+def tagged(space: bytes, parts: dict[bytes, bytes]) -> bytes:
+    """An ICC profile of those parts, in their order."""
+    at, tags = 132 + 12 * len(parts), struct.pack(">I", len(parts))
+    for name, body in parts.items():
+        tags += struct.pack(">4sII", name, at, len(body))
+        at += len(body)
+    return struct.pack(">I12x4s", at, space).ljust(128, b"\0") + tags + b"".join(parts.values())
+
+
+def profile(*columns: tuple[float, float, float]) -> bytes:
+    """One for RGB with that matrix."""
+    bodies = [struct.pack(">4s4x3i", b"XYZ ", *(round(n * 65536) for n in c)) for c in columns]
+    return tagged(b"RGB ", dict(zip((b"rXYZ", b"gXYZ", b"bXYZ"), bodies, strict=True)))
 
 
 SRGB = profile((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
@@ -286,10 +290,27 @@ def test_pixels_are_those_that_are_stored_and_a_note_tells_of_a_profile_far_from
         for icc, far in ((SRGB, False), (P3, False), (ADOBE, True), (PROPHOTO, True)):
             photo = read(encoded(scene(), format, icc_profile=icc))
             assert photo == plain
-            assert ["a wide profile" in note for note in photo.notes] == [True] * far
-    for broken in (ADOBE[:150], b"", b"no profile" * 20, ADOBE.replace(b"rXYZ", b"rTRC", 1)):
+            assert ["far from sRGB" in note for note in photo.notes] == [True] * far
+    curves = {
+        b"curv\0\0\0\0" + struct.pack(">I", 0): True,
+        b"curv\0\0\0\0" + struct.pack(">IH", 1, 256): True,
+        b"curv\0\0\0\0" + struct.pack(">IH", 1, 461): False,
+        b"para\0\0\0\0\0\0\0\0" + struct.pack(">I", 65536): True,
+        b"para\0\0\0\0\0\3\0\0" + struct.pack(">5i", 157286, 62128, 3407, 5072, 2651): False,
+        b"curv\0\0\0\0" + struct.pack(">I5H", 5, *range(0, 65536, 16383)): True,
+        b"curv\0\0\0\0" + struct.pack(">I5H", 5, 0, 3104, 14264, 34800, 65535): False,
+        b"curv\0\0\0\0" + struct.pack(">I", 10**9): False,
+    }
+    for curve, linear in curves.items():
+        for space, name in ((b"RGB ", b"rTRC"), (b"GRAY", b"kTRC")):
+            told = read(encoded(scene(), "TIFF", icc_profile=tagged(space, {name: curve}))).notes
+            assert bool(told) == linear
+    for name, told in ((b"a scanner", 1), (b"IEC sRGB", 0), ("sRGB v4".encode("utf-16-be"), 0)):
+        icc = tagged(b"RGB ", {b"A2B0": b"mft2", b"desc": name})
+        assert len(read(encoded(scene(), "PNG", icc_profile=icc)).notes) == told
+    for broken in (ADOBE[:150], b"", b"no profile" * 20, b"\xff" * 200):
         assert read(encoded(scene(), "TIFF", icc_profile=broken or None)).notes == ()
-    for icc in (None, profile(space=b"CMYK")):
+    for icc in (None, tagged(b"CMYK", {})):
         photo = read(encoded(print_, "TIFF", icc_profile=icc))
         assert np.array_equal(photo.pixels, np.asarray(print_.convert("RGB")))
         assert ["made for printing" in note for note in photo.notes] == [True] * (icc is not None)
