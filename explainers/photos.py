@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif "
     ".jp2 .j2k .j2c .jpc .jpf .jpx .pbm .pgm .ppm .pnm .pfm".split()
 )
-PICTURES = ("image", "img", "pixel_values", "x")  # what data sets call them
+# What data sets call them, and the parts of one that is not decoded.
+PICTURES = ("image", "img", "pixel_values", "x", "bytes", "path")
 
 
 def view_of(
@@ -29,6 +31,7 @@ def view_of(
     prepared: it is an input (C, H, W) or (1, C, H, W) that was normalised already. Raises
     PhotoError or OptionError.
     """
+    source = _of_record(source)
     if isinstance(source, View):
         if not network.made(source):
             raise OptionError("This view was made for another network: make one with this one.")
@@ -70,10 +73,10 @@ def several(source: Any) -> Iterator[Any] | None:
     gone through: a list, a `Dataset`, a `DataLoader`. Of what a data set hands over, the first part
     or the one called image is the photo.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return _in_folder(Path(source)) if _is_folder(source) else None
     if is_array(source):
-        many = source.ndim == 4 and len(source) != 1
+        many = getattr(source, "ndim", 0) == 4 and len(source) != 1
         return iter(source) if many or _of_names(source) else None
     if isinstance(source, bytes | bytearray | memoryview | Photo | View | Image.Image | Mapping):
         return None
@@ -86,10 +89,9 @@ def several(source: Any) -> Iterator[Any] | None:
 
 def _pictures(items: Iterator[Any]) -> Iterator[Any]:
     for item in items:
-        if isinstance(item, Mapping):
-            item = next((item[name] for name in PICTURES if name in item), item)
-        elif isinstance(item, list | tuple) and item:
+        if isinstance(item, list | tuple) and item:
             item = item[0]
+        item = _of_record(item)
         inner = several(item)
         if inner is None:
             yield item
@@ -97,14 +99,25 @@ def _pictures(items: Iterator[Any]) -> Iterator[Any]:
             yield from inner
 
 
+def _of_record(item: Any) -> Any:
+    """The picture of a record, wherever in it; anything else as it is."""
+    while isinstance(item, Mapping):
+        found = [item[name] for name in PICTURES if item.get(name) is not None]
+        if not found:
+            break
+        item = found[0]
+    return item
+
+
 def _of_names(source: Any) -> bool:
     """A column of a table, or an array, of paths."""
-    return source.ndim == 1 and not hasattr(source, "detach") and source.dtype.kind in "OUT"
+    kind = getattr(getattr(source, "dtype", None), "kind", None)
+    return getattr(source, "ndim", 0) == 1 and kind in ("O", "U", "T")
 
 
-def _is_folder(source: str | Path) -> bool:
+def _is_folder(source: str | os.PathLike[str]) -> bool:
     try:
-        return bool(str(source)) and Path(source).is_dir()  # an empty text is no folder
+        return source != "" and Path(source).is_dir()  # an empty text is no folder
     except (OSError, ValueError):  # too long a name, a zero byte
         return False
 

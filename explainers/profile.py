@@ -28,8 +28,8 @@ _PRINT = (
     "learn from them; for what a viewer shows, convert it to sRGB first."
 )
 _BRIGHT = (
-    "The photo is HDR ({}) and its values are taken as they are stored, so it looks flatter than "
-    "on a screen; for what a screen shows, save it in standard range first."
+    "It is HDR ({}) and its values are taken as they are stored, so it looks flatter than on a "
+    "screen; for what a screen shows, save it in standard range first."
 )
 
 
@@ -92,5 +92,10 @@ def of_brightness(content: bytes) -> str | None:
         at = content.find(sign, 0, 100_000)
         if at >= 0:
             transfer = int.from_bytes(content[at + place : at + place + size], "big")
-            return _BRIGHT.format(_HDR[transfer]) if transfer in _HDR else None
+            return of_transfer(transfer)
     return None
+
+
+def of_transfer(transfer: int) -> str | None:
+    """The note on these transfer characteristics (H.273, 8.2), if they are HDR's."""
+    return _BRIGHT.format(_HDR[transfer]) if transfer in _HDR else None

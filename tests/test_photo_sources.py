@@ -43,6 +43,16 @@ class Placed:
         return str(self.path)
 
 
+class Quacks:
+    """An array of another library's."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return self.values
+
+
 def test_files_are_read_however_they_are_given(tmp_path, network):
     path = tmp_path / "photo.png"
     path.write_bytes(PNG)
@@ -69,6 +79,13 @@ def test_files_are_read_however_they_are_given(tmp_path, network):
         found = explain(network, source, 1)
         found = found[0] if isinstance(found, list) else found
         assert torch.equal(found.values, one.values)
+    row = {"image": {"bytes": None, "path": str(path)}, "label": 3}
+    stored = {"image": {"bytes": PNG, "path": "elsewhere.png"}}
+    for record in (row, stored, row["image"], {"img": Quacks(np.asarray(scene()))}):
+        assert torch.equal(explain(network, record, 1).values, one.values)
+        assert torch.equal(explain(network, [record], 1)[0].values, one.values)
+    with pytest.raises(PhotoError, match="must be bytes, a path"):
+        explain(network, {"label": 3}, 1)
     masked = read(np.ma.masked_array(scene(), mask=np.asarray(scene()) > 200))
     assert "are masked, and taken for 0" in masked.notes[0]
     assert (masked.pixels == np.where(np.asarray(scene()) > 200, 0, scene())).all()

@@ -29,6 +29,7 @@ def clip(path: Path, shades: list[int], *, times: list[float] | None = None, **h
         stream = container.add_stream("libvpx" if webm else "libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.color_trc = how.get("transfer", 1)
         stream.codec_context.sample_aspect_ratio = how.get("pixel", Fraction(1))
         for index, shade in enumerate(shades):
             pixels = np.full((height, width, 3), shade, np.uint8)
@@ -153,6 +154,13 @@ def test_pixels_that_are_not_square_and_files_without_a_brand(tmp_path, resnet18
     given.write_bytes(given.read_bytes().replace(b"ftyp", b"wide", 1))  # as QuickTime did once
     first, *_ = side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1))
     assert first.preview.shape == (48 + 26, 3 * 80 + 12, 3)
+
+
+@pytest.mark.parametrize(("transfer", "words"), [(1, ""), (16, "HDR (PQ)"), (18, "HDR (HLG)")])
+def test_a_clip_for_bright_screens_is_told_of(transfer, words, tmp_path, resnet18):
+    given = clip(tmp_path / "in.mp4", [40], transfer=transfer)
+    *_, last = side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1))
+    assert words in last.note if words else last.note is None
 
 
 def test_a_phone_held_upright(tmp_path, resnet18):

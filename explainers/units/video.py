@@ -23,6 +23,7 @@ from .. import render
 from ..errors import PhotoError
 from ..network import Network
 from ..photo import read
+from ..profile import of_transfer
 from ..render import sheets
 from .activations import check, layer_of
 from .glance import passed, warmth
@@ -61,13 +62,15 @@ class Look:
 @dataclass(frozen=True)
 class Step:
     """A frame more. done: 0 to 1. frames: written so far. preview: the latest (H, W, 3); None at
-    the end, when `path` is the finished file."""
+    the end, when `path` is the finished file. note: a sentence on how the clip was read, or None.
+    """
 
     done: float
     frames: int
     seconds: float
     preview: np.ndarray | None = None
     path: Path | None = None
+    note: str | None = None
 
 
 def side_by_side(clip: Path, out: Path, look: Look) -> Iterator[Step]:
@@ -96,6 +99,7 @@ def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
     painter, count = _Painter(look), 0
     with _reader(clip) as source:
         length = _length(source)
+        note = of_transfer(_stream(source).codec_context.color_trc)
         with _writer(out, source) as writer:
             for at, pixels in _frames(source):
                 picture = painter.paint(pixels)
@@ -105,7 +109,7 @@ def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
                 yield Step(done, count, time.perf_counter() - since, picture)
     if not count:
         raise PhotoError(_DAMAGED)
-    yield Step(1.0, count, time.perf_counter() - since, path=out)
+    yield Step(1.0, count, time.perf_counter() - since, path=out, note=note)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ const play = (data) => {
   save.href = video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
   tab.place('clip').innerHTML = '';
   film.hidden = video.hidden = save.hidden = false;
-  say(`${data.frames} frames; the clip itself is deleted already.`);
+  say(`${data.frames} frames; the clip itself is deleted already. ${data.note || ''}`);
 };
 one('[data-clip]').addEventListener('change', (event) => { make(event.target.files[0]); event.target.value = ''; });
 one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click());

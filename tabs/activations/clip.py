@@ -33,7 +33,8 @@ def make(file: Any, look: Look) -> Iterator[Show | None]:
             for step in steps:
                 if step.path is not None:
                     video = base64.b64encode(step.path.read_bytes()).decode()
-                    return Show(data={"video": video, "frames": step.frames})
+                    about = {"frames": step.frames, "note": step.note}
+                    return Show(data={"video": video, **about})
                 words = f"Frame {step.frames}: {pace.words(step.done)}"
                 if time.monotonic() - shown < OFTEN:
                     yield None
