@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +162,7 @@ RELUS = {
     "Tensor.clamp": (lambda x: x.clamp(min=0), torch.inf),
     "torch.clip": (lambda x: torch.clip(x, 0, 6), 6.0),
     "Tensor.clamp_min_": (lambda x: x.clamp_min_(0), torch.inf),
+    "aten.relu": (torch.ops.aten.relu.default, torch.inf),
 }
 
 
@@ -350,7 +353,28 @@ def test_guided_is_no_gradient_in_disguise(entry):
     assert alike < 0.9
 
 
+class ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+@torch.jit.script
+def scripted(x: Tensor) -> Tensor:
+    return torch.relu(x) * 1.0
+
+
 REFUSED = {
+    "comparisons (gt)": lambda x: F.relu(x) * (x > 1),
+    "comparisons (lt)": lambda x: F.relu(x).masked_fill(x < 1, 0),
+    "comparisons (maximum)": lambda x: torch.maximum(F.relu(x), torch.ones(1)),
+    "an autograd.Function (ByHand)": lambda x: ByHand.apply(F.relu(x)),
+    "TorchScript": lambda x: scripted(F.relu(x)),
     "silu": F.silu,
     "gelu": F.gelu,
     "leaky_relu": F.leaky_relu,
@@ -364,8 +388,7 @@ REFUSED = {
 def test_guided_is_refused_where_it_is_not_defined(name):
     network = nets.wrap(Small(REFUSED[name]), classes=3, size=8)
     for method in ("guided", "guided_gradcam"):
-        with pytest.raises(
-            OptionError, match=f"rule for ReLUs, and net uses {name.split(' in')[0]}"
-        ):
+        words = re.escape(f"rule for ReLUs, and net uses {name.split(' in')[0]}")
+        with pytest.raises(OptionError, match=words):
             maps(network, nets.noise(1, 3, 8, 8), method, 1)
     assert maps(network, nets.noise(1, 3, 8, 8), "gradient", 1).abs().max() > 0

@@ -53,7 +53,7 @@ def _no_guided(network: Network) -> str | None:
     used = network.nonlinearities
     if used and used <= RECTIFIERS:
         return None
-    met = ", ".join(sorted(used - RECTIFIERS)) or "no activation function"
+    met = ", ".join(sorted(used - RECTIFIERS)) or "no activation function of that kind"
     return (
         f"Guided backprop is a rule for ReLUs, and {network.title} uses {met}; "
         "the plain gradient is defined for every network."

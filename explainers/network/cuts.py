@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from torch.autograd.function import BackwardCFunction
 
 from .swaps import Clamp
 
+COMPARISONS = frozenset("gt ge lt le greater less greater_equal less_equal sign heaviside".split())
+PAIRS = frozenset("max min maximum minimum fmax fmin".split())  # of one tensor some reduce it
 READ = frozenset("detach detach_ numpy __array__ item __float__ tolist".split())
 
 
@@ -24,16 +26,37 @@ def cuts(function: Any, args: Sequence[Any]) -> bool:
     return any(isinstance(each, Tensor) and each.requires_grad for each in args)
 
 
-def says_its_own(logits: Tensor) -> bool:
-    """Does an `autograd.Function` of somebody else's say what a gradient on its way is?"""
+def behind(logits: Tensor) -> Iterator[Any]:
+    """The nodes that the gradient of the logits goes through, each once."""
     met: set[Any] = set()
     ahead = [logits.grad_fn]
     while ahead:
         node = ahead.pop()
         if node is None or node in met:
             continue
-        if isinstance(node, BackwardCFunction) and type(node)._forward_cls is not Clamp:
-            return True
         met.add(node)
+        yield node
         ahead += [each for each, _ in node.next_functions]
-    return False
+
+
+def says_its_own(node: Any) -> bool:
+    """Does an `autograd.Function` of somebody else's say what a gradient on its way is?"""
+    return isinstance(node, BackwardCFunction) and type(node)._forward_cls is not Clamp
+
+
+def unseen(node: Any) -> str:
+    """What computes there that no function mode sees a rectifier in, though it may be one."""
+    if says_its_own(node):
+        return f"an autograd.Function ({type(node)._forward_cls.__name__})"
+    scripted = node.name().startswith(("torch::jit", "Relu", "Threshold", "Hardtanh"))
+    return "TorchScript" if scripted else ""
+
+
+def compares(function: Any, args: Sequence[Any]) -> bool:
+    """Does this call tell larger numbers of a gradient's way from smaller ones, as a rectifier that
+    is written by hand does: x * (x > 0), torch.maximum(x, 0)?"""
+    name = getattr(function, "__name__", "").strip("_")
+    two = name not in PAIRS or sum(isinstance(each, Tensor) for each in args) > 1
+    return two and name in {*COMPARISONS, *PAIRS} and any(
+        isinstance(each, Tensor) and each.requires_grad and each.ndim > 1 for each in args
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
 from .calls import Calls, idle, why_no_map
-from .cuts import cuts, says_its_own
+from .cuts import behind, compares, cuts, says_its_own, unseen
 from .door import followed, same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
@@ -96,7 +96,7 @@ class _Nonlinearities(TorchFunctionMode):
         self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        name, named = getattr(func, "__name__", ""), kwargs or {}
+        name, named = getattr(func, "__name__", "").partition(".")[0], kwargs or {}
         self.cuts |= cuts(func, (*args, *named.values()))
         x = args[0] if args else named.get("input")
         passed = getattr(x, "requires_grad", True)  # by a gradient; else it is no activation of one
@@ -106,6 +106,8 @@ class _Nonlinearities(TorchFunctionMode):
             self.names.add(f"{name} from {low:g}" if name == "hardtanh" and low != 0 else name)
         elif passed and rectified_to(func, args[1:], named) is not None:
             self.names.add("relu")
+        elif compares(func, (*args, *named.values())):
+            self.names.add(f"comparisons ({name.strip('_')})")
         elif name in PRODUCTS:
             self.products.append((*args, *named.values()))
         self.attends |= name in ATTENTION
@@ -131,7 +133,9 @@ def discover(
         _Nonlinearities() as seen,
     ):
         logits = module(probe.clone().requires_grad_().clone())
-        cut = seen.cuts or says_its_own(logits)
+        way = {(says_its_own(node), unseen(node)) for node in behind(logits)}
+        cut = seen.cuts or any(own for own, _ in way)
+        seen.names.update(name for _, name in way if name)
         left = idle(logits, calls.outputs)
     logits = logits.detach()
     larger = _shapes_for_a_larger(module, probe, calls.outputs)

@@ -138,6 +138,9 @@ def relus(rule: type[Clamp]) -> Swaps:
 
     swapped = {F.relu: relu, torch.relu: relu, Tensor.relu: relu}
     swapped |= {torch.relu_: relu_, Tensor.relu_: relu_}
+    aten = torch.ops.aten  # as in graphs that torch.fx or torch.export made
+    swapped |= {aten.relu: relu, aten.relu.default: relu}
+    swapped |= {aten.relu_: relu_, aten.relu_.default: relu_}
     functions = (getattr(owner, name, None) for name in _CLAMPS for owner in (torch, Tensor, F))
     return swapped | {function: clamped(function) for function in functions if function}
 
