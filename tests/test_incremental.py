@@ -224,6 +224,10 @@ FORMS: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, nn.Module]]] =
         lambda m, x: m.head(m.part(m.stem(x)).mean((2, 3))),
         {"part": nn.GroupNorm(2, 6), "head": nn.Linear(6, 3)},
     ),
+    "each map's own norm": (
+        lambda m, x: m.head(F.relu(F.instance_norm(m.stem(x))).mean((2, 3))),
+        {"head": nn.Linear(6, 3)},
+    ),
     "gated": (_gated, {"head": nn.Linear(3, 3)}),
     "several results": (
         lambda m, x: m.head(torch.cat(torch.var_mean(m.stem(x), (2, 3)), 1)),

@@ -133,10 +133,11 @@ class Incremental:
 
     def _each_by_itself(self) -> bool:
         """Do the steps that read whole maps do for several photos what they were seen to do for
-        one? A reshape may have the one in its numbers."""
+        one? A reshape may have the one in its numbers, and a norm may take all of them together:
+        a photo of which each map has another mean and range is beside it."""
         first = next((i for i, s in enumerate(self.steps) if s and not s.local), len(self.steps))
         both = {
-            v: torch.cat([self.maps[v].flip(-1), self.maps[v]])
+            v: torch.cat([2 * self.maps[v].flip(-1) + 1, self.maps[v]])
             for v in {v for s in self.steps[first:] for v in s.inputs if v < first}
         }
         for i, step in enumerate(self.steps[first:], first):
