@@ -40,6 +40,31 @@ def test_a_network_of_one_size_sees_the_whole_photo_as_a_square():
     assert maps(network, x, "gradcam", 1).shape == (1, 10, 10)
 
 
+class Filtered(nn.Module):
+    """Filters each photo with kernels of its own, by one convolution of as many groups as the
+    photos have channels: the view of their maps can't be had of several photos channels last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.kernels, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 72), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first(x))
+        n, channels, height, width = x.shape
+        kernels = self.kernels(x.mean((2, 3))).view(n * channels, 1, 3, 3)
+        x = F.conv2d(x.view(1, n * channels, height, width), kernels, groups=n * channels)
+        return self.head(x.view(n, channels, *x.shape[2:]).relu().mean((2, 3)))
+
+
+def test_a_network_that_reads_several_photos_in_the_order_of_memory_is_explained():
+    module = Filtered()
+    x = nets.noise(2, 3, 32, 32, seed=60)
+    theirs = module(x).detach()
+    network = nets.wrap(module, classes=3, size=32)
+    assert torch.allclose(network.logits(x), theirs, atol=1e-6)
+    assert maps(network, x[:1], "gradcam", 1).abs().max() > 0
+
+
 # --- channels last
 
 

@@ -130,7 +130,9 @@ class Network(Owner, Answers):
             module.eval()  # which may return nothing
             self.module = module.requires_grad_(False).to(device)
             check_weights(module, title)
-            self.memory = settle(self.module, probe, title, tuple(labels), head)
+            self.memory = settle(
+                self.module, probe, title, tuple(labels), head, photos=1 if alone else 2
+            )
             self.remarks = dict(self._weights.remarks)
             if not alone:
                 self.remarks |= check_alone(module, probe, self.memory, title, self.at_once())
