@@ -106,7 +106,7 @@ def _explained(network: Network, given: Given) -> Work:
         "method": method.title,
         "what_to_look_for": method.caption,
         "peak": {"x": round(x, 3), "y": round(y, 3)},
-        "notes": notes.sentences(found),
+        "notes": [*seen.notes, *notes.sentences(found)],
     }
     return Show(data={"picture": render.overlay(seen, found), "about": about})
 

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from mcp import ClientSession
@@ -44,7 +45,7 @@ def client(server: Server) -> Client:
     return Client(server.url, verbose=False)
 
 
-def test_classify_and_explain_from_a_program(client: Client) -> None:
+def test_classify_and_explain_from_a_program(client: Client, tmp_path: Path) -> None:
     named = client.predict(handle_file(CAT), "lite0", 3, api_name="/classify")
     assert len(named) == 3
     assert "cat" in named[0]["class"]
@@ -56,6 +57,10 @@ def test_classify_and_explain_from_a_program(client: Client) -> None:
         assert not image.getexif()
     assert about["class"] == "tabby"
     assert 0 <= about["peak"]["x"] <= 1
+    mask = tmp_path / "mask.png"
+    Image.fromarray(np.eye(64, dtype=np.uint8)).save(mask)
+    *_, about = client.predict(handle_file(mask), "", "gradcam", "lite0", "", api_name="/explain")
+    assert "nearly black" in about["notes"][0]
 
 
 def test_what_there_is_can_be_asked(client: Client) -> None:
