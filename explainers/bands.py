@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .depth import unmasked
 from .errors import PhotoError
 from .photo import MAX_SIDE, MIN_SIDE, Photo
 
@@ -24,7 +25,8 @@ def bands(source: Any, channels: int) -> Photo:
 
     uint8, uint16 and booleans are brought to 0..1, floats are taken as they are. Raises PhotoError.
     """
-    found = _floats(source)
+    notes: list[str] = []
+    found = _floats(unmasked(source, notes))
     found = found[0] if found.ndim == 4 and len(found) == 1 else found
     if found.ndim == 3 and found.shape[2] != channels == found.shape[0]:
         found = np.moveaxis(found, 0, 2)
@@ -47,7 +49,7 @@ def bands(source: Any, channels: int) -> Photo:
     content = np.ascontiguousarray(found, np.float32).tobytes()
     digest = hashlib.sha256(repr(found.shape).encode() + content).hexdigest()
     kept = np.frombuffer(content, np.float32).reshape(found.shape)
-    return Photo(_glimpse(kept), digest, (width, height), bands=kept)
+    return Photo(_glimpse(kept), digest, (width, height), tuple(notes), bands=kept)
 
 
 def _floats(source: Any) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -22,6 +24,15 @@ _WRAPPED = (
     "The JPEG 2000 holds colours of more than 8 bits, which can't be read here; save it with 8 "
     "bits a colour, or as a 16-bit PNG."
 )
+
+
+def unmasked(source: Any, notes: list[str]) -> Any:
+    """NumPy's masked arrays with 0 where they are masked, of which a note tells."""
+    if not isinstance(source, np.ma.MaskedArray):
+        return source
+    if masked := int(np.ma.count_masked(source)):
+        notes.append(f"{masked} of its {source.size} values are masked, and taken for 0.")
+    return source.filled(0)
 
 
 def missing(values: np.ndarray, mark: float | None, notes: list[str]) -> np.ndarray:
@@ -58,7 +69,7 @@ def eight_bit(
     if np.issubdtype(values.dtype, np.floating):
         # Fractions that stay far below their white, or that no instrument counts.
         few = high < FRACTIONS.get(white, 0)
-        white = None if few or (white not in own and (kept != np.rint(kept)).any()) else white
+        white = None if few or (white not in own and _fractions(kept)) else white
     if not high and not low:
         low, white = 0.0, own[-1]
     elif white is None:
@@ -85,10 +96,16 @@ def _top(values: np.ndarray, own: tuple[float, ...]) -> float:
     instrument saw, such as a caption, or mark where it saw nothing."""
     high = float(values.max())
     if values.ndim < 3 and values.dtype == np.uint16 and high == own[-1]:
-        below = values[values < high]
-        top = float(below.max()) if below.size > (1 - MARKED) * values.size else high
-        return top if 0 < top <= INSTRUMENTS[-1] else high
+        below = values < high
+        if np.count_nonzero(below) > (1 - MARKED) * values.size:
+            top = float(values.max(where=below, initial=0))
+            return top if 0 < top <= INSTRUMENTS[-1] else high
     return high
+
+
+def _fractions(values: np.ndarray) -> bool:
+    parts = np.array_split(values, 1 + values.size // 1_000_000)  # no copy of 40 megapixels
+    return any((part != np.rint(part)).any() for part in parts)
 
 
 def check_dark(image: Image.Image) -> None:

@@ -14,7 +14,7 @@ import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from explainers import png, profile
-from explainers.depth import check_dark, eight_bit, is_deep, missing
+from explainers.depth import check_dark, eight_bit, is_deep, missing, unmasked
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
 from explainers.source import content_of
@@ -173,10 +173,7 @@ def _open(content: bytes, notes: list[str]) -> Image.Image:
 
 def _as_array(source: Any, notes: list[str]) -> np.ndarray:
     """An array of this machine's memory; of a tensor, without its gradients."""
-    if isinstance(source, np.ma.MaskedArray):
-        if masked := int(np.ma.count_masked(source)):
-            notes.append(f"{masked} of its {source.size} values are masked, and taken for 0.")
-        source = source.filled(0)
+    source = unmasked(source, notes)
     try:
         if hasattr(source, "detach"):
             source = source.detach().cpu()
@@ -276,7 +273,7 @@ def _decoded(image: Image.Image, notes: list[str]) -> Image.Image:
     if told := profile.of_colours(image):
         notes.append(told)
     if key is not None:
-        image = image.copy()
+        image, image.format = image.copy(), image.format
         image.info["transparency"] = key
     if box is not None and box != (0, 0, *image.size):  # around the first picture there is nothing
         inner, image = image.convert("RGBA").crop(box), Image.new("RGBA", image.size)
@@ -350,7 +347,9 @@ def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
         return image
     if image.mode == "La":
         image = image.convert("LA")
-    if image.has_transparency_data:
+    # In memory, a colour that meant transparency may be there on purpose: as after convert("RGB").
+    solid = image.format is None and image.mode in ("1", "L", "RGB")
+    if image.has_transparency_data and not solid:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
@@ -270,6 +271,21 @@ def tagged(space: bytes, parts: dict[bytes, bytes]) -> bytes:
         tags += struct.pack(">4sII", name, at, len(body))
         at += len(body)
     return struct.pack(">I12x4s", at, space).ljust(128, b"\0") + tags + b"".join(parts.values())
+
+
+def test_a_converted_pillow_image_is_taken_as_it_is():
+    """Pillow leaves on it the colour that meant transparency, which others may have, too."""
+    palette = Image.new("P", (40, 40), 0)
+    palette.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 0])
+    palette.paste(1, (0, 0, 20, 20))
+    palette.paste(2, (20, 20, 40, 40))
+    for format in ("GIF", "PNG"):
+        with Image.open(io.BytesIO(encoded(palette, format, transparency=0))) as image:
+            assert [read(image).pixels[y, 30, 0] for y in (5, 30)] == [255, 0]
+            assert [read(image.copy()).pixels[y, 30, 0] for y in (5, 30)] == [255, 0]
+            for mode in ("RGB", "L"):
+                flat = image.convert(mode)
+                assert np.array_equal(read(flat).pixels, np.asarray(flat.convert("RGB")))
 
 
 def profile(*columns: tuple[float, float, float]) -> bytes:

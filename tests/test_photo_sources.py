@@ -18,6 +18,7 @@ from torch import nn
 
 from explainers import PhotoError, explain, wrap
 from explainers import __main__ as command
+from explainers.bands import bands
 from explainers.photo import read
 from explainers.photos import paths_in
 from tests.test_photo import encoded, scene
@@ -88,6 +89,10 @@ def test_files_are_read_however_they_are_given(tmp_path, network):
         explain(network, {"label": 3}, 1)
     masked = read(np.ma.masked_array(scene(), mask=np.asarray(scene()) > 200))
     assert "are masked, and taken for 0" in masked.notes[0]
+    five = np.ma.masked_equal(np.arange(320).reshape(8, 8, 5).astype(np.uint8), 7)
+    found = bands(five, 5)
+    assert found.notes == ("2 of its 320 values are masked, and taken for 0.",)
+    assert np.array_equal(found.bands * 255, five.filled(0))
     assert (masked.pixels == np.where(np.asarray(scene()) > 200, 0, scene())).all()
 
 
