@@ -28,6 +28,8 @@ def test_a_class_of_its_own_is_drawn_at_a_click(visit: Visit) -> None:
     page.wait_for_selector(".imp-wall img")  # before anything is drawn
     expect(page.locator("[data-chosen]")).to_have_text("tabby")
     expect(page.locator("[data-takes]")).to_contain_text("on this machine")
+    wall, form = (page.locator(each).bounding_box()["y"] for each in (".imp-wall", ".imp-ask"))
+    assert wall < 200 < form  # what was drawn before any setting
     page.click(".imp-wall [data-class=goldfish]")
     foot(page).to_contain_text("Drawn 30 steps, seed 0")
     expect(page.locator("figure.imp figcaption")).to_contain_text("goldfish")
@@ -78,8 +80,16 @@ def test_what_is_stopped_stays_and_goes_on_and_what_is_left_waits(visit: Visit) 
 def test_several_classes_and_units_are_drawn_and_the_search_is_in_the_browser(visit: Visit) -> None:
     page = visit(query=f"{SMALL}&impressions.steps=6")
     expect(page.locator("[data-chosen]")).to_have_text("bee")
+    offer = page.locator("[data-offer]")
+    expect(offer).to_have_text(re.compile("^Draw itabout .*bee$"))  # nobody has drawn that
     page.click('[data-example="espresso.jpg"]')  # nobody has chosen yet: it is the photo's
     expect(page.locator("[data-chosen]")).to_have_text("espresso")
+    page.mouse.wheel(0, 300)
+    offer.get_by_role("button").click()
+    foot(page).to_contain_text("Drawn 6 steps")
+    expect(page.locator("figure.imp figcaption")).to_contain_text("espresso")
+    expect(page.locator("#impressions-tab .say")).to_be_in_viewport()  # where it grows
+    page.click("#impressions-tab [data-back]")
     page.click("#impressions-tab [data-several]")
     find = page.get_by_label("Another class to draw")
     find.press_sequentially("ice bea")

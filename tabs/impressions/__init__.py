@@ -81,9 +81,9 @@ def estimate(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iter
         key: span(pace.course(network, want.panels, each).seconds)
         for key, each in impressions.PRESETS.items()
     }
-    seconds = pace.course(network, want.panels, want.knobs).seconds
-    words = f"about {span(seconds)} on this machine"
-    return Show(data={"takes": {"words": words, "presets": whole}})
+    mine = span(pace.course(network, want.panels, want.knobs).seconds)
+    words = f"about {mine} on this machine"
+    return Show(data={"takes": {"words": words, "span": mine, "presets": whole}})
 
 
 def begin(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:

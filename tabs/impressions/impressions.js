@@ -3,7 +3,8 @@ const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
 const presets = JSON.parse(props.presets);
 let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
-let suggested = '', offered = ''; // without a photo, and while nobody has chosen: the class of the page
+let suggested = ''; // without a photo
+let offered = '', called = ''; // while nobody has chosen: the class of the page, and its name
 
 // ---- what to draw ----
 const classes = () => (tab.value('class') || offered).split(',').filter(Boolean);
@@ -15,8 +16,10 @@ const worded = async (index, label) => { // as addresses name a class: by its nu
 const offer = async () => {
   if (seeing.state.tab !== tab.key) return;
   const [name] = seeing.names();
+  if (name !== undefined) called = name;
+  else if (!offered || !seeing.state.photo) offered = called = suggested; // of a photo on its way nothing is known
+  invite(); // with the wall, so that it moves nothing
   if (name !== undefined) offered = await worded(seeing.state.targets[0], name);
-  else if (!offered || !seeing.state.photo) offered = suggested; // of a photo on its way nothing is known
   shape();
 };
 const shape = () => { // what the choice of “Draw” needs, and nothing else
@@ -36,6 +39,13 @@ const shape = () => { // what the choice of “Draw” needs, and nothing else
     list.append(item);
   }
   find('[data-several]').setAttribute('aria-pressed', several || classes().length > 1);
+};
+const invite = () => { // to draw the page's own class, first on the wall
+  const tile = find('[data-offer]');
+  if (!tile) return;
+  tile.hidden = all('.imp-wall img + span').some((each) => each.textContent === called);
+  tile.querySelector('[data-offered]').textContent = called;
+  tile.querySelector('[data-soon]').textContent = takes ? `about ${takes.span}` : '';
 };
 const preset = () => { // its numbers stand in all fields that nobody changed
   const numbers = presets[tab.value('preset')], mine = seeing.state.settings?.impressions || {};
@@ -74,6 +84,7 @@ const want = () => {
   begun = asked();
   stopped = growing = false;
   wall(false);
+  tab.place('say').scrollIntoView({ block: 'nearest' }); // settings and pictures lie below it
   tab.act('draw');
 };
 const wall = (shown) => {
@@ -100,6 +111,7 @@ tab.show = (data, places, channel) => {
   if (data.takes) {
     takes = data.takes;
     find('[data-takes]').textContent = takes.words;
+    invite();
     preset();
   }
   if (places.sheet) wall(false);
@@ -145,9 +157,9 @@ element.addEventListener('click', (event) => {
     if (stopped) begun = null;
     if (!tab.value('class') && tab.value('what') !== 'unit') tab.set('class', offered);
     if (tab.value('go') === '1') want(); else tab.set('go', '1');
-  } else if (button.matches('[data-class]')) {
+  } else if (button.matches('[data-class], [data-offer] button')) {
     if (tab.value('what') === 'unit') tab.set('what', 'class');
-    choose(button.dataset.class);
+    choose(button.dataset.class ?? offered);
     if (tab.value('what') === 'class' && !several) tab.set('go', '1');
   } else if (button.matches('[data-drop]')) put(classes().filter((each) => each !== button.dataset.drop));
   else if (button.matches('[data-several]')) {

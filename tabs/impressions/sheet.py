@@ -37,6 +37,11 @@ STRUCTURE = html.term(
     "The structural similarity (SSIM) of both pictures, in greys and 56 by 56 pixels: 1 if nothing "
     "coarse has changed.",
 )
+# The class of the page, where nobody has drawn it; the script says which that is.
+OFFER = (
+    '<li data-offer><button type="button"><span class="imp-none">Draw it<small data-soon></small>'
+    "</span><span data-offered></span></button></li>"
+)
 SECOND = "Another network, which took no part in the drawing: what it recognises is no mere trick."
 
 
@@ -62,7 +67,7 @@ def wall(network: Network) -> str:
     if not known(network):
         items = "".join(_button(network, target) for target in suggested(network))
         return f'<p class="note">Begin with one of these:</p><ul class="imp-names">{items}</ul>'
-    items = "".join(
+    items = OFFER + "".join(
         _button(network, network.labels.index(name), f'<img alt="" src="{url}">')
         for name, url in _before().items()
         if name in network.labels
