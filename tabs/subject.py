@@ -39,6 +39,10 @@ class Gone(ExplainError):
     """A visitor's photo is no longer here."""
 
 
+class Away(ExplainError):
+    """The network that is asked about can't be had."""
+
+
 class Wait(ExplainError):
     """The network is on its way; `status` says how far."""
 
@@ -169,8 +173,13 @@ class Subject:
         return found
 
     def network(self, key: Any) -> Network:
-        """A network that is in memory; raises Wait while it is on its way."""
-        return ready(self.zoo, key)
+        """A network that is in memory; raises Wait while it is on its way, and Away."""
+        try:
+            return ready(self.zoo, key)
+        except Wait:
+            raise
+        except ExplainError as error:
+            raise Away(str(error)) from error
 
     def asked(self, given: Mapping[str, Any]) -> Asked:
         """The question as a browser sends it, checked; raises ExplainError."""

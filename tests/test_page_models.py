@@ -32,18 +32,37 @@ def choose(page: Page, key: str) -> None:
 
 
 def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -> None:
-    before = heats(page)
     page.click("[data-networks] summary")
     expect(page.locator('[data-key="resnet18"]')).to_contain_text("can’t be had now")
     page.keyboard.press("Escape")
+    page.click(".rail .chip >> nth=1")
+    settled(page)
+    before, url = heats(page), page.url
     choose(page, "vgg16")
-    expect(page.locator("#maps-tab .problem")).to_contain_text("VGG-16")
-    assert heats(page) == before
+    expect(page.locator("[data-list] [role=alert]")).to_contain_text("VGG-16")
+    assert (heats(page), page.url) == (before, url)  # what is shown is what the page says it is
+    expect(page.locator("[data-network-name] >> nth=1")).to_have_text("EfficientNet-Lite0")
+    expect(page.locator("#maps-tab .problem")).to_be_hidden()
+    page.keyboard.press("Escape")
     choose(page, "lite2")  # and with another one it goes on
     expect(page.locator(".rail [data-title]")).to_have_text("EfficientNet-Lite2 sees")
     settled(page)
-    expect(page.locator("#maps-tab .problem")).to_be_hidden()
     assert heats(page) != before
+
+
+def test_a_link_to_a_network_that_can_t_be_had_shows_no_other_s_answer(
+    page: Page, open_server: Server
+) -> None:
+    page.goto(f"{open_server.url}/?model=vgg16")
+    problem = page.locator("#maps-tab > .problem")
+    expect(problem).to_contain_text("VGG-16")
+    expect(page.locator("#maps-tab .maps-bar")).to_be_hidden()  # nothing to set
+    expect(page.locator(".rail .chips > *")).to_have_count(0)  # nothing on its way
+    expect(page.locator(".rail [data-hint]")).to_contain_text("another network")
+    choose(page, "lite0")
+    settled(page)
+    expect(problem).to_be_hidden()
+    expect(page.locator(".rail .chip")).to_have_count(5)
 
 
 def test_a_typed_network_is_waited_for_and_never_answered_for(
@@ -59,10 +78,12 @@ def test_a_typed_network_is_waited_for_and_never_answered_for(
     page.get_by_role("button", name="Load it").click()
     expect(page.locator("#maps-tab .work >> nth=0")).to_contain_text("is on its way")
     expect(page.locator(".rail .ghost")).to_have_count(5)  # no other network’s answer
+    expect(page.locator("#maps-tab .stage")).to_have_css("opacity", "0.3")
     assert f"model={TINY.replace('/', '%2F')}" in page.url
     open_hub.repos[TINY].hold.set()
     expect(page.locator(".rail [data-title]")).to_contain_text("test_resnet")
     settled(page)
+    expect(page.locator("#maps-tab .stage")).to_have_css("opacity", "1")
     assert heats(page) != before
     page.click("[data-networks] summary")
     page.fill("[data-hub-id]", TRANSFORMER)

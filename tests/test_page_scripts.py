@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
 
-from .browser import AHEAD, COMPONENTS, calls, settled
+from .browser import AHEAD, COMPONENTS, calls, held, settled
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -48,3 +49,30 @@ def test_a_tab_is_asked_for_before_it_is_drawn(visit: Callable[..., Page], lost:
     page.click("#tab-impressions-button")
     expect(page.locator(".imp-wall img").first).to_be_visible()
     assert asked.count("impressions.ask") == 1 + lost
+
+
+def test_back_at_what_is_shown_nothing_is_waited_for(visit: Callable[..., Page]) -> None:
+    """Though what was asked meanwhile had no answer yet."""
+    page = visit()
+    settled(page)
+    with held(page, "maps.ask"):
+        page.locator(".rail .chip").nth(1).click()
+        expect(page.locator("#maps-tab")).to_have_class(re.compile("busy"))
+        page.go_back()
+    settled(page)
+    expect(page.locator("#maps-tab")).not_to_have_class(re.compile("busy"))
+
+
+def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(
+    visit: Callable[..., Page],
+) -> None:
+    page = visit()
+    settled(page)
+    for tab in ("maps", "filters"):  # of which the second is not drawn anew for a class
+        page.click(f"#tab-{tab}-button")
+        page.wait_for_selector(f"#{tab}-tab:not(.busy) .say:not(:empty)")
+        problem = page.locator(f"#{tab}-tab > .problem")
+        page.evaluate("() => seeing.set({against: 1, targets: [1]})")
+        expect(problem).to_contain_text("with itself")
+        page.go_back()
+        expect(problem).to_be_hidden()

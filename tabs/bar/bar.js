@@ -4,7 +4,8 @@ const all = (selector) => [...element.querySelectorAll(selector)];
 const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
 const menu = find('[data-networks]');
 const start = JSON.parse(props.start);
-let networks = JSON.parse(props.known), failed = '', polling = null, early = null;
+let networks = JSON.parse(props.known), failed = '', away = '', polling = null, early = null;
+let before = null; // the last network that answered, and what it was asked
 
 seeing.begin(start);
 
@@ -20,9 +21,10 @@ const draw = () => {
   thumb.hidden = !picture;
   if (picture && thumb.src !== picture) thumb.src = picture;
   if (!menu.open) return;
-  const html = networks.map((each) => `<li><button type="button" data-key="${escape(each.key)}" aria-pressed="${each.key === state.network}"><b>${escape(each.title)}</b>
+  const alert = (text) => (text ? `<li class="problem" role="alert">${escape(text)}</li>` : '');
+  const html = alert(away) + networks.map((each) => `<li><button type="button" data-key="${escape(each.key)}" aria-pressed="${each.key === state.network}"><b>${escape(each.title)}</b>
     <small>${[each.task, each.stands].filter(Boolean).map(escape).join(' · ')}</small><small>${escape(each.state === 'failed' ? each.message : each.remark)}</small></button></li>`).join('')
-    + (failed ? `<li class="problem" role="alert">${escape(failed)}</li>` : '');
+    + alert(failed);
   const list = find('[data-list]');
   if (list.innerHTML !== html) list.innerHTML = html;
 };
@@ -41,7 +43,19 @@ const use = (key) => {
   const same = task(key) && task(key) === task(seeing.state.network);
   seeing.set({ network: key, targets: same ? seeing.state.targets : null, against: same ? seeing.state.against : null, step: null });
 };
-menu.addEventListener('toggle', () => { failed = ''; draw(); poll(); });
+seeing.away = (sentence) => { // it can't be had: back to the one before, and the menu says why
+  if (!before || before.network === seeing.state.network) {
+    seeing.absent = seeing.state.network;
+    seeing.tell('absent');
+    return false;
+  }
+  away = sentence;
+  menu.open = true;
+  seeing.set({ ...before, step: null }, 'replace');
+  menu.querySelector('.menu-body').scrollTop = 0;
+  return true;
+};
+menu.addEventListener('toggle', () => { if (!menu.open) failed = away = ''; draw(); poll(); });
 document.addEventListener('click', (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
 menu.addEventListener('keydown', (event) => { if (event.key === 'Escape') { menu.open = false; menu.querySelector('summary').focus(); } });
 find('[data-list]').addEventListener('click', (event) => {
@@ -74,7 +88,11 @@ const rail = (where) => {
   document.querySelector(where)?.scrollIntoView({ block: 'start' });
 };
 find('[data-open-rail]').addEventListener('click', () => rail('.rail'));
-document.addEventListener('keydown', (event) => { if (event.key === 'Escape') document.querySelector('#rail-side').classList.remove('open'); });
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape') return;
+  document.querySelector('#rail-side').classList.remove('open');
+  menu.open = false; // which opens by itself, too
+});
 find('.dock').addEventListener('click', (event) => {
   const what = event.target.closest('button')?.dataset.dock;
   if (what === 'photo') rail('.rail .pick');
@@ -136,6 +154,7 @@ document.addEventListener('keydown', (event) => { // arrows between tabs, as eve
 });
 let photo = JSON.stringify(seeing.state.photo);
 seeing.on((what) => {
+  if (seeing.current()) before = Object.fromEntries(['network', 'targets', 'against'].map((name) => [name, seeing.state[name]]));
   if (what === 'state') {
     follow();
     if (JSON.stringify(seeing.state.photo) !== photo) document.querySelector('#rail-side').classList.remove('open');

@@ -7,11 +7,11 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const needs = body.dataset.needs?.split(' ');
   const place = (name) => body.querySelector(`[data-place="${name}"]`);
   const form = () => place('adjust')?.dataset.form;
-  const turns = {}, tickets = {}; // of the drawing ('') and of each act
-  const pulling = {}; // the turn that pulls now: no slice may be asked for twice, or lost
-  const hooks = {};
-  const paused = new Set(); // channels that Cancel stopped
+  const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
+  const hooks = {}, paused = new Set(); // channels that Cancel stopped
   let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0;
+  let unseen = ''; // why it is not known what the photo shows
+  const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
 
   // ---- settings ----
   const controls = () => [...body.querySelectorAll('[data-first]')];
@@ -85,8 +85,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     place('problem').hidden = !sentence;
   };
   const progress = (answer, channel) => {
-    const now = answer.work || answer.wait;
-    const work = bar(channel);
+    const now = answer.work || answer.wait, work = bar(channel);
     if (paused.has(channel) && answer.more) return;
     if (!now) { if (!answer.more && work.dataset.channel === channel) work.hidden = true; return; }
     work.hidden = false;
@@ -164,17 +163,21 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   // What the photo shows, where this tab is not drawn anew for it: nothing under way ends.
   const see = async () => {
-    if (looking || seeing.knows()) return;
+    if (looking) return;
+    if (unseen && place('problem').textContent === unseen) tell('');
+    unseen = '';
+    if (seeing.knows()) return;
     looking = true;
     const whole = seeing.stamp(), answer = await call('see', question());
     looking = false;
     if (answer.lost) return again();
     reached();
+    if (answer.away && seeing.away(answer.problem)) return;
     if (answer.wait) setTimeout(ask, 700);
     else if (whole !== seeing.stamp()) ask();
     else if (answer.data) seeing.arrived(answer.data.seen);
     else if (answer.gone) seeing.tell('gone');
-    if (answer.problem && live()) tell(answer.problem);
+    if (answer.problem && live()) tell(unseen = answer.problem);
   };
   const again = () => { // the server can't be reached: goes on by itself as soon as it can
     clearTimeout(retry);
@@ -195,6 +198,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (now === drawn) { // seen already: go on where it was left
       for (const channel in tickets)
         if (tickets[channel] && !paused.has(channel) && pulling[channel] !== turns[channel]) { const turn = (turns[channel] += 1); resume(channel, turn); }
+      body.classList.remove('stale');
+      if (pulling[''] !== turns['']) body.classList.remove('busy'); // back at what is done, from what was asked meanwhile
       see();
       return;
     }
@@ -206,8 +211,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
     const answer = (await seeing.early(key)) || (await call('ask', question()));
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
-    if (answer.lost) { bar('').hidden = true; body.classList.remove('busy'); again(); return; }
+    if (answer.lost) { rest(); again(); return; }
     reached();
+    if (answer.away && seeing.away(answer.problem)) return rest();
+    body.classList.toggle('stale', Boolean(answer.wait)); // what is here is another network's
     if (answer.wait) {
       progress(answer, '');
       setTimeout(() => stamp() === now && drawn !== now && ask(), 700);
@@ -221,13 +228,14 @@ seeing.tab ||= (element, server, key, props = {}) => {
     hooks.asked?.();
     if (answer.problem) {
       drawn = now;
-      bar('').hidden = true;
-      body.classList.remove('busy');
+      rest();
       tell(answer.problem);
+      if (answer.away) { place('say').textContent = ''; body.classList.add('empty'); return; }
       if (!answer.gone) see(); // a setting that can't be does not hide what the photo shows
       return;
     }
     if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen); // may name the targets
+    tell('');
     drawn = stamp();
     pull('', answer, turn);
     see();

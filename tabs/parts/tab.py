@@ -23,7 +23,7 @@ import gradio as gr
 
 from explainers import ExplainError, cores
 
-from ..subject import Asked, Gone, Subject, Wait
+from ..subject import Asked, Away, Gone, Subject, Wait
 from . import fields
 from .engine import Engine, asked_of
 from .guard import sentence
@@ -199,6 +199,8 @@ def problem(error: Exception) -> dict[str, Any]:
     answer: dict[str, Any] = {"problem": sentence(error)}
     if isinstance(error, Busy):
         answer["busy"] = error.seconds
+    if isinstance(error, Away):
+        answer["away"] = True
     return answer | {"gone": True} if isinstance(error, Gone) else answer
 
 

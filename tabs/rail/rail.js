@@ -94,6 +94,7 @@ const pick = (index, add = several) => {
   seeing.set({ targets, against: targets.includes(seeing.state.against) ? null : seeing.state.against, step: null });
 };
 const chips = () => {
+  if (!seeing.current() && seeing.absent === seeing.state.network) return '';
   if (!seeing.current() || !seeing.seen.chips.length) return '<li class="chip ghost"></li>'.repeat(5);
   const most = Math.max(...seeing.seen.chips.map((chip) => chip.chance), 1e-9), { several: many } = seeing.seen;
   return seeing.seen.chips.map((chip) => {
@@ -103,7 +104,7 @@ const chips = () => {
       <i class="chip-bar" style="width:${many ? 100 * chip.chance : 100 * chip.chance / Math.max(most, 0.25)}%"></i>${mark}</button></li>`;
   }).join('');
 };
-const HINTS = { none: 'Drop a photo anywhere, or choose an example.', one: 'Click another answer, and the heat moves.', many: 'Each class is a yes or no of its own; the mark is where it counts as seen.' };
+const HINTS = { absent: 'Choose another network: this one can’t be had now.', none: 'Drop a photo anywhere, or choose an example.', one: 'Click another answer, and the heat moves.', many: 'Each class is a yes or no of its own; the mark is where it counts as seen.' };
 const draw = () => {
   const { state, seen } = seeing, known = seeing.current();
   for (const list of document.querySelectorAll('[data-chips]')) { // here, and under a phone's photo
@@ -113,7 +114,7 @@ const draw = () => {
     if (focus) list.querySelector(`[data-class="${focus}"]`)?.focus();
   }
   find('[data-title]').textContent = known ? `${seen.title} sees` : 'It sees';
-  find('[data-hint]').textContent = !state.photo ? HINTS.none : known && seen.several ? HINTS.many : HINTS.one;
+  find('[data-hint]').textContent = !known && seeing.absent === state.network ? HINTS.absent : !state.photo ? HINTS.none : known && seen.several ? HINTS.many : HINTS.one;
   find('[data-search]').placeholder = known ? `Any of ${seen.classes} classes …` : 'Any class …';
   for (const button of element.querySelectorAll('[data-example]')) button.classList.toggle('on', button.dataset.example === state.photo?.example);
   const own = find('.pick-own'), mine = Boolean(state.photo?.own);
