@@ -17,6 +17,8 @@ RAW = (
 _VIDEO = "This is a video; take a still picture out of it."
 _TEXT = "This file holds text, such as a web page in place of the picture; save the picture itself."
 _ARCHIVE = "This is an archive; unpack it and choose one photo."
+_OFFICE = "This is an office document; save the picture in it to a file of its own."
+_POINTER = "This is what Git LFS leaves in the photo's place; fetch it with “git lfs pull”."
 
 _DICOM = (
     "This is a DICOM file, whose greys need a window; export the picture as PNG from its viewer, "
@@ -35,6 +37,7 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"JXL ", "This is a JPEG XL file; save it as JPEG or PNG."),
     (0, b"\x00\x00\x01\x00", "This is an icon; save it as PNG."),
     (0, b"\x93NUMPY", "This is a NumPy file; load it in Python and give the array to read()."),
+    (0, b"version https://git-lfs", _POINTER),
     (
         0,
         b"\x89HDF",
@@ -53,6 +56,9 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"IIU\0", RAW),
     (0, b"IIRO", RAW),
     (0, b"FOVb", RAW),
+    (30, b"[Content_Types].xml", _OFFICE),
+    (30, b"mimetypeapplication/vnd.oasis", _OFFICE),
+    (0, b"\xd0\xcf\x11\xe0", _OFFICE),
     (0, b"PK\x03\x04", _ARCHIVE),
     (0, b"\x1f\x8b", _ARCHIVE),
     (0, b"7z\xbc\xaf", _ARCHIVE),

@@ -25,7 +25,8 @@ def clip(path: Path, shades: list[int], *, times: list[float] | None = None, **h
     """A clip whose frames are flat greys of those shades, one corner white."""
     webm = path.suffix == ".webm"
     width, height = how.get("size", (64, 48))
-    with av.open(str(path), "w", format="webm" if webm else "mp4") as container:
+    kind = {".webm": "webm", ".mkv": "matroska"}.get(path.suffix, "mp4")
+    with av.open(str(path), "w", format=kind) as container:
         stream = container.add_stream("libvpx" if webm else "libx264", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
@@ -141,7 +142,7 @@ def shown_by(path: Path, a: int, b: int, c: int, d: int) -> Path:
 )
 def test_turned_and_mirrored_as_the_file_says(matrix, corner, tmp_path):
     given = shown_by(clip(tmp_path / "in.mp4", [40]), *matrix)
-    with video._reader(given) as source:
+    with video._reader(given) as (source, _):
         ((_, pixels),) = video._frames(source)
     assert pixels.shape[:2] == ((48, 64) if matrix[0] else (64, 48))
     rows, columns = (slice(8) if side in corner else slice(-8, None) for side in ("top", "left"))
@@ -161,6 +162,16 @@ def test_a_clip_for_bright_screens_is_told_of(transfer, words, tmp_path, resnet1
     given = clip(tmp_path / "in.mp4", [40], transfer=transfer)
     *_, last = side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1))
     assert words in last.note if words else last.note is None
+
+
+def test_a_clip_that_was_cut_out_of_a_long_one_is_short(tmp_path, resnet18):
+    given = clip(tmp_path / "in.mkv", [40, 80], times=[3600, 3601])
+    *_, last = side_by_side(given, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1))
+    assert last.frames == 2
+    np.testing.assert_allclose([at for at, _ in frames(last.path)], [0, 1], atol=0.011)
+    late = clip(tmp_path / "late.mkv", [40, 80, 40], times=[3600, 3601, 3640])
+    with pytest.raises(PhotoError, match="longer than 30 seconds"):
+        list(side_by_side(late, tmp_path / "out.mp4", Look(resnet18, "layer2", 3, 1)))
 
 
 def test_a_phone_held_upright(tmp_path, resnet18):

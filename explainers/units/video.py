@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -97,8 +97,7 @@ def side_by_side(clip: Path, out: Path, look: Look) -> Iterator[Step]:
 def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
     since = time.perf_counter()
     painter, count = _Painter(look), 0
-    with _reader(clip) as source:
-        length = _length(source)
+    with _reader(clip) as (source, length):
         note = of_transfer(_stream(source).codec_context.color_trc)
         with _writer(out, source) as writer:
             for at, pixels in _frames(source):
@@ -113,8 +112,9 @@ def _work(clip: Path, out: Path, look: Look) -> Iterator[Step]:
 
 
 @contextmanager
-def _reader(clip: Path) -> Iterator[InputContainer]:
-    """The clip, opened as what its first bytes say: no playlist, no address, no other file."""
+def _reader(clip: Path) -> Iterator[tuple[InputContainer, float]]:
+    """The clip, opened as what its first bytes say (no playlist, no address, no other file), and
+    its length in seconds."""
     if clip.stat().st_size > HEAVIEST:
         raise PhotoError(_TOO_LARGE)
     with clip.open("rb") as file:
@@ -124,12 +124,28 @@ def _reader(clip: Path) -> Iterator[InputContainer]:
         if name is None:
             raise PhotoError(_NOT_A_CLIP)
         try:
+            # Matroska counts from 0, wherever the clip was cut out.
+            begin = _begin(file, name) if name == "matroska" else 0.0
             source = av.open(file, format=name, metadata_errors="ignore")
         except av.error.FFmpegError as error:
             raise PhotoError(_DAMAGED) from error
         with source:
             _check(source)
-            yield source
+            length = _length(source)
+            length -= begin if begin < length else 0
+            if length > LONGEST + SLACK:
+                raise PhotoError(_TOO_LONG)
+            yield source, length
+
+
+def _begin(file: BinaryIO, name: str) -> float:
+    """The time of its first picture, in seconds; the file is left at its start."""
+    with av.open(file, format=name, metadata_errors="ignore") as source:
+        stream = _stream(source)
+        packet = None if stream is None else next(source.demux(stream), None)
+        begin = packet.pts * packet.time_base if packet and packet.pts else 0
+    file.seek(0)
+    return float(begin)
 
 
 def _stream(source: InputContainer) -> av.VideoStream | None:
@@ -148,8 +164,6 @@ def _check(source: InputContainer) -> None:
     width, height = coded.width, coded.height
     if max(width, height) > MOST_SIDE or min(width, height) < 8:
         raise PhotoError(_TOO_LARGE)
-    if _length(source) > LONGEST + SLACK:
-        raise PhotoError(_TOO_LONG)
 
 
 def _length(source: InputContainer) -> float:
