@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from .errors import OptionError, PhotoError, TargetError
-from .explanation import Explanation, Question
+from .explanation import Explanation, Note, Question
 from .network import Framing, Network, View
 from .own import Own, wrap
 from .photos import several, view_of
@@ -227,7 +227,10 @@ def explain(
     view, shown = view_of(network, photo, framing, prepared=prepared)
     asked = question(network, view, target, layer=layer, against=against)
     *_, last = ask(asked, method, **options)
-    return last if shown is None else dataclasses.replace(last, photo=shown)
+    if shown is None:
+        return last
+    told = tuple(Note("photo", 0.0, sentence) for sentence in shown.notes)
+    return dataclasses.replace(last, photo=shown, notes=told + last.notes)
 
 
 def explain_each(

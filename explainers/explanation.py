@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Note:
     """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
-    or NaN; of a network of one's own also float32, hooks, head, or place. number: what was
-    measured, in the unit that the sentence names. row: of which target.
+    or NaN; of a network of one's own also float32, hooks, head, or place; photo, of how that was
+    read. number: what was measured, in the unit that the sentence names. row: of which target.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Note:
     @property
     def of_pass(self) -> bool:
         """Does it hold for every map of that class in that photo, whatever the method?"""
-        return self.key in ("saturated", "not seen", "float32", "hooks", "head", "place")
+        return self.key in ("saturated", "not seen", "float32", "hooks", "head", "place", "photo")
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,10 @@ def test_files_are_read_however_they_are_given(tmp_path, network):
         assert torch.equal(explain(network, [record], 1)[0].values, one.values)
     with pytest.raises(PhotoError, match="must be bytes, a path"):
         explain(network, {"label": 3}, 1)
+    mask = Image.fromarray((np.asarray(scene())[..., 0] > 60).astype(np.uint8))
+    doubt = explain(network, mask, 1).notes[0]
+    assert doubt.key == "photo"
+    assert "nearly black" in doubt.sentence
     masked = read(np.ma.masked_array(scene(), mask=np.asarray(scene()) > 200))
     assert "are masked, and taken for 0" in masked.notes[0]
     five = np.ma.masked_equal(np.arange(320).reshape(8, 8, 5).astype(np.uint8), 7)
