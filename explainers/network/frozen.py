@@ -356,7 +356,7 @@ class Network(Owner, Answers):
             tensor, frame = framed(
                 photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
-        key = f"{self._tag}:{self._weights.follow()}:{framing}:{photo.digest}"
+        key = f"{self._tag}:{self._weights.age()}:{framing}:{photo.digest}"
         return placed(tensor, frame, key, framing, (photo.height, photo.width))
 
     def view(self, tensor: Tensor) -> View:
@@ -369,7 +369,7 @@ class Network(Owner, Answers):
         tensor = tensor.detach().float()
         tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
         digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self._tag}:{self._weights.follow()}:tensor:{tuple(tensor.shape)}:{digest}"
+        key = f"{self._tag}:{self._weights.age()}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
 
     def made(self, view: View) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from .borrowed import Apart, copied
+
+
+_written = attrgetter("_version")
 
 
 class Given:
@@ -31,10 +35,16 @@ class Given:
         parts = (held for each in module.modules() for held in (each._parameters, each._buffers))
         self._held = [held for held in parts if held]
 
-    def follow(self) -> int:
-        """How often its weights and statistics were written to: older answers are others' then."""
-        values = (value for held in self._held for value in held.values() if value is not None)
-        return sum(_version(value) for value in values)
+    def follow(self) -> None:
+        """Nothing to do: it is itself what is written to."""
+
+    def age(self) -> int:
+        """How often weights and statistics were written to: older answers are others' then."""
+        values = [value for held in self._held for value in held.values() if value is not None]
+        try:  # three hundred, for every photo of every visitor
+            return sum(map(_written, values))
+        except RuntimeError:  # what was made in inference mode does not count that
+            return sum(map(_version, values))
 
 
 class Lent:
@@ -51,13 +61,13 @@ class Lent:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def follow(self) -> int:
-        """Take over the lender's weights and statistics if any was written to; how often there was.
-        Raises OptionError when they are no longer as many, or of other shapes."""
+    def follow(self) -> None:
+        """Take over the lender's weights and statistics, if any was written to. Raises OptionError
+        when they are no longer as many, or of other shapes."""
         with self._lock:
             now = _stamps(self._lender)
             if now == self._seen:
-                return self._changes
+                return
             theirs, ours = list(_values(self._lender)), list(_values(self.module))
             if [each.shape for each in theirs] != [each.shape for each in ours]:
                 raise OptionError(
@@ -67,7 +77,11 @@ class Lent:
                 here.copy_(there)
             self._seen = now
             self._changes += 1
-            return self._changes
+
+    def age(self) -> int:
+        """How often there was anything to take over, by now."""
+        self.follow()
+        return self._changes
 
 
 def _values(module: nn.Module) -> Iterator[Tensor]:
@@ -81,4 +95,4 @@ def _stamps(module: nn.Module) -> list[tuple[int, int, int]]:
 
 def _version(value: Tensor) -> int:
     """How often it was written to, as far as torch counts that."""
-    return 0 if value.is_inference() else value._version
+    return 0 if value.is_inference() else _written(value)
