@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from ..errors import OptionError
 from .borrowed import Apart, copied
 
-
 _written = attrgetter("_version")
 
 
