@@ -37,7 +37,9 @@ def of_colours(image: Image.Image) -> str | None:
     """A note where its profile is far from sRGB, or it has one for printing."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or len(profile) < 132:
-        return None
+        gamma = image.info.get("gamma", 0)  # a PNG's, of what is stored over light
+        bright = image.format == "PNG" and "srgb" not in image.info and gamma * _LINEAR > 1
+        return _OTHER if bright else None
     if image.mode == "CMYK":
         return _PRINT
     tags = _tags(profile)

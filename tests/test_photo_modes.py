@@ -324,6 +324,10 @@ def test_pixels_are_those_that_are_stored_and_a_note_tells_of_a_profile_far_from
     for name, told in ((b"a scanner", 1), (b"IEC sRGB", 0), ("sRGB v4".encode("utf-16-be"), 0)):
         icc = tagged(b"RGB ", {b"A2B0": b"mft2", b"desc": name})
         assert len(read(encoded(scene(), "PNG", icc_profile=icc)).notes) == told
+    for stored, chunks in ((100_000, []), (45_455, []), (100_000, [(b"sRGB", b"\0")])):
+        chunks = [(b"gAMA", struct.pack(">I", stored)), *chunks]
+        told = read(png(np.asarray(scene())[..., 0], 8, *chunks)).notes
+        assert len(told) == (stored == 100_000 and len(chunks) == 1)
     for broken in (ADOBE[:150], b"", b"no profile" * 20, b"\xff" * 200):
         assert read(encoded(scene(), "TIFF", icc_profile=broken or None)).notes == ()
     for icc in (None, tagged(b"CMYK", {})):
