@@ -38,11 +38,11 @@ def unmasked(source: Any, notes: list[str]) -> Any:
 def missing(values: np.ndarray, mark: float | None, notes: list[str]) -> np.ndarray:
     """Where there is no finite number, or the `mark` for none: a note tells how often. Raises
     PhotoError where nothing is left."""
-    gone = np.zeros(values.shape, bool)
+    gone = np.zeros((), bool)  # nowhere, of whatever shape
     if np.issubdtype(values.dtype, np.floating):
         gone = ~np.isfinite(values)
     if mark is not None:
-        gone |= values == mark
+        gone = gone | (values == mark)
     if gone.all():
         raise PhotoError(_NO_NUMBERS)
     if gone.any():
