@@ -13,7 +13,7 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from explainers import png, profile
+from explainers import jpeg, png, profile
 from explainers.depth import check_dark, eight_bit, is_deep, missing, unmasked
 from explainers.errors import PhotoError
 from explainers.sniff import RAW, reason
@@ -153,7 +153,10 @@ def to_jpeg(photo: Photo | np.ndarray, quality: int = 88) -> bytes:
 
 def _open(content: bytes, notes: list[str]) -> Image.Image:
     """The header alone: Pillow decodes no pixel until `load`."""
-    content = png.without_texts(content) if content.startswith(png.SIGNATURE) else content
+    if content.startswith(png.SIGNATURE):
+        content = png.without_texts(content)
+    elif content.startswith(jpeg.SIGNATURE):
+        content = jpeg.ended(content)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -191,6 +191,17 @@ def test_downscaling_is_antialiased(mode):
     assert inner.std() < 30, "a fine chequerboard turns grey, not into moire"
 
 
+def test_a_jpeg_may_lack_its_end_but_no_part_of_its_picture():
+    noise = np.random.default_rng(2).integers(0, 256, (200, 300, 3), np.uint8)
+    for image in (scene(400, 300), Image.fromarray(noise)):
+        whole = encoded(image, "JPEG", quality=90)
+        assert whole.endswith(b"\xff\xd9")
+        assert read(whole[:-2]) == read(whole)
+        for cut in (12, 200, len(whole) // 2):
+            assert "damaged" in refusal(whole[:-cut])
+        assert "damaged" in refusal(encoded(image, "JPEG", progressive=True)[:-200])
+
+
 def test_what_is_no_photo_gets_a_sentence(tmp_path):
     jpeg = encoded(scene(400, 300), "JPEG")
     samples = {
