@@ -76,3 +76,26 @@ def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(
         expect(problem).to_contain_text("with itself")
         page.go_back()
         expect(problem).to_be_hidden()
+
+
+def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
+    visit: Callable[..., Page],
+) -> None:
+    """Browsers would leave for its address."""
+    page = visit()
+    settled(page)
+    dropped = """own => {
+      const dataTransfer = new DataTransfer(), main = document.querySelector('#main');
+      dataTransfer.setData('text/uri-list', 'https://there.org/cat.jpg');
+      const fire = (name) => main.dispatchEvent(
+        new DragEvent(name, {dataTransfer, bubbles: true, cancelable: true}));
+      if (own) fire('dragstart');
+      const stays = !fire('dragover') && !fire('drop');
+      fire('dragend');
+      return stays;
+    }"""
+    problem = page.locator(".rail [data-problem]")
+    assert not page.evaluate(dropped, True)  # the page's own pictures and links
+    expect(problem).to_be_hidden()
+    assert page.evaluate(dropped, False)
+    expect(problem).to_contain_text("save it first, or copy it and paste it here")

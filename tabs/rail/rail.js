@@ -38,10 +38,19 @@ const choose = (photo, same = false) => {
 find('[data-file]').addEventListener('change', (event) => { take(event.target.files[0]); event.target.value = ''; });
 find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
 const dragged = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
-addEventListener('dragover', (event) => { if (dragged(event)) { event.preventDefault(); document.querySelector('#main').classList.add('dropping'); } });
+// From another page comes an address, which the browser would go to.
+let ours = false;
+addEventListener('dragstart', () => { ours = true; });
+addEventListener('dragend', () => { ours = false; });
+const linked = (event) => !ours && !event.target.closest?.('input, textarea') && event.dataTransfer?.types.includes('text/uri-list');
+addEventListener('dragover', (event) => { if (dragged(event) || linked(event)) { event.preventDefault(); document.querySelector('#main').classList.add('dropping'); } });
 addEventListener('dragleave', (event) => { if (!event.relatedTarget) document.querySelector('#main').classList.remove('dropping'); });
 addEventListener('drop', (event) => {
   document.querySelector('#main').classList.remove('dropping');
+  if (!dragged(event) && linked(event)) {
+    event.preventDefault();
+    problem('A photo of another page is taken as a file: save it first, or copy it and paste it here.');
+  }
   if (!dragged(event) || event.target.closest('[data-drops]')) return; // a tab's own place for files
   event.preventDefault();
   take(event.dataTransfer.files[0]);
