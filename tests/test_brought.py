@@ -212,6 +212,9 @@ def test_anyone_s_repository_is_loaded_and_kept(
     assert network.title == "their.net"
     assert load(THEIRS) is network
     assert load(f"{THEIRS}@{commit_of(THEIRS)}") is network
+    for page in ("", "/", "/tree/main", "/blob/main/config.json?download=true", "#use"):
+        assert load(f"https://huggingface.co/{THEIRS}{page}") is network
+    assert load(f"hf.co/{THEIRS}/tree/{commit_of(THEIRS)}") is network
     downloads = list(hub.downloads)
     hub.stop()
     again = load(THEIRS, labels=["a", "b", "c"])  # from the cache, as the Hub does not answer

@@ -32,7 +32,6 @@ from .catalogue import BUNDLED
 from .loaded import shared
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm calls them
-_PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?")
 _CODE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
@@ -74,7 +73,7 @@ def load(
     }  # fmt: skip
     told = {name: value for name, value in told.items() if value is not None}
     text = str(what)
-    known = shared().key(_bare(text)) if isinstance(what, str) else None
+    known = shared().key(download.bare(text)) if isinstance(what, str) else None
     if known:
         if told:
             raise OptionError(
@@ -86,9 +85,9 @@ def load(
     path = Path(text.removeprefix("local-dir:"))
     if path.exists():
         return _on_disk(path, told, settings)
-    repo = isinstance(what, str) and _REPO.fullmatch(_bare(text))
+    repo = isinstance(what, str) and _REPO.fullmatch(download.bare(text))
     if repo and path.suffix not in checkpoint.SUFFIXES:
-        return _on_hub(_bare(text), told, settings)
+        return _on_hub(download.bare(text), told, settings)
     raise ModelError(
         f"There is no network, folder or file “{_name(path)[:60]}”: give one that is there, the "
         f"Hub id of one, or one of {', '.join(each.key for each in shared().status())}."
@@ -104,7 +103,7 @@ def bring(given: Iterable[Brought]) -> list[Network]:
     taken = {status.key for status in shared().status()}
     found: list[Network] = []
     for each in given:
-        if isinstance(each, str) and shared().key(_bare(each)):
+        if isinstance(each, str) and shared().key(download.bare(each)):
             raise OptionError(f"“{each}” is on the page's list already: name networks of your own.")
         if isinstance(each, str | Path):
             network = named(str(each), title=_free(_title(str(each)), taken))
@@ -172,20 +171,12 @@ def _made(file: str, name: str) -> Network | nn.Module:
     return made
 
 
-def _bare(text: str) -> str:
-    """A Hub id without what people write before it."""
-    text = text.strip()
-    for before in _PREFIXES:
-        text = text.removeprefix(before)
-    return text
-
-
 def _title(what: str) -> str:
     """What to call a network by where it comes from."""
     path = Path(what.removeprefix("local-dir:"))
     if path.exists():
         return _name(path)
-    return _bare(what).partition("@")[0].rpartition("/")[2]
+    return download.bare(what).partition("@")[0].rpartition("/")[2]
 
 
 def _name(path: Path) -> str:

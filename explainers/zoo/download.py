@@ -36,6 +36,23 @@ CONFIG_MB = 4
 KINDS = (".safetensors", ".json")
 
 
+_SITE = re.compile(r"(https?://)?(www\.)?(huggingface|hf)\.co/")
+_PREFIX = re.compile(r"^hf[-_]hub:")
+
+
+def bare(text: str) -> str:
+    """A Hub id, with "@revision" behind it if one is named, out of what people paste: also an
+    address, whatever page of the repository it leads to."""
+    text = text.strip()
+    if not (site := _SITE.match(text)):
+        return _PREFIX.sub("", text)
+    path = re.split(r"[?#]", text[site.end() :])[0].rstrip("/")
+    named = re.match(r"([^/]+/[^/]+)/(?:tree|blob|resolve|raw)/([^/]+)", path)
+    if not named:
+        return path
+    return named[1] if named[2] == "main" else f"{named[1]}@{named[2]}"
+
+
 class Unreachable(ModelError):
     """The Hub did not answer."""
 

@@ -23,14 +23,10 @@ _ID = re.compile(r"timm/[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _OTHERS = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 MOST_CALLS = 10**5  # of torch, to lay out a network and look at it: three times timm's longest
 
-_PREFIXES = ("https://huggingface.co/", "hf_hub:", "hf-hub:")
-
 
 def entry(text: str) -> Entry:
     """The entry for what a visitor typed. Raises ModelError unless it is an id of timm's."""
-    repo = text.strip()
-    for prefix in _PREFIXES:
-        repo = repo.removeprefix(prefix)
+    repo = download.bare(text)
     if len(repo) <= 96 and _OTHERS.fullmatch(repo) and not repo.startswith("timm/"):
         raise ModelError(
             f"“{repo}” is not one of timm’s own networks, which alone can be asked for here: type "
