@@ -93,6 +93,10 @@ CHECKPOINTS: dict[str, Callable[[dict], Any]] = {
         "state_dict": {name: torch.zeros_like(value) for name, value in found.items()},
         "state_dict_ema": found,
     },
+    "averaged": lambda found: {
+        "state_dict": {name: torch.zeros_like(value) for name, value in found.items()},
+        "ema_state_dict": found,
+    },
     "half": lambda found: {n: v.half() if v.is_floating_point() else v for n, v in found.items()},
 }
 
@@ -130,6 +134,11 @@ def file(tmp_path: Path, content: Any, name: str = "x.pth") -> Path:
     else:
         torch.save(content, tmp_path / name)
     return tmp_path / name
+
+
+def scripted(path: Path) -> Path:
+    torch.jit.script(nn.Linear(2, 2)).save(path)
+    return path
 
 
 def twice(found: dict) -> dict:
@@ -170,6 +179,17 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
     ),
     (lambda p: p, {}, "no weights in"),
     (lambda p: file(p, b"", "a.pth").parent / file(p, b"", "b.pth").parent, {}, "several files"),
+    (
+        lambda p: file(p, made().state_dict(), "model-00001-of-00002.bin").parent,
+        {"arch": "test_resnet"},
+        "are cut into pieces (model-00001-of-00002.bin, …): save them as one file",
+    ),
+    (lambda p: scripted(p / "x.pth"), {"arch": "test_resnet"}, "of x is TorchScript: save"),
+    (
+        lambda p: saved(p / "m", made(), architecture="ResNetForImageClassification"),
+        {},
+        "no architecture that timm knows: give arch=…",
+    ),
     (lambda p: p / "nowhere.pth", {}, "no network, folder or file “nowhere"),
     (lambda p: "lite0", {"labels": ["a"]}, "is on the list"),
     (lambda p: "resnet51", {}, "no network, folder or file “resnet51”"),

@@ -33,6 +33,7 @@ from .loaded import shared
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm calls them
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?")
+_PIECE = re.compile(r"-\d+-of-\d+\.")
 _CODE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 _from_hub: WeakValueDictionary[tuple[str, str], Network] = WeakValueDictionary()
@@ -207,6 +208,11 @@ def _weights(folder: Path, title: str) -> Path:
     if not there:
         raise ModelError(
             f"There are no weights in “{title}”: put model.safetensors there, beside config.json."
+        )
+    if any(_PIECE.search(each.name) for each in there):
+        raise ModelError(
+            f"The weights in “{title}” are cut into pieces ({there[0].name}, …): save them as one "
+            "file, model.safetensors."
         )
     if len(there) > 1 and there[0].name not in WEIGHTS:
         names = ", ".join(each.name for each in there[:4])

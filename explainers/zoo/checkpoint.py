@@ -23,7 +23,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 #: Where training loops keep a network's tensors: averaged weights first, as timm does.
 INSIDE = (
-    "state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "module", "net",
+    "state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema",
+    "state_dict", "model", "model_state_dict", "module", "net",
     "network", "weights",
 )  # fmt: skip
 #: Plain records that training loops save beside the tensors, and that run nothing.
@@ -47,6 +48,11 @@ def saved(path: Path, name: str) -> dict[str, Any]:
             raise ModelError(
                 f"The weights file of {name} holds more than tensors, which could run code, and is "
                 "not opened: save model.state_dict() alone, or a safetensors file."
+            ) from error
+        if "TorchScript" in str(error):
+            raise ModelError(
+                f"The weights file of {name} is TorchScript: save the state_dict() of the "
+                "nn.Module that it was made from."
             ) from error
         raise ModelError(f"The weights file of {name} can't be read: choose another.") from error
     if not isinstance(found, dict):

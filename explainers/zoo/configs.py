@@ -55,7 +55,8 @@ def described(
     """
     arch = config.get("architecture")
     if not isinstance(arch, str) or not timm.is_model(arch):
-        raise ModelError(f"{title} is no architecture that timm knows: choose another one.")
+        remedy = "give arch=…, or build it yourself, for wrap()" if own else "choose another one"
+        raise ModelError(f"{title} is no architecture that timm knows: {remedy}.")
     try:
         cfg, _, args = _parse_model_cfg(copy.deepcopy(config), {})  # as timm itself reads it
         args = dict(args)
