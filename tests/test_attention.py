@@ -78,6 +78,44 @@ MADE = {
 }  # fmt: skip
 
 
+class Written(nn.Module):
+    """Two blocks of attention whose weights are computed in one of several forms."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.form, self.stem, self.head = form, nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(16) for _ in range(2))
+        self.blocks = nn.ModuleList(nn.Linear(16, 48) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        for norm, block in zip(self.norms, self.blocks, strict=True):
+            q, k, v = (4 * block(norm(x))).unflatten(2, (3, 4, 4)).permute(2, 0, 3, 1, 4)
+            x = x + self.attended(q, k, v).transpose(1, 2).flatten(2)
+        return self.head(norm(x).mean(1))
+
+    def attended(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.form == "keys in rows":
+            return (k @ q.transpose(2, 3)).softmax(dim=-2).transpose(2, 3) @ v
+        if self.form == "heads in the batch":
+            q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+            return torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(2), v).unflatten(0, (-1, 4))
+        return torch.softmax(q @ k.transpose(2, 3), 3) @ v
+
+
+@pytest.mark.parametrize("form", ["keys in rows", "heads in the batch"])
+@pytest.mark.parametrize("method", ["rollout", "gradient_rollout"])
+def test_rollouts_do_not_hang_on_how_the_weights_are_written(method, form):
+    x = nets.noise(1, 3, 64, 64, seed=81)
+    found = [
+        explain(network, network.view(x), 1, method).values
+        for network in (wrap(Written(each), **KNOWN) for each in ("usual", form))
+    ]
+    nets.assert_close(found[1], found[0], 1e-4)
+    assert found[0].amax() > 1.05 * found[0].amin()
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_both_rollouts_equal_what_is_written_out(name):
     make, by_hand, read, before = MADE[name]

@@ -53,8 +53,19 @@ class Unfolded(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self._several(func, *args, **named)
         out = func(*args, **named)
-        plain = getattr(func, "__name__", "") == "softmax" and isinstance(out, Tensor)
-        return self._kept(out) if plain and out.ndim == 4 else out
+        if getattr(func, "__name__", "") != "softmax" or not isinstance(out, Tensor):
+            return out
+        over = named.get("dim", args[1] if len(args) > 1 else None)
+        over = over if isinstance(over, int) else 1  # as torch has it for heads, unsaid
+        if out.ndim == 3 and out.shape[1] == out.shape[2]:  # the heads of one photo as a batch
+            return self._kept_of(out[None], over if over < 0 else over + 1)[0]
+        return self._kept_of(out, over) if out.ndim == 4 else out
+
+    def _kept_of(self, weights: Tensor, over: int) -> Tensor:
+        """Weights of which those over that axis sum to one, which may be the keys in rows."""
+        if over % 4 == 2:
+            return self._kept(weights.transpose(2, 3)).transpose(2, 3)
+        return self._kept(weights)
 
     def _kept(self, weights: Tensor) -> Tensor:
         if not self.weights and torch.is_grad_enabled():
