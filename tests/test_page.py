@@ -67,6 +67,9 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
     expect(tabs.last).to_be_in_viewport()
     root = "document.documentElement"
     assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
+    page.goto(f"{page.url}&maps.methods=gradcam")  # nor is a map that is alone
+    settled(page)
+    expect(page.locator(".stage figcaption")).to_be_in_viewport(ratio=1)
 
 
 def test_a_dropped_photo_shows_five_chips_and_its_maps(visit: Visit) -> None:

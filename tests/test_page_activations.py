@@ -114,7 +114,7 @@ def test_the_face_exercise(visit: Visit) -> None:
     expect(pin).to_have_count(3)
     page.locator(".pin figcaption a").first.click()  # a pin leads to its card
     expect(page.get_by_role("tab", name="Cards")).to_have_attribute("aria-selected", "true")
-    expect(page.locator("#cards-tab .say")).to_contain_text("this page is its address")
+    expect(page.locator("#cards-tab .say")).to_contain_text("where it fires")
     page.go_back()
     page.reload()  # the address keeps channel and pins
     shown(page, 4)

@@ -26,14 +26,14 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     unit = int(tile.get_attribute("data-unit"))
     tile.click()
     say = page.locator("#cards-tab .say")
-    expect(say).to_contain_text(re.compile(rf"unit {unit}\b"))
+    expect(say).to_contain_text(re.compile(rf"Unit {unit}\b"))
     expect(page.get_by_role("tab", name="Cards")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".card-tiles").first.locator("a")).to_have_count(6)
     usable(page)
 
     # another unit, a class, and back
     page.locator(".card-tiles a").first.click()
-    expect(say).not_to_contain_text(re.compile(rf"unit {unit}\b"))
+    expect(say).not_to_contain_text(re.compile(rf"Unit {unit}\b"))
     find = page.locator("#cards-tab [data-find]")
     find.press_sequentially("volcan")
     expect(page.locator("#card-classes [aria-selected=true]")).to_have_text("volcano")
@@ -41,7 +41,7 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     expect(say).to_contain_text("volcano")
     page.go_back()
     page.go_back()
-    expect(say).to_contain_text(re.compile(rf"unit {unit}\b"))
+    expect(say).to_contain_text(re.compile(rf"Unit {unit}\b"))
 
     # the address in another browser, on a phone; and what there is not
     query = urlsplit(page.url).query.replace("__theme=light", "")

@@ -100,11 +100,25 @@ def test_where_it_is_not_allowed_nobody_can_type_a_hub_id(visit: Visit) -> None:
     assert visit().locator("[data-hub-id]").count() == 0
 
 
-def test_a_photo_from_the_camera(visit: Visit) -> None:
-    page = visit()
+def test_on_a_phone_the_networks_lie_inside_the_window(visit: Visit) -> None:
+    page = visit(width=390, height=844)
     settled(page)
-    page.click("[data-camera]")
+    page.click("[data-networks] summary")
+    box = page.locator(".menu-body").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize(
+    ("width", "button"), [(1280, "[data-camera]"), (390, "[data-dock=camera]")]
+)
+def test_a_photo_from_the_camera(visit: Visit, width: int, button: str) -> None:
+    page = visit(width=width)
+    settled(page)
+    page.click(button)
     page.wait_for_function("() => document.querySelector('dialog.camera video').videoWidth")
+    box = page.locator("dialog.camera").bounding_box()
+    assert box["y"] == pytest.approx(900 - box["y"] - box["height"], abs=2)  # in the middle
     page.click("[data-shoot]")
     page.wait_for_function("() => seeing.state.photo?.own && seeing.current()")
     settled(page)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
 
-from .browser import AHEAD, COMPONENTS, calls, held, settled
+from .browser import AHEAD, COMPONENTS, ROOT, calls, drop, held, settled
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -99,3 +99,17 @@ def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
     expect(problem).to_be_hidden()
     assert page.evaluate(dropped, False)
     expect(problem).to_contain_text("save it first, or copy it and paste it here")
+
+
+def test_a_link_says_that_the_photo_shown_is_not_its_own(visit: Callable[..., Page]) -> None:
+    page = visit()
+    photo = ROOT / "assets" / "examples" / "espresso.jpg"
+    drop(page, photo.read_bytes(), "mine.jpg", "image/jpeg")
+    settled(page)
+    note = page.locator(".rail [data-note]")
+    page.reload()
+    settled(page)
+    expect(note).to_be_hidden()
+    page.goto(f"{page.url}&framing=crop")  # somebody else's link, which names no photo either
+    settled(page)
+    expect(note).to_contain_text("this one is your own")

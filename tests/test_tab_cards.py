@@ -29,7 +29,7 @@ def desk(resnet18) -> Desk:
 
 def test_a_units_card_tells_all_that_is_known_of_it(desk, resnet18, few_photos) -> None:
     first = desk.ask(layer="layer3", unit="7")
-    assert "unit 7" in first["places"]["say"]  # at once, with the photo
+    assert "Unit</abbr> 7</b>" in first["places"]["say"]  # at once, with the photo
     assert "<img" in first["places"]["photo"]
     assert first["settings"] == {"layer": "layer3", "unit": "7", "class": ""}
     places = desk.whole(first)["places"]

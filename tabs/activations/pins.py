@@ -50,7 +50,7 @@ def draw(
 
 def empty(taken: int = 0) -> str:
     """The places that are free: nothing moves when a pin comes."""
-    words = "Pins stay here while photos change"
+    words = "Pins stay while photos change"
     free = MOST - taken
     rest = '<div class="pin-free"></div>'
     first = rest if taken else f'<div class="pin-free"><span>{words}</span></div>'

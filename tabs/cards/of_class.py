@@ -44,8 +44,8 @@ def _first(asked: Asked, target: int) -> Show:
         where = f"Chance on your photo: <b>{chance}</b>"
     shown = {
         "problem": "",
-        "say": f"<b>{escape(network.title)}, {name}</b>: this page is its address. "
-        "<em>Try: follow a link below.</em>",
+        "say": f"<b>{name}</b>, as {escape(network.title)} knows it: what is most like it, which "
+        "units it needs. <em>Try: click one of them below.</em>",
         "head": '<button type="button" data-copy>Copy its address</button>',
         "where": where,
         "drawing": drawing.known(network, {"class": target}),

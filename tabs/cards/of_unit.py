@@ -20,6 +20,10 @@ from ..subject import Asked
 from . import drawing, links
 
 PLACES = ("head", "photo", "crops", "drawing", "best", "wired", "near")
+UNIT = html.term(
+    "Unit",
+    "One detector of the layer, also called a channel: it looks for the same thing at every place.",
+)
 MEASURED = 3  # reference photos on which a unit is switched off
 SHOWN = 8  # reference photos
 
@@ -67,10 +71,11 @@ def _photo(asked: Asked, layer: str, channel: int) -> Show:
     """The first that is seen: its name, and the photo."""
     network = asked.network
     most = acts.layer_of(network, layer).channels - 1
-    title = f"{escape(network.title)}, {escape(links.short(network, layer))}, unit {channel}"
+    home = f"{escape(network.title)}, {escape(links.short(network, layer))}"
     shown = {
         "problem": "",
-        "say": f"<b>{title}</b>: this page is its address. <em>Try: follow a link below.</em>",
+        "say": f"<b>{UNIT} {channel}</b> of {home}: where it fires, what it reads, what it feeds. "
+        "<em>Try: click another unit below.</em>",
         "head": links.steps(layer, channel, most),
         **dict.fromkeys(("crops", "best", "wired", "near", "where"), ""),
         "photo": '<p class="card-none">Drop a photo to see what of it excites this unit.</p>',

@@ -142,7 +142,6 @@ const arrange = () => {
   stage.dataset.view = big ? 'large' : 'side';
   stage.style.setProperty('--shape', `${width} / ${height}`);
   stage.style.setProperty('--count', Math.min(3, Math.max(1, shown.length)));
-  stage.classList.toggle('tall', height > width);
   stage.innerHTML = layout.rows.map((row, index) => {
     const order = big ? [big, ...shown.filter((cell) => cell !== big)] : shown;
     const head = layout.rows.length > 1 ? `<h3>${escape(row.name)} <span>${row.chance}</span></h3>` : '';

@@ -125,6 +125,7 @@
         const own = kept?.own || sessionStorage.getItem('own');
         state.photo = own ? { own } : null;
         if (!own) seeing.note = 'The photo of this link is not in it: drop it here to see the same.';
+        else if (!kept?.own) seeing.note = 'The photo of a link is not in it: this one is your own.';
       }
       if (query.has('target')) state.targets = numbers(query.get('target'));
       else if (query.has('example') || query.has('model')) state.targets = null;
