@@ -118,6 +118,16 @@ listeners: list[Callable[[Explanation, Any], None]] = []
 METHODS: dict[str, Method] = {}
 
 
+def _exactly(pieces: Iterator[Explanation], device: str) -> Iterator[Explanation]:
+    """The same, each piece computed in float32 though its caller may compute in less."""
+    while True:
+        with torch.autocast(device, enabled=False):
+            found = next(pieces, None)
+        if found is None:
+            return
+        yield found
+
+
 def register(key: str, **facts: Any) -> Callable[[Run], Run]:
     """Decorator: add a method under `key`; `facts` are the other fields of `Method`.
 
@@ -134,7 +144,7 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
         @functools.wraps(run)
         def checked(question: Question, **given: Any) -> Iterator[Explanation]:
             chosen = method.complete(given)
-            for found in run(question, **chosen):
+            for found in _exactly(run(question, **chosen), question.network.device.type):
                 told = chosen | dict(found.options)
                 found = replace(found, title=method.title, options=told)
                 if found.done >= 1:

@@ -141,6 +141,12 @@ def test_what_the_caller_computes_in_is_not_what_is_explained_in():
     with torch.autocast("cpu", torch.bfloat16):
         found = explain(wrap(module, **HOW), PHOTO, 1, "gradient")
     assert_close(found.values, expected.values, 1e-4)
+    apart = {"window": 8, "stride": 8}
+    for method, options in {"gradcam": {}, "occlusion": apart, "smoothgrad": {}}.items():
+        expected = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
+        assert_close(found.values, expected.values, 1e-5)
     inner = Form(torch.autocast("cpu", torch.bfloat16)(module.run), **dict(module.named_children()))
     assert explain(wrap(inner, **HOW), PHOTO, 1).logits.dtype == torch.float32
 
