@@ -373,6 +373,7 @@ REFUSED = {
     "comparisons (gt)": lambda x: F.relu(x) * (x > 1),
     "comparisons (lt)": lambda x: F.relu(x).masked_fill(x < 1, 0),
     "comparisons (maximum)": lambda x: torch.maximum(F.relu(x), torch.ones(1)),
+    "comparisons (max)": lambda x: (lambda y: torch.max(y / 8, y))(F.relu(x) - 1),
     "an autograd.Function (ByHand)": lambda x: ByHand.apply(F.relu(x)),
     "TorchScript": lambda x: scripted(F.relu(x)),
     "silu": F.silu,
@@ -382,6 +383,11 @@ REFUSED = {
     "hardtanh": F.hardtanh,  # from -1 to 1: no rectifier
     "no activation function": lambda x: x,
 }
+
+
+def test_the_largest_of_several_maps_is_no_rectifier():
+    network = nets.wrap(Small(lambda x: torch.maximum(F.relu(x), F.relu(1 - x))), classes=3, size=8)
+    assert maps(network, nets.noise(1, 3, 8, 8), "guided", 1).abs().max() > 0
 
 
 @pytest.mark.parametrize("name", REFUSED)

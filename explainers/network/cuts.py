@@ -54,9 +54,20 @@ def unseen(node: Any) -> str:
 
 def compares(function: Any, args: Sequence[Any]) -> bool:
     """Does this call tell larger numbers of a gradient's way from smaller ones, as a rectifier that
-    is written by hand does: x * (x > 0), torch.maximum(x, 0)?"""
+    is written by hand does: x * (x > 0), torch.maximum(x, 0), torch.maximum(x, x / 8)?
+
+    The largest of several maps is none, as it is none of several places.
+    """
     name = getattr(function, "__name__", "").strip("_")
-    two = name not in PAIRS or sum(isinstance(each, Tensor) for each in args) > 1
-    return two and name in {*COMPARISONS, *PAIRS} and any(
-        isinstance(each, Tensor) and each.requires_grad and each.ndim > 1 for each in args
-    )  # fmt: skip
+    tensors = [each for each in args if isinstance(each, Tensor)]
+    way = [each for each in tensors if each.requires_grad and each.ndim > 1]
+    if name not in PAIRS:
+        return name in COMPARISONS and bool(way)
+    return len(tensors) > 1 and bool(way) and (len(way) < 2 or _of_one(*way[:2]))
+
+
+def _of_one(one: Tensor, other: Tensor) -> bool:
+    """Is one of them made of the other in one step?"""
+    a, b = one.grad_fn, other.grad_fn
+    made = [(node, of) for of, node in ((a, b), (b, a)) if node is not None and of is not None]
+    return a is b or any(of is each for node, of in made for each, _ in node.next_functions)
