@@ -31,12 +31,11 @@ from .network.borrowed import (
     without_end,
 )
 from .network.door import check_end, check_order, check_weights, not_alone, tried
-from .network.frozen import noise
 from .network.outputs import both_ways, gist, of_batch, picked, squeezed
 from .network.recipe import CropMode
 from .network.scored import told_apart
 from .network.transform import LUMINANCE
-from .network.views import Size
+from .network.views import Size, noise
 from .recent import forget
 from .ways import Numbers, known_of, way_of
 

@@ -277,15 +277,15 @@ def first(network: Network, logits: Any) -> list[int]:
 
 def chips(network: Network, logits: Any, targets: list[int]) -> list[dict[str, Any]]:
     """The guesses and what is asked for, each with its probability."""
-    chances = network.probabilities(logits)
+    chances = network.probabilities(logits).tolist()
     shown = [*network.present(logits), *network.ranked(logits, SHOWN), *targets]
     bounds = network.thresholds if network.head == "sigmoid" else [None] * len(chances)
     return [
         {
             "index": each,
             "label": network.labels[each],
-            "chance": float(chances[each]),
-            "words": html.percent(float(chances[each])),
+            "chance": chances[each],
+            "words": html.percent(chances[each]),
             "bound": bounds[each],
         }
         for each in dict.fromkeys(shown)

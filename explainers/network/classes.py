@@ -38,12 +38,13 @@ class Answers:
             return []
         chances = self.probabilities(logits.detach().cpu())
         above = chances.logit() - torch.tensor(self.thresholds).logit()
-        return [int(index) for index in above.argsort(descending=True) if above[index] >= 0]
+        by, order = above.tolist(), above.argsort(descending=True).tolist()
+        return [index for index in order if by[index] >= 0]
 
     @staticmethod
     def ranked(logits: Tensor, count: int) -> list[int]:
         """The `count` likeliest classes in logits (classes,), likeliest first."""
-        return [int(index) for index in logits.topk(min(count, len(logits))).indices]
+        return logits.topk(min(count, len(logits))).indices.tolist()
 
     def resolve(self, target: int | str) -> int:
         """The index of a class given by index or name; raises TargetError with near names."""

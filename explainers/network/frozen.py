@@ -35,19 +35,12 @@ from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .transform import Transform
-from .views import Framing, Size, View, framed, placed
+from .views import Framing, Size, View, framed, noise, placed
 
 if TYPE_CHECKING:
     from ..photo import Photo
 
 PIXELS = 2**17  # of the inputs that go through together: two photos; more are no faster on CPUs
-
-
-def noise(channels: int, shape: Size) -> Tensor:
-    """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
-    return torch.randn(
-        1, channels, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
-    )
 
 
 def _let_go(hooks: Sequence[RemovableHandle]) -> None:
@@ -356,7 +349,7 @@ class Network(Owner, Answers):
             tensor, frame = framed(
                 photo, self.recipe, self.shape, framing, self.any_size, self.title
             )
-        key = f"{self._tag}:{self._weights.age()}:{framing}:{photo.digest}"
+        key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
         return placed(tensor, frame, key, framing, (photo.height, photo.width))
 
     def view(self, tensor: Tensor) -> View:
@@ -369,7 +362,7 @@ class Network(Owner, Answers):
         tensor = tensor.detach().float()
         tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
         digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self._tag}:{self._weights.age()}:tensor:{tuple(tensor.shape)}:{digest}"
+        key = f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
 
     def made(self, view: View) -> bool:
@@ -379,6 +372,11 @@ class Network(Owner, Answers):
     def taken(self, view: View) -> View:
         """The view of another aspect of this network (`scored`) as this one's."""
         return replace(view, key=f"{self._tag}:{view.key.partition(':')[2]}")
+
+    @property
+    def _age(self) -> int:
+        """Changes when weights are written to, which nobody does who does not have the module."""
+        return 0 if self.program else self._weights.age()
 
     @property
     def _tag(self) -> str:

@@ -139,3 +139,10 @@ def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, i
         return wanted
     ratio = min(s / short for s, short in zip(box, wanted, strict=True))
     return round(box[0] / ratio), round(box[1] / ratio)
+
+
+def noise(channels: int, shape: Size) -> Tensor:
+    """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
+    return torch.randn(
+        1, channels, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    )
