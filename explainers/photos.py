@@ -9,11 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from .bands import bands, is_array
 from .errors import OptionError, PhotoError
 from .network import Framing, Network, View
 from .photo import Photo, read
-from .source import is_file
+from .photo.bands import bands, is_array
+from .photo.source import is_file
 
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .heic .heif .hif .avif "

@@ -16,10 +16,10 @@ import pytest
 import torch
 from PIL import Image, TiffImagePlugin
 
-from explainers import photo as photo_module
 from explainers.errors import PhotoError
 from explainers.photo import MAX_SIDE, Photo, read, to_jpeg
-from explainers.source import MAX_BYTES
+from explainers.photo import reading as photo_module
+from explainers.photo.source import MAX_BYTES
 
 RED, WHITE = (220, 30, 40), (255, 255, 255)
 
@@ -362,7 +362,7 @@ def test_memory_of_a_48_megapixel_jpeg_is_bounded(tmp_path):
         "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', status())[1]) / 1024\n"
         "before = peak(); photo = read(sys.argv[1]); print(photo.width, peak() - before)"
     )
-    root = Path(photo_module.__file__).parents[1]
+    root = Path(photo_module.__file__).parents[2]
     command = [sys.executable, "-c", script, str(tmp_path / "large.jpg")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     width, grown = done.stdout.split()

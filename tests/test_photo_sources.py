@@ -18,8 +18,8 @@ from torch import nn
 
 from explainers import PhotoError, explain, wrap
 from explainers import __main__ as command
-from explainers.bands import bands
 from explainers.photo import read
+from explainers.photo.bands import bands
 from explainers.photos import paths_in
 from tests.test_photo import encoded, scene
 

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bands import bands
 from ..errors import OptionError
 from ..network import Network, View
+from ..photo.bands import bands
 from .incremental import Interval
 
 Score = Literal["logit", "probability"]

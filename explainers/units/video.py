@@ -23,7 +23,7 @@ from .. import render
 from ..errors import PhotoError
 from ..network import Network
 from ..photo import read
-from ..profile import of_transfer
+from ..photo.profile import of_transfer
 from ..render import sheets
 from .activations import check, layer_of
 from .glance import passed, warmth

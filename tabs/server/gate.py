@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from explainers.source import MAX_BYTES
+from explainers.photo.source import MAX_BYTES
 
 from . import logs
 from .calls import Calls

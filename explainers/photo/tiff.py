@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explainers.errors import PhotoError
+from ..errors import PhotoError
 
 # Tags of TIFF 6.0; what is left out has the value behind it.
 _BITS, _WHITE_AT, _CHANNELS, _PLANES, _NUMBERS = (258, 1), (262, 1), (277, 1), (284, 1), (339, 1)

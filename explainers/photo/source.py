@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from explainers.errors import PhotoError
+from ..errors import PhotoError
 
 MAX_BYTES = 20_000_000
 

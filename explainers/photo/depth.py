@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explainers.errors import PhotoError
+from ..errors import PhotoError
 
 #: The whites of 1, 8 and 10 to 14 bits.
 INSTRUMENTS = (1.0, 255.0, 1023.0, 2047.0, 4095.0, 8191.0, 16383.0)

@@ -13,12 +13,12 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from explainers import jpeg, png, profile
-from explainers.depth import check_dark, eight_bit, is_deep, missing, unmasked
-from explainers.errors import PhotoError
-from explainers.sniff import RAW, reason
-from explainers.source import content_of
-from explainers.tiff import check, greys, is_negative, is_signed, nodata
+from ..errors import PhotoError
+from . import jpeg, png, profile
+from .depth import check_dark, eight_bit, is_deep, missing, unmasked
+from .sniff import RAW, reason
+from .source import content_of
+from .tiff import check, greys, is_negative, is_signed, nodata
 
 MAX_PIXELS = 40_000_000
 #: By format, where that limit is another one: a JPEG is decoded at a reduced scale, 48 megapixels
@@ -85,7 +85,7 @@ class Photo:
     `pixels` is (H, W, 3) uint8 and read-only, `digest` the SHA-256 of its shape and values, and
     `original_size` the upright (width, height) before it was scaled. `notes`: sentences on what
     was decided in reading it, such as greys that were stretched. `bands` is (H, W, C) float32 for a
-    picture of other than three channels (`explainers.bands`), of which `pixels` is a glimpse. Equal
+    picture of other than three channels (`bands`), of which `pixels` is a glimpse. Equal
     pixels make equal photos, so a photo can be the key of a cache.
     """
 
@@ -109,7 +109,7 @@ def read(source: Any, *, page: int = 0) -> Photo:
 
     Size limits are checked from the header, before pixels are decoded. EXIF rotation is applied,
     transparency laid on white, and every colour mode and bit depth brought to 8-bit RGB, without
-    its profile (`explainers.profile`). Of a file with several pages or frames, `page` is taken; of
+    its profile (`profile`). Of a file with several pages or frames, `page` is taken; of
     a Pillow image the one where it stands, unless a page is asked for. An array or tensor is
     (H, W), or has 1, 3 or 4 colours last or first; it holds uint8, booleans, floats in 0..1, or
     integers of 16 bits, which are stretched as those of a file are (`Photo.notes` says so). Raises

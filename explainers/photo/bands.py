@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..errors import PhotoError
 from .depth import unmasked
-from .errors import PhotoError
-from .photo import MAX_SIDE, MIN_SIDE, Photo
+from .reading import MAX_SIDE, MIN_SIDE, Photo
 
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.bool_): 1.0}
 
