@@ -88,7 +88,8 @@ def test_a_network_leaves_its_module_as_it_was_and_shows_it_as_it_is_now():
 
 def test_a_network_of_halves_is_computed_in_float32_and_says_so():
     module = Mine().half()
-    network = nets.wrap(module, classes=3, size=32)
+    network = nets.wrap(nn.DataParallel(module), classes=3, size=32)
+    assert network.last == "body"  # as it is called inside of its wrapper
     found = explain(network, PHOTO, 1)
     assert "float16" in {note.key: note.sentence for note in found.notes}["float32"]
     assert {value.dtype for value in module.parameters()} == {torch.float16}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError
-from .borrowed import Apart, copied
+from .borrowed import Apart, bare, copied
 
 _written = attrgetter("_version")
 
@@ -51,7 +51,8 @@ class Lent:
     Raises ModelError for one that can't be copied."""
 
     def __init__(self, lender: nn.Module, title: str) -> None:
-        self._lender, self._title = lender, title
+        self._lender = lender = bare(lender)
+        self._title = title
         self.apart = Apart(lender, title)
         self.module, self.remarks = copied(lender, title)
         self._seen = _stamps(lender)
