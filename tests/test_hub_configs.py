@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from explainers import ModelError, OptionError, explain, read
+from explainers import ModelError, explain, read
 from explainers.zoo import Zoo, hub_ids
 from tests.fake_hub import CONFIG, PHOTO, TINY, FakeHub, weights_of
 from tests.test_zoo import hub, settings, tiny  # noqa: F401
@@ -73,13 +73,26 @@ def test_the_crop_is_the_one_it_was_evaluated_with(
     assert squeezed == (mode == "squash")
 
 
-def test_a_border_is_told_where_it_would_be_needed(hub, settings, tmp_path):  # noqa: F811
-    put(hub, tmp_path, cfg={"crop_mode": "border"})
+@pytest.mark.parametrize("crop_pct", [0.9, 1.0])
+@pytest.mark.parametrize("side", [(451, 300), (200, 333), (64, 64)])
+def test_a_border_is_put_round_the_photo_as_timm_does(
+    hub, settings, tmp_path, side, crop_pct  # noqa: F811
+):  # fmt: skip
+    theirs = put(hub, tmp_path, cfg={"crop_mode": "border", "crop_pct": crop_pct})
+    facts = timm.data.resolve_data_config({}, model=theirs)
+    assert facts["crop_mode"] == "border"
     zoo = Zoo(settings)
     network = zoo.get(zoo.add(TINY))
-    assert explain(network, data.chelsea(), 1).values.isfinite().all()
-    with pytest.raises(OptionError, match="border round the photo"):
-        explain(network, data.chelsea(), 1, framing="crop")
+    photo = read(np.asarray(Image.fromarray(data.chelsea()).resize(side)))
+    view = network.prepare(photo, "crop")
+    expected = timm.data.create_transform(**facts)(Image.fromarray(photo.pixels))
+    assert float((view.tensor[0] - expected).abs().max()) < 3 / 255 / 0.5
+    left, top, right, bottom = view.frame  # all of the longer side, and beyond the shorter one
+    assert max(right - left, bottom - top) / min(right - left, bottom - top) == pytest.approx(
+        max(side) / min(side), rel=0.05
+    )
+    assert min(right - left, bottom - top) == pytest.approx(crop_pct, abs=0.03)
+    assert explain(network, photo, 1, framing="crop").values.isfinite().all()
 
 
 @pytest.mark.parametrize(("classes", "names", "first", "last"), [

@@ -336,7 +336,8 @@ class Network(Owner, Answers):
         "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1),
         squeezed to the network's own shape where it takes no other input;
         "crop" is the network's own evaluation transform: the centre, of the photo or (crop
-        mode "squash") of the photo squeezed to a square. None: `framing`, "whole" unless the
+        mode "squash") of the photo squeezed to a square, or ("border") with all of its longer side
+        and the mean colour beside it. None: `framing`, "whole" unless the
         network has a transform of its own.
         """
         framing = self.framing if framing is None else framing

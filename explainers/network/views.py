@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def framed(
 ) -> tuple[Tensor, Frame]:
     """The input (1, C, H, W) and the part of the photo that it covers; see `Network.prepare`.
 
-    shape: the network's own size. Raises OptionError where that framing is not possible.
+    shape: the network's own size. Raises OptionError for a photo of other channels.
     """
     layers = _layers(photo, len(recipe.mean), title)
     box = photo.width, photo.height
@@ -67,19 +67,18 @@ def framed(
         width, height = _whole(box, shape, any_size)
         frame = ALL
     else:
-        if recipe.crop_mode == "border":
-            raise OptionError(
-                f"{title} was evaluated with a border round the photo, which belongs to "
-                "no place on it: use the framing “whole”."
-            )
         width, height = _enlarged(box, shape, recipe)
-        left, top = round((width - shape[1]) / 2), round((height - shape[0]) / 2)
+        left, top = _centre(width, shape[1]), _centre(height, shape[0])
         cut = (left, top, left + shape[1], top + shape[0])
         frame = (left / width, top / height, cut[2] / width, cut[3] / height)
     how = Image.Resampling[recipe.interpolation.upper()]
     found = [each.resize((width, height), how) for each in layers]
-    found = [each.crop(cut) for each in found] if framing == "crop" else found
-    pixels = torch.from_numpy(np.dstack([np.asarray(each, np.float32) for each in found]))
+    values = np.dstack([np.asarray(each, np.float32) for each in found])
+    if framing == "crop":
+        mean = np.array(recipe.mean)
+        mean = mean if photo.bands is not None else (255 * mean).round()
+        values = _cut(values, cut, mean if recipe.crop_mode == "border" else 0.0)
+    pixels = torch.from_numpy(values)
     pixels = pixels / 255 if photo.bands is None else pixels
     return normalised(pixels.permute(2, 0, 1), recipe), frame
 
@@ -125,20 +124,33 @@ def _whole(box: tuple[int, int], shape: Size, any_size: bool) -> tuple[int, int]
     return width, height
 
 
+def _centre(side: int, cut: int) -> int:
+    """Where what is cut out of the centre begins: before the photo where it is longer than that,
+    as timm's `center_crop_or_pad` has it."""
+    return -((cut - side) // 2) if cut > side else round((side - cut) / 2)
+
+
+def _cut(values: np.ndarray, box: tuple[int, int, int, int], fill: Any) -> np.ndarray:
+    """A box (left, top, right, bottom) of values (H, W, C), filled where it goes beyond them."""
+    left, top, right, bottom = box
+    made = np.full((bottom - top, right - left, values.shape[2]), fill, np.float32)
+    x, y = max(left, 0), max(top, 0)
+    part = values[y:bottom, x:right]
+    made[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] = part
+    return made
+
+
 def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, int]:
     """(width, height) of the whole photo, of which the centre is cut out."""
-    if shape[0] == shape[1]:
-        short = int(shape[0] / recipe.crop_pct)
-        width, height = (
-            short if s == min(box) or recipe.crop_mode == "squash" else int(short * s / min(box))
-            for s in box
-        )
-        return width, height
     wanted = int(shape[1] / recipe.crop_pct), int(shape[0] / recipe.crop_pct)
     if recipe.crop_mode == "squash":
         return wanted
-    ratio = min(s / short for s, short in zip(box, wanted, strict=True))
-    return round(box[0] / ratio), round(box[1] / ratio)
+    if recipe.crop_mode == "center" and shape[0] == shape[1]:
+        width, height = (wanted[0] if s == min(box) else int(wanted[0] * s / min(box)) for s in box)
+        return width, height
+    ratios = [s / side for s, side in zip(box, wanted, strict=True)]
+    ratio = max(ratios) if recipe.crop_mode == "border" else min(ratios)
+    return max(1, round(box[0] / ratio)), max(1, round(box[1] / ratio))
 
 
 def noise(channels: int, shape: Size) -> Tensor:
