@@ -40,7 +40,9 @@ def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -
     before, url = heats(page), page.url
     choose(page, "vgg16")
     expect(page.locator("[data-list] [role=alert]")).to_contain_text("VGG-16")
-    assert (heats(page), page.url) == (before, url)  # what is shown is what the page says it is
+    expect(page).to_have_url(url)
+    settled(page)
+    assert heats(page) == before  # what is shown is what the page says it is
     expect(page.locator("[data-network-name] >> nth=1")).to_have_text("EfficientNet-Lite0")
     expect(page.locator("#maps-tab .problem")).to_be_hidden()
     page.keyboard.press("Escape")
