@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +18,6 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from .borrowed import Apart, bare, copied
-
-_written = attrgetter("_version")
 
 
 class Given:
@@ -39,11 +36,8 @@ class Given:
 
     def age(self) -> int:
         """How often weights and statistics were written to: older answers are others' then."""
-        values = [value for held in self._held for value in held.values() if value is not None]
-        try:  # three hundred, for every photo of every visitor
-            return sum(map(_written, values))
-        except RuntimeError:  # what was made in inference mode does not count that
-            return sum(map(_version, values))
+        values = (value for held in self._held for value in held.values() if value is not None)
+        return sum(_version(value) for value in values)
 
 
 class Lent:
@@ -95,4 +89,4 @@ def _stamps(module: nn.Module) -> list[tuple[int, int, int]]:
 
 def _version(value: Tensor) -> int:
     """How often it was written to, as far as torch counts that."""
-    return 0 if value.is_inference() else _written(value)
+    return 0 if value.is_inference() else value._version

@@ -291,8 +291,8 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
         opaque = image.getextrema()[3]
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
-    darkest = min(low for low, _ in image.getextrema())
-    brightest = max(high for _, high in image.getextrema())
+    lows, highs = zip(*image.getextrema(), strict=True)
+    darkest, brightest = min(lows), max(highs)
     if opaque[0] < 255 and darkest >= BLANK:
         notes.append(_WHITE if opaque[1] >= DIM else _CLEAR)
     if 0 < brightest < DIM:
