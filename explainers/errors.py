@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ExplainError(ValueError):
     """Base of every error meant for a caller or visitor.
@@ -24,3 +26,14 @@ class TargetError(ExplainError):
 
 class OptionError(ExplainError):
     """A method, layer or setting is not possible, here or at all."""
+
+
+def reason(error: Exception, most: int = 140) -> str:
+    """What somebody else's error says, to be quoted within a sentence: on one line, `most`
+    characters of it."""
+    return " ".join(str(error).split())[:most].rstrip(" .")
+
+
+def sized(shape: Sequence[int]) -> str:
+    """A shape in words: 3 × 224 × 224."""
+    return " × ".join(map(str, shape)) or "a single number"

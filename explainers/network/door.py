@@ -12,7 +12,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from ..errors import ExplainError, ModelError
+from ..errors import ExplainError, ModelError, reason, sized
 from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
 from .layout import TALLER, WIDER, order, unsure
 from .recipe import CropMode
@@ -119,25 +119,23 @@ def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, Ends]:
     except ExplainError:
         raise
     except Exception as error:
-        _, channels, height, width = probe.shape
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(
-            f"{title} fails on an input of {channels} × {height} × {width} "
-            f"({reason[:140].rstrip(' .')}): {_remedy(module, reason)}."
+            f"{title} fails on an input of {sized(probe.shape[1:])} "
+            f"({reason(error) or type(error).__name__}): {_remedy(module, str(error))}."
         ) from error
 
 
-def _remedy(module: nn.Module, reason: str) -> str:
-    """What to do about a module that fails on a picture for that reason."""
+def _remedy(module: nn.Module, message: str) -> str:
+    """What to do about a module that fails on a picture with that message."""
     has = {each for each in (nn.Conv1d, nn.Conv2d, nn.Conv3d)
            if any(isinstance(part, each) for part in module.modules())}  # fmt: skip
     if nn.Conv3d in has:
         return VOLUMES
     if nn.Conv1d in has and nn.Conv2d not in has:
         return "it takes series (1-D convolutions), and maps are of pictures"
-    if "expected input[" in reason and "channels" in reason:
+    if "expected input[" in message and "channels" in message:
         return "say how many channels it takes, by channels=… or a mean and a std for each"
-    if "same dtype" in reason or "should be the same" in reason:
+    if "same dtype" in message or "should be the same" in message:
         return "it is computed in float32 here, so let its forward ask for no other type"
     return (
         "give the size that it was made for, or a module whose forward(x) takes pictures "
@@ -164,10 +162,9 @@ def first_answer(module: nn.Module, probe: Tensor, title: str) -> tuple[Tensor, 
             "wrap(module, output=…), which picks it out, or head=“none” to explain functions of it."
         )
     if answer.ndim != 2 or len(answer) != 1:
-        what = " × ".join(map(str, answer.shape)) or "a single number"
         raise ModelError(
-            f"{title} answers one photo with {what} where 1 × classes is needed: say "
-            "wrap(module, output=…), which makes one logit for each class of it."
+            f"{title} answers one photo with {sized(answer.shape)} where 1 × classes is needed: "
+            "say wrap(module, output=…), which makes one logit for each class of it."
         )
     if answer.is_complex() or answer.layout != torch.strided:
         kind = "complex numbers" if answer.is_complex() else "a sparse tensor"
@@ -204,10 +201,9 @@ def check_order(module: nn.Module, probe: Tensor, answer: Tensor, title: str) ->
         larger = module(probe.new_zeros(1, channels, height + TALLER, width + WIDER))
     found = order(answer.shape, larger.shape if isinstance(larger, Tensor) else None, ())
     if found is not None and found.kind == "channels last":
-        shape = " × ".join(map(str, answer.shape))
         raise ModelError(
-            f"{title} answers for each place with its classes last ({shape}): say wrap(module, "
-            "output=lambda y: y.movedim(-1, 1))."
+            f"{title} answers for each place with its classes last ({sized(answer.shape)}): say "
+            "wrap(module, output=lambda y: y.movedim(-1, 1))."
         )
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from ..errors import ExplainError, OptionError
+from ..errors import ExplainError, OptionError, reason, sized
 from .outputs import whole
 from .recording import passing
 
@@ -114,12 +114,11 @@ def value_of(function: Function, output: Any) -> Tensor:
     except ExplainError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:140].rstrip(" .")
-        shape = " × ".join(map(str, getattr(output, "shape", ())))
-        what = f"{type(output).__name__}{f' of {shape}' if shape else ''}"
+        shape = getattr(output, "shape", ())
+        what = f"{type(output).__name__}{f' of {sized(shape)}' if len(shape) else ''}"
         raise OptionError(
-            f"The target function {name} fails on the network's output, a {what} ({reason}): give "
-            "one that makes a number of it."
+            f"The target function {name} fails on the network's output, a {what} "
+            f"({reason(error)}): give one that makes a number of it."
         ) from error
     if value.numel() != 1 or value.is_complex():
         raise OptionError(

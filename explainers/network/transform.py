@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import ModelError
+from ..errors import ModelError, reason, sized
 from .frame import Frame, in_input, seen, upright
 from .located import inside, located
 
@@ -134,10 +134,9 @@ class Transform:
             with torch.no_grad():
                 made: Any = self._function(image.convert(self._mode))
         except Exception as error:
-            reason = " ".join(str(error).split())[:140].rstrip(" .")
             raise ModelError(
-                f"The transform of {self._title} fails on a photo ({reason}): give a function from "
-                "a PIL image to a tensor."
+                f"The transform of {self._title} fails on a photo ({reason(error)}): give a "
+                "function from a PIL image to a tensor."
             ) from error
         if not isinstance(made, Tensor):
             raise ModelError(
@@ -151,10 +150,10 @@ class Transform:
                 "it end in channels × height × width, as ToTensor does."
             )
         if made.ndim != 3 or not made.is_floating_point():
-            shape, kind = " × ".join(map(str, made.shape)), str(made.dtype).removeprefix("torch.")
+            kind = f"{sized(made.shape)} of {str(made.dtype).removeprefix('torch.')}"
             raise ModelError(
-                f"The transform of {self._title} makes {shape} of {kind} of a photo: let it end in "
-                "floats of channels × height × width."
+                f"The transform of {self._title} makes {kind} of a photo: let it end in floats "
+                "of channels × height × width."
             )
         return made.detach().as_subclass(Tensor).float().cpu()
 

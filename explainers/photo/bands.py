@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import PhotoError
+from ..errors import PhotoError, sized
 from .depth import unmasked
 from .reading import MAX_SIDE, MIN_SIDE, Photo
 
@@ -30,11 +30,10 @@ def bands(source: Any, channels: int) -> Photo:
     found = found[0] if found.ndim == 4 and len(found) == 1 else found
     if found.ndim == 3 and found.shape[2] != channels == found.shape[0]:
         found = np.moveaxis(found, 0, 2)
-    shape = " × ".join(map(str, found.shape)) or "a single number"
     if found.ndim != 3 or found.shape[2] != channels:
         raise PhotoError(
-            f"An array of {shape} is no picture of {channels} channels; give one of height × width "
-            f"× {channels}, or {channels} × height × width."
+            f"An array of {sized(found.shape)} is no picture of {channels} channels; give one of "
+            f"height × width × {channels}, or {channels} × height × width."
         )
     if min(found.shape[:2]) < MIN_SIDE:
         raise PhotoError(f"The picture is too small: each side has {MIN_SIDE} pixels at least.")

@@ -13,7 +13,7 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from ..errors import PhotoError
+from ..errors import PhotoError, sized
 from . import jpeg, png, profile
 from .depth import check_dark, eight_bit, is_deep, missing, unmasked
 from .sniff import RAW, reason
@@ -194,10 +194,9 @@ def _as_array(source: Any, notes: list[str]) -> np.ndarray:
 
 def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in COLOURS):
-        shape = " × ".join(map(str, array.shape)) or "a single number"
         raise PhotoError(
-            f"An array of {shape} is no photo; give one of height × width, with 1, 3 or 4 colours "
-            "last or first."
+            f"An array of {sized(array.shape)} is no photo; give one of height × width, with 1, 3 "
+            "or 4 colours last or first."
         )
     _check_size(array.shape[1], array.shape[0])
     if array.dtype == np.bool_:

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, reason, sized
 from ..network.recipe import Recipe
 from .multilabel import BUILDERS
 
@@ -28,9 +28,9 @@ def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
         except ModelError:
             raise
         except Exception as error:  # whatever an architecture makes of arguments unknown to it
-            reason = " ".join(str(error).split())[:120].rstrip(" .")
             raise ModelError(
-                f"timm can't build {arch} as its config.json says ({reason}): choose another one."
+                f"timm can't build {arch} as its config.json says ({reason(error, 120)}): choose "
+                "another one."
             ) from error
         return made.eval()
 
@@ -92,7 +92,7 @@ def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str, rem
     differences = [f"{n} is missing" for n in wanted if n not in found]
     differences += [f"{n} is not part of it" for n in found if n not in wanted]
     differences += [
-        f"{n} is {_shape(found[n])} where {_shape(wanted[n])} is needed"
+        f"{n} is {sized(found[n].shape)} where {sized(wanted[n].shape)} is needed"
         for n in wanted
         if n in found and found[n].shape != wanted[n].shape
     ]
@@ -102,7 +102,3 @@ def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str, rem
             f"The weights of {name} do not fit its architecture ({'; '.join(differences[:3])}"
             f"{more}): {remedy}."
         )
-
-
-def _shape(tensor: Tensor) -> str:
-    return " × ".join(map(str, tensor.shape)) or "a single number"
