@@ -137,7 +137,7 @@ def wrap(
             handles.append(own.register_forward_pre_hook(_grey))
         if output is not None:
             handles.append(own.register_forward_hook(picked(output, title)))
-        probe = noise(way.seen, way.shape).to(next(own.parameters()).device)
+        probe = noise((1, way.seen, *way.shape)).to(next(own.parameters()).device)
         try:
             with Apart(inner, title) if copy else nullcontext():
                 found = _answer(own, probe, title, labels, head, copy)

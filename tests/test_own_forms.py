@@ -253,7 +253,7 @@ def test_names_that_others_use_for_something_else_do_no_harm(make):
 def test_logits_that_sum_to_a_hundred_by_chance_are_no_probabilities():
     module = plain().eval()
     with torch.no_grad():
-        module.head.bias += (100 - module(frozen.noise(3, (32, 32))).sum()) / 3
+        module.head.bias += (100 - module(frozen.noise((1, 3, 32, 32))).sum()) / 3
     assert explain(wrap(module, **HOW), PHOTO, 1).logits.sum() != pytest.approx(100, abs=1e-3)
 
 

@@ -246,13 +246,12 @@ def as_it_is(module: nn.Module) -> Callable[[], None]:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """In eval mode, and afterwards in the modes that its parts were in."""
-    training = {part: part.training for part in module.modules()}
+    back = as_it_is(module)
     module.eval()
     try:
         yield
     finally:
-        for part, mode in training.items():
-            part.training = mode
+        back()
 
 
 def without_end(module: nn.Module, probe: Tensor) -> str:

@@ -8,7 +8,8 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from .tokens import Outputs, noise
+from .tokens import Outputs
+from .views import noise
 
 
 class Calls:

@@ -115,7 +115,7 @@ class Network(Owner, Answers):
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.device = torch.device(device)
-        probe = noise(len(mean), self.shape).to(device)
+        probe = noise((1, len(mean), *self.shape)).to(device)
         self._weights = Given(module) if taken else Lent(module, title)
         module = self._weights.module
         # Without inference mode, or the parameters could not be kept.

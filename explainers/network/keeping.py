@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from .tokens import PLACES, changed, noise, share
+from .tokens import PLACES, changed, share
+from .views import noise
 
 if TYPE_CHECKING:
     from .frozen import Network

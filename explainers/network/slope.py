@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .swaps import copied
-from .tokens import noise
+from .views import noise
 
 if TYPE_CHECKING:
     from .frozen import Network

@@ -8,7 +8,7 @@ is changed, here and there, and the tokens that change most must be those of tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.func import functional_call
 from ..errors import ModelError
 from .layout import Layout, Size, sequences
 from .swaps import copied
+from .views import noise
 
 #: Where the input is changed: (x, y) as fractions, none of which is another's mirror image.
 PLACES = ((0.1, 0.35), (0.8, 0.1), (0.35, 0.9), (0.65, 0.6), (0.9, 0.75), (0.2, 0.65))
@@ -176,10 +177,3 @@ def awake(module: nn.Module) -> dict[str, Tensor]:
         for index, (name, weight) in enumerate(module.named_parameters())
         if not weight.any()
     }
-
-
-def noise(shape: Sequence[int], seed: int) -> Tensor:
-    """Normal noise, the same each time."""
-    return torch.randn(
-        tuple(shape), generator=torch.Generator().manual_seed(seed), dtype=torch.float32
-    )

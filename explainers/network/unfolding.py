@@ -18,7 +18,8 @@ from torch.overrides import TorchFunctionMode
 
 from .door import same
 from .layout import Layout
-from .tokens import awake, noise
+from .tokens import awake
+from .views import noise
 
 
 @dataclass(frozen=True)

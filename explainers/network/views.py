@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ..errors import OptionError
 from .frame import ALL, Frame
+from .layout import Size
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from ..photo import Photo
 
 Framing = Literal["whole", "crop"]
-Size = tuple[int, int]  # (height, width)
 
 LONGEST = 4  # a photo longer than 4:1 is squeezed to 4:1, which bounds time and memory
 UNPLACED = {
@@ -153,8 +153,7 @@ def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, i
     return max(1, round(box[0] / ratio)), max(1, round(box[1] / ratio))
 
 
-def noise(channels: int, shape: Size) -> Tensor:
-    """(1, C, H, W): the same seeded normal noise whenever it is asked for."""
-    return torch.randn(
-        1, channels, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32
-    )
+def noise(shape: Sequence[int], seed: int = 0) -> Tensor:
+    """Normal noise of that shape, the same each time."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
