@@ -12,7 +12,8 @@ from PIL import Image
 from .errors import OptionError, PhotoError
 from .network import Framing, Network, View
 from .photo import Photo, read
-from .photo.bands import bands, is_array
+from .photo.arrays import is_array
+from .photo.bands import bands
 from .photo.source import is_file
 
 SUFFIXES = frozenset(

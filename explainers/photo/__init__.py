@@ -2,7 +2,7 @@
 
 `reading` decodes; the others each know one thing: where bytes come from (`source`), what they are
 (`sniff`), what a format hides (`png`, `jpeg`, `tiff`), deep and dark values (`depth`), colours
-(`profile`), and arrays of other than three channels (`bands`).
+(`profile`), arrays from anywhere (`arrays`), and those of other than three channels (`bands`).
 """
 
 from .reading import MAX_SIDE, Photo, read, to_jpeg

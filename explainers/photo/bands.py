@@ -9,15 +9,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import PhotoError, sized
-from .depth import unmasked
+from .arrays import as_array
 from .reading import MAX_SIDE, MIN_SIDE, Photo
 
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.bool_): 1.0}
-
-
-def is_array(source: Any) -> bool:
-    """An array or a tensor; a Pillow image is none."""
-    return hasattr(source, "__array__") and not isinstance(source, Image.Image)
 
 
 def bands(source: Any, channels: int) -> Photo:
@@ -26,8 +21,7 @@ def bands(source: Any, channels: int) -> Photo:
     uint8, uint16 and booleans are brought to 0..1, floats are taken as they are. Raises PhotoError.
     """
     notes: list[str] = []
-    found = _floats(unmasked(source, notes))
-    found = found[0] if found.ndim == 4 and len(found) == 1 else found
+    found = _floats(as_array(source, notes))
     if found.ndim == 3 and found.shape[2] != channels == found.shape[0]:
         found = np.moveaxis(found, 0, 2)
     if found.ndim != 3 or found.shape[2] != channels:
@@ -51,15 +45,7 @@ def bands(source: Any, channels: int) -> Photo:
     return Photo(_glimpse(kept), digest, (width, height), tuple(notes), bands=kept)
 
 
-def _floats(source: Any) -> np.ndarray:
-    try:
-        if hasattr(source, "detach"):
-            source = source.detach().cpu()
-            source = source.float() if source.is_floating_point() else source  # bfloat16
-        found = np.asarray(source)
-        found = found.astype(found.dtype.newbyteorder("="), copy=False)
-    except Exception as error:
-        raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
+def _floats(found: np.ndarray) -> np.ndarray:
     if np.issubdtype(found.dtype, np.floating):
         return found.astype(np.float32)
     if found.dtype not in WHITE:

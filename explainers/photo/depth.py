@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from PIL import Image
 
@@ -24,15 +22,6 @@ _WRAPPED = (
     "The JPEG 2000 holds colours of more than 8 bits, which can't be read here; save it with 8 "
     "bits a colour, or as a 16-bit PNG."
 )
-
-
-def unmasked(source: Any, notes: list[str]) -> Any:
-    """NumPy's masked arrays with 0 where they are masked, of which a note tells."""
-    if not isinstance(source, np.ma.MaskedArray):
-        return source
-    if masked := int(np.ma.count_masked(source)):
-        notes.append(f"{masked} of its {source.size} values are masked, and taken for 0.")
-    return source.filled(0)
 
 
 def missing(values: np.ndarray, mark: float | None, notes: list[str]) -> np.ndarray:

@@ -15,7 +15,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import PhotoError, sized
 from . import jpeg, png, profile
-from .depth import check_dark, eight_bit, is_deep, missing, unmasked
+from .arrays import as_array, is_array
+from .depth import check_dark, eight_bit, is_deep, missing
 from .sniff import RAW, reason
 from .source import content_of
 from .tiff import check, greys, is_negative, is_signed, nodata
@@ -121,8 +122,8 @@ def read(source: Any, *, page: int = 0) -> Photo:
         raise PhotoError(_NO_SUCH_PAGE.format(page))
     if isinstance(source, Image.Image):
         image, owned = source, False
-    elif hasattr(source, "__array__") and not isinstance(source, str | bytes):  # NumPy's own texts
-        image, owned = _from_array(_as_array(source, notes), notes), True
+    elif is_array(source):
+        image, owned = _from_array(as_array(source, notes), notes), True
     else:
         image, owned = _open(content_of(source), notes), True
     _check_size(*image.size, image.format)
@@ -174,25 +175,11 @@ def _open(content: bytes, notes: list[str]) -> Image.Image:
     return image
 
 
-def _as_array(source: Any, notes: list[str]) -> np.ndarray:
-    """An array of this machine's memory; of a tensor, without its gradients."""
-    source = unmasked(source, notes)
-    try:
-        if hasattr(source, "detach"):
-            source = source.detach().cpu()
-            source = source.float() if source.is_floating_point() else source  # bfloat16
-        array = np.asarray(source)
-        array = array[0] if array.ndim == 4 and len(array) == 1 else array
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    except Exception as error:
-        raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
+def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
     # A side of 1, 3 or 4 is too short for a photo, so it is the colours.
     if array.ndim == 3 and array.shape[2] not in COLOURS and array.shape[0] in COLOURS:
         array = np.moveaxis(array, 0, 2)
-    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-
-
-def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in COLOURS):
         raise PhotoError(
             f"An array of {sized(array.shape)} is no photo; give one of height × width, with 1, 3 "
