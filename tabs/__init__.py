@@ -5,8 +5,6 @@ import os
 from .allocator import few_arenas, few_prepared, hold_some
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
-if "SPACE_ID" in os.environ:  # a Space's proxy tells who is asking
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 few_prepared()
 hold_some()
 few_arenas()  # before torch and numpy start their threads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import select
 import socket
@@ -30,6 +31,20 @@ from tests.scripted import Page
 DEPLOY = ROOT / "deploy"
 CLUSTER = ROOT / "requirements-cluster.txt"
 CAT = ROOT / "assets/examples/cat.jpg"
+
+
+def test_a_space_believes_its_own_proxy_alone() -> None:
+    """Of a believed X-Forwarded-For its first address counts where all are believed: a visitor
+    could write there who he is, and would have no limit."""
+    environ = {**os.environ, "SPACE_ID": "someone/page"}
+    environ.pop("FORWARDED_ALLOW_IPS", None)
+    show = "import os, tabs; print(os.environ.get('FORWARDED_ALLOW_IPS'))"
+    said = subprocess.run(
+        [sys.executable, "-c", show], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert said.stdout == "None\n"
+    running.believe(environ)
+    assert environ["FORWARDED_ALLOW_IPS"] == running.INSIDE
 
 
 # ---- nginx ----
