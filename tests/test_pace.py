@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tabs.parts.pace import Pace, span
+from tabs.parts.pace import Often, Pace, span
 
 
 def said(steps: list[tuple[float, float]]) -> list[float | None]:
@@ -36,3 +36,9 @@ def test_what_was_done_before_it_looked_does_not_count_as_speed() -> None:
 def test_lengths_of_time_are_rounded_up() -> None:
     said = [span(each) for each in (0.2, 3.1, 12, 61, 200)]
     assert said == ["1 s", "4 s", "15 s", "65 s", "4 min"]
+
+
+def test_a_picture_is_due_at_first_and_when_the_time_has_gone_by() -> None:
+    now = iter([10, 10.1, 10.6, 10.7, 11.2])
+    due = Often(0.5, lambda: next(now))
+    assert [due() for _ in range(5)] == [True, False, True, False, True]

@@ -99,6 +99,11 @@ def test_percentages_are_never_rounded_to_an_untrue_0_or_100(chance: float, word
     assert html.percent(chance) == words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
+def test_names_are_listed_as_people_say_them() -> None:
+    lists = [html.listed("abc"[:count]) for count in (1, 2, 3)]
+    assert lists == ["a", "a and b", "a, b and c"]
+
+
 # ---- the question ----
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from gradio.utils import get_upload_folder
 
-from explainers import Photo, read, render
+from explainers import Photo, notes, read, render
 from explainers import units as acts
 from explainers.units.strongest import Strongest
 from tabs import activations
@@ -127,7 +127,7 @@ def test_a_channel_closely_its_place_on_the_photo_first(resnet18) -> None:
         places |= each["places"]
     question = server.subject.asked(CAT).question("layer3")
     found = acts.unit(question, 0)
-    assert html.place(*found.place) in places["where"]
+    assert notes.place(*found.place) in places["where"]
     assert "outline core" in places["glow"]
     assert all(word in places["crops"] for word in ("It can see", "It looks at", "input"))
     assert places["classes"].count("<li>") == 5

@@ -206,7 +206,7 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
 def find(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Show:
     """The channels that fire inside a box; the script opens the best of them."""
     question = _question(asked, settings)
-    best = finder.look(question, finder.box(data))
+    best = acts.inside(question, finder.box(data), finder.SHOWN)
     return Show({"found": finder.found(question, asked.seen, best)}, {"best": best[0][0]})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from explainers import photo
 from explainers.units.video import Look, side_by_side
 
 from ..parts import html
-from ..parts.pace import Pace
+from ..parts.pace import Often, Pace
 from ..parts.tab import Show
 from ..subject import uploaded
 
@@ -24,7 +23,7 @@ MISSING = "The clip did not arrive: please choose it again."
 
 def make(file: Any, look: Look) -> Iterator[Show | None]:
     """The video, growing, then whole; upload and video are deleted, however it ends."""
-    clip, pace, shown = uploaded(file, MISSING), Pace(), 0.0
+    clip, pace, due = uploaded(file, MISSING), Pace(), Often(OFTEN)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="seeing-why-") as folder,
@@ -36,10 +35,9 @@ def make(file: Any, look: Look) -> Iterator[Show | None]:
                     about = {"frames": step.frames, "note": step.note}
                     return Show(data={"video": video, **about})
                 words = f"Frame {step.frames}: {pace.words(step.done)}"
-                if time.monotonic() - shown < OFTEN:
+                if not due():
                     yield None
                     continue
-                shown = time.monotonic()
                 url = html.data_url(photo.to_jpeg(step.preview, 80), "jpeg")
                 alt = f"Frame {step.frames}: photo, channel {look.channel} and Grad-CAM"
                 yield Show({"clip": f'<img alt="{alt}" src="{url}">'}, done=step.done, words=words)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from explainers import ExplainError, Photo, Question, render
 from explainers.network import Frame
-from explainers.units import inside, peak
+from explainers.units import peak
 
 from ..parts import html
 from . import unit
@@ -38,14 +37,8 @@ def found(question: Question, seen: Photo, best: list[tuple[int, float]]) -> str
             f'<img alt="Channel {channel} over the photo" src="{url}"><b>{channel}</b> '
             f"<small>+{score:.2g}</small></button></li>"
         )
-    how = escape("Mean activation inside the box minus outside.")
     return (
-        f'<p class="note" title="{how}">In your box more than beside it. Pin one, and try another '
-        "photo.</p>"
+        '<p class="note" title="Mean activation inside the box minus outside.">In your box more '
+        "than beside it. Pin one, and try another photo.</p>"
         f'<ol class="units-found" aria-label="Channels that fire in the box">{"".join(items)}</ol>'
     )
-
-
-def look(question: Question, area: Frame) -> list[tuple[int, float]]:
-    """(channel, score) of the channels that fire most inside the box."""
-    return inside(question, area, SHOWN)

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from explainers import Network, Photo, Question, photo, render
+from explainers import Network, Photo, Question, notes, photo, render
 from explainers.network import Frame
 from explainers.network.frame import as_photo
 from explainers.units import Feeds, Unit, activation, feeds, layer_of, peak
@@ -80,13 +80,13 @@ def heading(
     if top <= 0:
         where = "it does not fire on this photo"
     else:
-        where = f"fires most at the {html.place(*found.place)}" if found is not None else "fires"
+        where = f"fires most at the {notes.place(*found.place)}" if found is not None else "fires"
     return f"{title} {where} <small>maximum {top:.3g}, mean {mean:.3g}</small>"
 
 
 def crops(seen: Photo, found: Unit, frame: Frame) -> str:
     """The place where it fires most, and the pixels behind it."""
-    where = html.place(*found.place)
+    where = notes.place(*found.place)
     width, height = found.field_pixels
     words = f"All it can see there: {width} × {height} pixels of the network’s input"
     words += ", (nearly) the whole photo." if _covers(found.field) else "."

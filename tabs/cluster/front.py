@@ -21,7 +21,7 @@ from explainers import ExplainError, Photo
 from explainers.recent import Memory, Recent
 
 from ..parts.engine import Gauges
-from ..parts.lanes import Busy, Closing
+from ..parts.lanes import OFTEN, Busy, Closing
 from ..parts.tab import problem
 from ..parts.work import GONE
 from ..server import logs
@@ -40,7 +40,6 @@ READY = 600.0  # seconds for which a network that answered counts as ready
 AWAY = "The machines that answer can’t be reached just now"
 INTERRUPTED = "The machine that worked on this has gone; what is here stays."
 LOST = (RayActorError, RequestCancelledError, RpcError, asyncio.CancelledError)  # by its replica
-OFTEN = "That is more than one visitor may ask"
 
 
 @dataclass(frozen=True)

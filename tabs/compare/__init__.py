@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +15,7 @@ from explainers.scores.comparison import FIRST, SORTS, Comparison, applicable
 from explainers.scores.verdict import verdict
 
 from ..parts.fields import Choice, Many, Switch, Text
+from ..parts.pace import Often
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
 from . import board, box, forget, pair
@@ -154,17 +154,16 @@ def _drawn(
     progress: Progress,
 ) -> Iterator[Show | None]:
     """Maps as they come and grow."""
-    side, late = sides[number], 0.0
+    side, due = sides[number], Often(OFTEN)
     for name in work:
         if progress.has(number, name):  # shown already
             yield None
             continue
         found = side.found.maps.get(name)
         progress.drawn(number, name, found.done if found else 1.0)
-        if found and found.done < 1 and time.monotonic() - late < OFTEN:
+        if found and found.done < 1 and not due():
             yield None
             continue
-        late = time.monotonic()
         words = progress.words(METHODS[name].title)
         yield Show(data=_one(side, number, name, settings), done=progress.done, words=words)
 

@@ -18,6 +18,7 @@ from explainers.scores.comparison import SORTS
 from explainers.scores.verdict import Verdict, lines
 
 from ..parts import html
+from ..parts.pace import took
 from ..parts.tab import Settings
 from .sides import Side, opening
 
@@ -142,13 +143,9 @@ def picture(side: Side, number: int, found: Explanation, settings: Settings) -> 
     return {
         f"{key}:map": f'<img alt="{escape(alt)}" '
         f'src="{html.data_url(render.jpeg(over, 82), "jpeg")}">{dot}',
-        f"{key}:took": _took(found.seconds) if found.done >= 1 else f"{found.done:.0%}",
+        f"{key}:took": took(found.seconds) if found.done >= 1 else f"{found.done:.0%}",
         f"{key}:notes": "".join(said),
     }
-
-
-def _took(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def absent(side: Side, number: int, name: str) -> Slots:
@@ -176,7 +173,7 @@ def scored(side: Side, number: int, name: str) -> Slots:
 def _cell(column: str, figures: Mapping[str, Any]) -> str:
     value = figures[column]
     if column == "seconds":
-        return _took(value)
+        return took(value)
     base = figures.get(f"{column}_floor")
     more = "" if base is None else f" <small>random {base:.2f}</small>"
     return "–" if value is None else f"{shown_as(column, value)}{more}"

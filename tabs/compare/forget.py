@@ -103,9 +103,9 @@ def verdict(titles: Sequence[str], stages: Mapping[int, Mapping[str, float]]) ->
     if not numb:
         words = "Every map here changes as the network forgets: it depends on what was learnt."
         return html.notice(words)
-    listed = numb[0] if len(numb) == 1 else f"{', '.join(numb[:-1])} and {numb[-1]}"
     looks = "looks" if len(numb) == 1 else "look"
     return html.notice(
-        f"With everything from the head to “{titles[middle]}” random, {listed} still {looks} like "
-        "the original: such a map shows the photo’s edges more than what the network knows."
+        f"With everything from the head to “{titles[middle]}” random, {html.listed(numb)} still "
+        f"{looks} like the original: such a map shows the photo’s edges more than what the network "
+        "knows."
     )

@@ -15,11 +15,6 @@ from ..parts.figures import figure
 from .closer import large, top
 
 BINS = 20
-GABOR = html.term(
-    "Gabor",
-    "A wave under a bell curve: stripes that fade. Cells of the visual cortex answer to such "
-    "patterns (Daugman 1985).",
-)
 R2 = html.term(
     "R²", "R squared: the share of a filter’s ups and downs that the best Gabor explains; 1 is all."
 )

@@ -15,6 +15,7 @@ from explainers.impressions.goals import Unit
 from explainers.recent import Recent
 from explainers.zoo import Zoo
 
+from ..parts import html
 from ..parts.pace import span, spoken
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
@@ -130,7 +131,7 @@ def _growing_words(drawn: Drawn) -> str:
 def _names(drawn: Drawn) -> str:
     """Of all that is drawn: a, b and c."""
     names = list(dict.fromkeys(f"<b>{escape(each.title)}</b>" for each in drawn))
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return html.listed(names)
 
 
 def _ended(asked: Asked, drawn: Drawn) -> Iterator[Show | None]:
@@ -196,7 +197,7 @@ def take(_asked: Asked, _settings: Settings, data: Mapping[str, Any]) -> Show:
 def film(_asked: Asked, _settings: Settings, data: Mapping[str, Any]) -> Show:
     """How it grew, to be watched in its place."""
     drawn, index = _one(data)
-    url = sheet.html.data_url(impressions.animation(drawn), "webp")
+    url = html.data_url(impressions.animation(drawn), "webp")
     return Show(data={"film": {"panel": index, "url": url}})
 
 

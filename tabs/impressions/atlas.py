@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -50,29 +51,28 @@ def show(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator
     chosen = [each for each in atlas.of_network(network.key) if each.layer == settings["atlas"]]
     if not chosen:
         return Show({"atlas": ""})
-    (sheet,), named = (
-        chosen,
-        subject.classes(network, [settings["needed"]] * bool(settings["needed"])),
-    )
-    if not named:
-        return Show({"atlas": _whole(sheet, "")})
-    yield Show({"atlas": _whole(sheet, "")}, done=0.05, words="Looking at the reference photos …")
+    (sheet,) = chosen
+    whole = Show({"atlas": _whole(sheet)})
+    if not settings["needed"]:
+        return whole
+    (target,) = subject.classes(network, [settings["needed"]])
+    yield replace(whole, done=0.05, words="Looking at the reference photos …")
     found: Any = None
     for found in STRONGEST.asking(network):
         if not isinstance(found, Answers):
             yield Show(done=0.9 * found.done, words="Looking at the reference photos …")
-    best = found.logits[:, named[0]].topk(min(PHOTOS, len(found.seen))).indices.tolist()
+    best = found.logits[:, target].topk(min(PHOTOS, len(found.seen))).indices.tolist()
     questions = []
     for each in best:
         photo = references()[found.seen[each]].photo
-        questions.append(question(network, photo, list(named), layer=sheet.layer))
+        questions.append(question(network, photo, [target], layer=sheet.layer))
         yield None
     units = atlas.needed(questions)[:MOST]
-    return Show({"atlas": _whole(sheet, network.labels[named[0]], units)})
+    return Show({"atlas": _whole(sheet, network.labels[target], units)})
 
 
-def _whole(sheet: Sheet, name: str, needed: list[int] | None = None) -> str:
-    units = needed or []
+def _whole(sheet: Sheet, name: str = "", units: Sequence[int] = ()) -> str:
+    """The sheet; of a class, by its name, the units that it needs stand out."""
     tiles = "".join(_link(sheet, unit, unit in units) for unit in range(sheet.units))
     url = html.data_url(sheet.file.read_bytes(), "webp")
     words = (

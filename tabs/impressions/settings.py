@@ -22,7 +22,6 @@ SUGGESTED = ("goldfish", "flamingo", "lion", "monarch", "school bus", "teapot", 
 DRIVEN = {"plain": (False,), "driven": (True,), "both": (False, True)}
 CANVAS = {"fourier": "Fourier waves", "pixels": "Pixels", "maco": "Fourier phases only (MACO)"}
 SETTABLE = [name for name in LIMITS if name not in ("seed", "far")]
-WHOLE = {name for name, (*_, whole, _words) in LIMITS.items() if whole}
 HELP = {
     "steps": "After each step the picture is a little more like it.",
     "size": "Of the finished picture; 0 is what the network looks at.",

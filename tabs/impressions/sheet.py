@@ -178,7 +178,7 @@ def _checked(drawn: Impression, found: Check, network: Network) -> str:
         rows += _row(f"Probability{which}", html.percent(one))
         rows += _row(f"{SHAKEN}{which}", html.percent(many))
     if found.second:
-        place = {None: "", 0: ""}.get(found.rank, f", the class at place {(found.rank or 0) + 1}")
+        place = f", the class at place {found.rank + 1}" if found.rank else ""
         sign = '<span class="imp-yes">✓</span> ' if found.rank == 0 else ""
         says = f"{sign}{escape(found.guess)} ({html.percent(found.chance)}){place}"
         rows += _row(f"{html.term(found.second, SECOND)} says", says)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -17,7 +16,7 @@ from explainers.render import sheets
 from ..parts import html
 from ..parts.fields import Choice, Many, Number, Text
 from ..parts.guard import sentence
-from ..parts.pace import Pace
+from ..parts.pace import Often, Pace
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
 from .raw import of_pass, payload, tables, together
@@ -130,15 +129,13 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
 def _grown(
     question: Question, method: Method, found: dict[str, Explanation]
 ) -> Iterator[Show | None]:
-    drawn, pace = 0.0, Pace()
+    due, pace = Often(OFTEN), Pace()
     try:
         for explanation in ask(question, method.key):
             found[method.key] = explanation
-            late = time.monotonic() - drawn > OFTEN
-            if explanation.done < 1 and not late:
+            if explanation.done < 1 and not due():
                 yield None
                 continue
-            drawn = time.monotonic()
             words = f"{method.title}: {pace.words(explanation.done)}"
             data: dict[str, Any] = {"maps": payload(question, explanation)}
             if said := of_pass(explanation):
@@ -159,8 +156,8 @@ def _say(asked: Asked, question: Question) -> str:
         other = escape(asked.network.labels[question.against])
         return f"Orange speaks for {names[0]} and against <b>{other}</b>; blue the other way round."
     if len(names) > 1:
-        listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        return f"What glows speaks for {listed}, a row for each. <em>Compare where.</em>"
+        every = html.listed(names)
+        return f"What glows speaks for {every}, a row for each. <em>Compare where.</em>"
     return (
         f"What glows made it say {names[0]}. "
         "<em>Try: click another answer, or point at a bright place.</em>"

@@ -175,7 +175,7 @@ const mark = () => {
     tip.textContent = text;
     dot.classList.toggle('pinned', pinned);
     said.push(`${figure.querySelector('b').textContent} ${text}`);
-    lens(figure, map);
+    lens(figure);
   }
   if (place) words.innerHTML = `<span>${escape(said.join(' · '))}</span> <button type="button" class="plain" data-raw aria-pressed="${raw}">${raw ? 'Share of the strongest' : 'Raw values'}</button>${pinned ? ' <button type="button" class="plain" data-unpin>Unpin</button>' : ''}`;
 };

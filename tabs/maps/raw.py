@@ -11,6 +11,7 @@ from explainers import METHODS, Explanation, Question, notes, render
 from explainers.network.frame import upright
 
 from ..parts import html
+from ..parts.pace import took
 from ..subject import Asked
 
 CELL = 448  # pixels on the longer side of the picture of all classes
@@ -47,10 +48,9 @@ def _map(found: Explanation, row: int) -> dict[str, Any]:
     down, across = upright(found.frame)  # the browser knows of no mirrors
     values = found.values[row].numpy()[..., ::down, ::across]
     left, top, right, bottom = found.frame
-    took = found.seconds * 1000
     about: dict[str, Any] = {
         "frame": [min(left, right), min(top, bottom), max(left, right), max(top, bottom)],
-        "took": f"{took:.0f} ms" if took < 1000 else f"{took / 1000:.1f} s",
+        "took": took(found.seconds),
         "done": found.done,
         "top": render.strongest(found, row),
         "alt": notes.describe(found, row),

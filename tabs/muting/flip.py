@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from explainers.muting import Muting
 from explainers.muting.brush import Flip, smallest_flip
 
 from ..parts.guard import sentence
-from ..parts.pace import Pace
+from ..parts.pace import Often, Pace
 from ..parts.tab import Settings, Show
 from ..subject import Asked
 from . import told, windows
@@ -31,12 +30,11 @@ def smallest(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iter
 def _smallest(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     yield Show({"flip": ""}, done=0.0, words="Looking where the answer falls most")
     muting = yield from windows.known(asked, settings)
-    drawn, pace = 0.0, Pace()
+    due, pace = Often(OFTEN), Pace()
     for found in smallest_flip(muting, asked.targets[0], batch=AT_ONCE):
-        if found.done >= 1 or time.monotonic() - drawn < OFTEN:
+        if found.done >= 1 or not due():
             yield None
             continue
-        drawn = time.monotonic()
         words = (
             f"{found.percent:.1f} % covered, not enough yet"
             if found.grows

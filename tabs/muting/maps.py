@@ -134,12 +134,7 @@ def _chances(asked: Asked, muting: Muting, row: int, size: tuple[int, int]) -> s
     over, least, most = pictures.likely(muting, target, size)
     before = float(asked.network.probabilities(muting.before)[target])
     top, low, high = html.percent(max(before, most)), html.percent(least), html.percent(most)
-    ramp = ", ".join(render.stops(render.CHANCES))
-    legend = (
-        f'<span class="legend"><span>0 %</span><span class="ramp" role="img" aria-label="Colours '
-        f'from 0 to {top}" style="background:linear-gradient(to right,{ramp})">'
-        f"</span><span>{top}</span></span>"
-    )
+    legend = html.scale(render.stops(render.CHANCES), "0 %", top)
     alt = f"Probability of {asked.network.labels[target]} by place, from {low} to {high}"
     words = f"With the window there: {low} to {high}; uncovered {html.percent(before)}."
     return _cell(over, alt, "Its probability", legend, words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -11,7 +10,7 @@ from explainers import Explanation, ask, notes, render
 
 from ..parts import html
 from ..parts.fields import Number
-from ..parts.pace import Pace
+from ..parts.pace import Often, Pace
 from ..parts.tab import Settings, Show
 from ..subject import Asked
 
@@ -37,16 +36,15 @@ FIELDS = (
 
 def rise(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator[Show | None]:
     """The maps as they settle, a picture for each class."""
-    tolerance, drawn, pace = settings["tolerance"], 0.0, Pace()
+    tolerance, due, pace = settings["tolerance"], Often(OFTEN), Pace()
     options = {"masks": settings["masks"], "tolerance": tolerance / 100}
     options |= {"baseline": settings["baseline"], "seed": settings["seed"]}
     yield Show({"risen": ""}, done=0.0, words="Drawing the first masks")
     for found in ask(asked.question(), "rise", **options):
         left = pace.words(found.done)
-        if found.done >= 1 or time.monotonic() - drawn < OFTEN:
+        if found.done >= 1 or not due():
             yield None
             continue
-        drawn = time.monotonic()
         words = f"{found.facts['used']} masks, error {_error(found)} · {left}"
         yield Show({"rise": _maps(asked, found)}, done=found.done, words=words)
     return Show({"rise": _maps(asked, found), "risen": _ending(found, tolerance)})

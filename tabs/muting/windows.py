@@ -15,7 +15,7 @@ from explainers.muting.pictures import sheet as drawn
 from explainers.network.frame import part
 
 from ..parts import html
-from ..parts.pace import Pace, span
+from ..parts.pace import Often, Pace, span
 from ..parts.tab import Settings, Show
 from ..subject import Asked
 from . import maps
@@ -103,21 +103,21 @@ def sweep(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Looking
 
 
 def _looked(asked: Asked, question: Question, settings: Settings, run: Run) -> Looking:
-    since, drawn, pace = time.monotonic(), 0.0, Pace()
+    since, due, pace = time.monotonic(), Often(OFTEN), Pace()
     least = _count(run.found(question))
     for found in run.steps(question):
         if found is None:
             yield None
             continue
-        now, muting, left = time.monotonic(), found, pace.words(found.done)
-        if muting.done >= 1 or now - drawn < OFTEN:
+        muting, left = found, pace.words(found.done)
+        if muting.done >= 1 or not due():
             yield None
             continue
-        drawn = now
+        long = time.monotonic() - since > QUICK
         bar = Show(done=muting.done, words=f"{muting.count} of {_every(muting)} places · {left}")
         if muting.count >= least:
             bar = _picture(asked, question, muting, settings).then(Show({"looked": ""})).then(bar)
-        yield bar if now - since > QUICK else Show(bar.places, bar.data)
+        yield bar if long else Show(bar.places, bar.data)
     return _picture(asked, question, muting, settings)
 
 
@@ -157,7 +157,7 @@ def _words(question: Question, muting: Muting, run: Run) -> str:
         said = f"A first look: {said}. All {every} places take about {takes}."
     else:
         said += f", in {muting.seconds:.1f} s: exact at each of them."
-    return said + (html.notice(muting.note) if muting.note else "")
+    return said + html.notice(muting.note)
 
 
 def _every(muting: Muting) -> int:

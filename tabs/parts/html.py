@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlencode
 
@@ -32,12 +33,15 @@ def card(network: str, layer: str, unit: int, inside: str, attributes: str = "")
     )
 
 
-def notice(text: str, kind: str = "note") -> str:
-    """A sentence; kind "problem" is announced by screen readers at once."""
-    if not text:
-        return ""
-    role = "alert" if kind == "problem" else "status"
-    return f'<p class="notice {kind}" role="{role}">{escape(text)}</p>'
+def notice(text: str) -> str:
+    """A sentence that screen readers announce; nothing for an empty one."""
+    return f'<p class="notice note" role="status">{escape(text)}</p>' if text else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """“a”, “a and b”, “a, b and c”; names are HTML made here."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def details(summary: str, body: str) -> str:
@@ -45,31 +49,21 @@ def details(summary: str, body: str) -> str:
     return f'<details class="details"><summary>{escape(summary)}</summary>{body}</details>'
 
 
-def left(seconds: float, done: float) -> str:
-    """Time left, in words, when `done` of the work took that many seconds."""
-    if done <= 0:
-        return "starting"
-    rest = seconds * (1 - done) / done
-    return "nearly there" if rest < 1.5 else f"about {rest:.0f} s left"
+def scale(stops: Sequence[str], low: str, high: str, words: str = "") -> str:
+    """Colours in a row, and what the first and the last mean; words: for a screen reader."""
+    low, high = escape(low), escape(high)
+    words = escape(words) or f"Colours from {low} to {high}"
+    return (
+        f'<span class="legend"><span>{low}</span><span class="ramp" role="img" '
+        f'aria-label="{words}" style="background:linear-gradient(to right,{", ".join(stops)})">'
+        f"</span><span>{high}</span></span>"
+    )
 
 
 def legend(colourmap: str, signed: bool, ends: tuple[str, str] | None = None) -> str:
     """What the colours of the maps mean; ends: what the lowest and the highest mean."""
-    ramp = ", ".join(render.stops(colourmap, signed))
     usual = ("speaks against it", "speaks for it") if signed else ("nothing", "strongest")
-    low, high = map(escape, ends or usual)
-    return (
-        f'<span class="legend"><span>{low}</span><span class="ramp" role="img" aria-label="Colours '
-        f'from {low} to {high}" style="background:linear-gradient(to right,{ramp})"></span>'
-        f"<span>{high}</span></span>"
-    )
-
-
-def place(x: float, y: float) -> str:
-    """A point of the photo in words, for those who can't see the map."""
-    column = ("left", "centre", "right")[min(2, int(x * 3))]
-    row = ("top", "middle", "bottom")[min(2, int(y * 3))]
-    return "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
+    return scale(render.stops(colourmap, signed), *(ends or usual))
 
 
 def logit(word: str = "logit") -> str:

@@ -35,7 +35,23 @@ class Pace:
     def words(self, done: float) -> str:
         """“about 20 s left”."""
         left = self.left(done)
-        return "measuring how long it takes" if left is None else f"{spoken(left)}"
+        return "measuring how long it takes" if left is None else spoken(left)
+
+
+class Often:
+    """True when so many seconds have gone by since it last was, and the first time: then another
+    picture of what grows is worth drawing."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._last = float("-inf")
+
+    def __call__(self) -> bool:
+        now = self._clock()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
 
 
 def spoken(seconds: float) -> str:
@@ -43,6 +59,11 @@ def spoken(seconds: float) -> str:
     if seconds < 1.5:
         return "nearly there"
     return f"about {span(seconds)} left"
+
+
+def took(seconds: float) -> str:
+    """What something took, as it was measured."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def span(seconds: float) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import gradio as gr
 
-from explainers import ExplainError, cores
+from explainers import cores
 
 from ..subject import Asked, Away, Gone, Subject, Wait
 from . import fields
@@ -285,6 +285,3 @@ def plain(method: Any) -> Any:
 
     call.__name__ = method.__name__
     return call
-
-
-__all__ = ["ExplainError", "Server", "Settings", "Show", "Tab", "Work", "build", "plain", "script"]

@@ -63,12 +63,8 @@ def legend(sheet: Mosaic) -> str:
     """What the colours of the tiles mean."""
     if sheet.values.ndim == 3:
         return "<span>Each filter in its own colours; grey is zero.</span>"
-    signed = sheet.signed
-    ramp = ", ".join(render.tone_stops(signed))
-    low, high = ("negative", "positive") if signed else ("nothing", "strongest")
-    words = f"Colours from {low} to {high}" + (", black being zero" if signed else "")
-    return (
-        f'<span class="legend"><span>{low}</span><span class="ramp" role="img" '
-        f'aria-label="{words}" style="background:linear-gradient(to right,{ramp})"></span>'
-        f"<span>{high}</span></span>"
-    )
+    stops = render.tone_stops(sheet.signed)
+    if not sheet.signed:
+        return html.scale(stops, "nothing", "strongest")
+    words = "Colours from negative to positive, black being zero"
+    return html.scale(stops, "negative", "positive", words)

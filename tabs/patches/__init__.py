@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from html import escape
@@ -19,7 +18,7 @@ from explainers.zoo import BUNDLED
 
 from ..parts import html
 from ..parts.fields import Choice, Number
-from ..parts.pace import Pace
+from ..parts.pace import Often, Pace
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
 from . import lesson
@@ -151,11 +150,10 @@ def _reading(wanted: Wish) -> Iterator[Read]:
 
 def _grow(asked: Asked, settings: Settings, wanted: Wish) -> Iterator[Show | None]:
     """The panel while the patches are read; what was read stays when it is left."""
-    pace, shown, found = Pace(), 0.0, None
+    pace, due, found = Pace(), Often(OFTEN), None
     for found in _reading(wanted):
         left = pace.words(found.done)
-        if found.done < 1 and time.monotonic() - shown > OFTEN:
-            shown = time.monotonic()
+        if found.done < 1 and due():
             words = f"{round(found.done * len(found.grid))} of {len(found.grid)} patches, {left}"
             places = {"say": _say(asked, settings, wanted), "bag": _panel(wanted, found), "go": ""}
             yield Show(places, done=found.done, words=words)

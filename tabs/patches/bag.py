@@ -51,14 +51,14 @@ class Bag:
     removal_words: str
     threshold: bool = False
 
-    def html(self, progress: str = "") -> str:
+    def html(self) -> str:
         """The whole panel."""
         width, height = self.grid.size
         figures = "".join(self._figure(each, n) for n, each in enumerate(self.figures))
         rows = " rows" if len(self.figures) > 4 else ""  # a class each
         return (
             f'<div class="bag" data-bag="{escape(self._data())}" style="--shape:{width}/{height}">'
-            f'<div class="bag-answer" role="status">{self.answer}</div>{progress}'
+            f'<div class="bag-answer" role="status">{self.answer}</div>'
             f'<div class="cells bag-cells{rows}">{figures}</div>'
             f'<div class="maps-foot">{self.legend}<span>Point at a picture, or tab to it and walk '
             "with the arrow keys; Enter finds the top patch.</span></div>"
@@ -147,11 +147,7 @@ def _short(values: np.ndarray) -> list[float]:
 
 def light_legend(rule: str, floor: float, full: str) -> str:
     """What brightness means; full: what full light stands for."""
-    dark, bright = render.light_stops(0 if rule == "author" else floor)
-    return (
-        '<span class="legend"><span>Light: low</span><span class="ramp" role="img" '
-        'aria-label="Light from dim to full" style="background:linear-gradient(to right,'
-        f'{dark},{bright})"></span><span>'
-        f"{escape(full)}</span></span><span class='bag-heat'>Grad-CAM: "
-        f"{html.legend(render.DEFAULT, False)}</span>"
-    )
+    stops = render.light_stops(0 if rule == "author" else floor)
+    light = html.scale(stops, "Light: low", full, "Light from dim to full")
+    heat = html.legend(render.DEFAULT, False)
+    return f'{light}<span class="bag-heat">Grad-CAM: {heat}</span>'

@@ -116,17 +116,16 @@ body.addEventListener('input', (event) => {
 new ResizeObserver(() => bag && marks()).observe(element);
 
 // ---- what is read, and the lesson ----
-const read = (name, data) => tab.act(name, data);
 body.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (button?.dataset.tissue) { tab.set('source', 'tissue'); tab.set('tissue', button.dataset.tissue); }
-  if (button?.matches('[data-read]')) read('read');
-  if (button?.matches('[data-learn]')) read('learn', lesson());
+  if (button?.matches('[data-read]')) tab.act('read');
+  if (button?.matches('[data-learn]')) tab.act('learn', lesson());
 });
 const number = (name) => +find(`[data-lesson="${name}"]`).value;
 const lesson = () => ({ pupil: seeing.visit, seed: number('seed'), kind: find('[data-lesson="kind"]').value, crosses: number('crosses'), bag: number('bag') });
 body.addEventListener('input', (event) => {
-  if (event.target.matches('[data-lesson]') && event.target.dataset.lesson !== 'seed') read('own', lesson());
+  if (event.target.matches('[data-lesson]') && event.target.dataset.lesson !== 'seed') tab.act('own', lesson());
 });
 const frame = () => {
   const tissue = tab.value('source') === 'tissue' || (tab.value('source') === 'photo' && !seeing.state.photo);
@@ -138,7 +137,7 @@ tab.asked = frame;
 tab.form = frame;
 tab.show = (data, places, channel) => {
   if (places.bag !== undefined) load();
-  if (channel === '' && !find('[data-place="own"]').innerHTML) read('own', lesson());
+  if (channel === '' && !find('[data-place="own"]').innerHTML) tab.act('own', lesson());
 };
-tab.over = (channel) => { if (channel === 'learn') read('own', lesson()); };
+tab.over = (channel) => { if (channel === 'learn') tab.act('own', lesson()); };
 frame();

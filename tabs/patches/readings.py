@@ -75,7 +75,7 @@ def full_light(wish: Wish, values: np.ndarray) -> str:
 
 def _where(wish: Wish, read: Read, values: np.ndarray) -> str:
     x0, y0, x1, y1 = read.grid.boxes[int(values.argmax())]
-    return html.place((x0 + x1) / 2 / wish.seen.width, (y0 + y1) / 2 / wish.seen.height)
+    return notes.place((x0 + x1) / 2 / wish.seen.width, (y0 + y1) / 2 / wish.seen.height)
 
 
 def _plain(wish: Wish, alt: str, caption: str) -> Figure:
