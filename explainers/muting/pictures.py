@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import render
 from ..explanation import Question
+from ..notes import named
 from ..photo import Photo
 from ..render import sheets
 from .maps import Winners, chances, drop_map, winners
@@ -64,11 +65,9 @@ def sheet(
     before = muting.network.probabilities(muting.before)
     rows = []
     for row, target in enumerate(question.targets):
-        name, (likely_layer, low, high) = found.labels[target], likely(muting, target, size)
-        if question.against is not None:
-            name += f", and not {found.labels[question.against]}"
+        likely_layer, low, high = likely(muting, target, size)
         titles = (
-            f"{name}  {float(before[target]):.1%}",
+            f"{named(found, row)}  {float(before[target]):.1%}",
             f"Drop of its {score}, up to {float(found.values[row].max()):.2f}",
             f"Its probability, {low:.1%} to {high:.1%}",
             "The most likely label",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import cv2
@@ -41,8 +42,11 @@ def colours(name: str, signed: bool = False) -> np.ndarray:
 
 def stops(name: str, signed: bool = False, count: int = 9) -> list[str]:
     """Hex colours along the map, for a legend."""
-    chosen = colours(name, signed)[np.linspace(0, 255, count).astype(int)]
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in chosen]
+    return _hex(colours(name, signed)[np.linspace(0, 255, count).astype(int)])
+
+
+def _hex(rgb: Iterable[Sequence[int]]) -> list[str]:
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rgb]
 
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; what is beyond them shares a grey.
@@ -53,7 +57,7 @@ CHANCES = "Viridis"  # of probabilities by position, apart from the heat of the 
 
 def label_colours() -> list[str]:
     """Hex colours of the labels of `labelled`, from rank 1 on; the last is for all others."""
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in LABELS]
+    return _hex(LABELS)
 
 
 @cache
@@ -96,13 +100,12 @@ def indexed(values: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
 
 def tone_stops(signed: bool, count: int = 9) -> list[str]:
     """Hex colours of `tones` from nothing (signed: from the most negative) to the strongest."""
-    chosen = tones(np.linspace(-1 if signed else 0, 1, count), signed)
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in chosen]
+    return _hex(tones(np.linspace(-1 if signed else 0, 1, count), signed))
 
 
 def light_stops(floor: float) -> list[str]:
     """Hex greys from the dimmest to the brightest light of `lit`, for a legend."""
-    return ["#" + f"{round(255 * light):02x}" * 3 for light in (floor, 1)]
+    return _hex([(round(255 * light),) * 3 for light in (floor, 1)])
 
 
 @cache

@@ -96,13 +96,12 @@ def glow(
     height, width = picture.shape[:2]
     values = np.clip(values / max(top, 1e-12), -1 if both else 0, 1).astype(np.float32)
     part, values = laid(values, frame, (width, height))
-    alpha = see_through(values)[..., None] * opacity
-    steps = (values + 1) / 2 if both else values
     if both:  # two colours need a quiet ground
-        alpha = np.abs(values)[..., None] ** 0.6 * opacity
         picture = (picture.mean(axis=2, keepdims=True) * 0.6).astype(np.uint8).repeat(3, 2)
-        steps = np.where(values < 0, 0, 1) * 1.0
-    colour = colours(DEFAULT, both)[(steps * 255).astype(np.uint8)]
+        steps, alpha = np.where(values < 0, 0, 255), np.abs(values) ** 0.6 * opacity
+    else:
+        steps, alpha = (values * 255).astype(np.uint8), see_through(values) * opacity
+    alpha, colour = alpha[..., None], colours(DEFAULT, both)[steps]
     shown = (picture * 0.41).astype(np.uint8)  # the network never saw what is outside the frame
     shown[part] = picture[part] * (1 - alpha) + colour * alpha
     return shown
@@ -210,8 +209,7 @@ def overlay(
 def lit(picture: np.ndarray, light: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) as bright as `light` (h, w), 0..1, says; grey and dim where it is NaN."""
     height, width = picture.shape[:2]
-    light = cv2.resize(light.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)[
-        ..., None
-    ]
+    light = light.astype(np.float32)
+    light = cv2.resize(light, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
     unread = picture.mean(2, keepdims=True) * 0.35
     return np.where(np.isnan(light), unread, picture * np.nan_to_num(light)).astype(np.uint8)

@@ -82,11 +82,7 @@ def crop(photo: Photo, box: Sequence[float], longest: int) -> np.ndarray:
     x = [min(max(round(box[i] * photo.width), 0), photo.width) for i in (0, 2)]
     y = [min(max(round(box[i] * photo.height), 0), photo.height) for i in (1, 3)]
     left, top = min(x[0], photo.width - 1), min(y[0], photo.height - 1)
-    part = photo.pixels[top : max(y[1], top + 1), left : max(x[1], left + 1)]
-    factor = longest / max(part.shape[:2])
-    size = max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(part, size, interpolation=how)
+    return fit(photo.pixels[top : max(y[1], top + 1), left : max(x[1], left + 1)], longest)
 
 
 def fit(pixels: np.ndarray, longest: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..explanation import Explanation
+from ..notes import named
 from ..photo import Photo
 from .colour import DEFAULT, DIM, INK, PAPER, colours
 from .overlays import Pixels, blend, translucent
@@ -33,14 +34,8 @@ def panel(
     titles = list(titles or [each.title or each.method for each in explanations])
     targets = explanations[0].targets if explanations else ()
     gap, head, foot = 12, 30, 44
-    sheet = Image.new(
-        "RGB",
-        (
-            (width + gap) * (len(explanations) + 1) + gap,
-            len(targets) * (height + head) + head + foot,
-        ),
-        PAPER,
-    )
+    wide = (width + gap) * (len(explanations) + 1) + gap
+    sheet = Image.new("RGB", (wide, len(targets) * (height + head) + head + foot), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(["Photo", *titles]):
         _text(draw, (gap + column * (width + gap), 8), title, width, 15, INK)
@@ -55,12 +50,9 @@ def panel(
                 )
                 shown = blend(picture, over, opacity)
             sheet.paste(Image.fromarray(shown), (x, y))
-        first = explanations[0]
-        name = first.labels[target] if first.labels else str(target)
-        if first.against is not None and first.labels:
-            name += f", and not {first.labels[first.against]}"
-        value = float(first.probabilities[target])
-        about = f"{name}   {f'{value:.4g}' if first.head == 'none' else f'{value:.1%}'}"
+        first, value = explanations[0], float(explanations[0].probabilities[target])
+        about = f"{value:.4g}" if first.head == "none" else f"{value:.1%}"
+        about = f"{named(first, row)}   {about}"
         _text(draw, (gap, y + height + 6), about, sheet.width - 2 * gap, 14, DIM)
     _legend(sheet, explanations, colourmap, sheet.height - foot + 10, gap)
     file = io.BytesIO()
