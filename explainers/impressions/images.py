@@ -5,6 +5,7 @@ Each holds the parameters of N square pictures (N, 3, S, S) with values in 0..1,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -40,15 +41,15 @@ class Canvas(Protocol):
 class Pixels:
     """The pixels themselves: every frequency moves equally fast, so fine noise comes first."""
 
-    def __init__(
-        self, size: int, generator: Generator, device: torch.device, count: int = 1
-    ) -> None:
-        noise = torch.randn(1, 3, size, size, generator=generator)
-        self._hold((0.5 + 0.02 * noise).to(device).repeat(count, 1, 1, 1))
-
-    def _hold(self, values: Tensor) -> None:
+    def __init__(self, values: Tensor) -> None:
+        """values: (N, 3, S, S)."""
         self.size = values.shape[-1]
         self.parameters = [values.requires_grad_()]
+
+    @classmethod
+    def begun(cls, size: int, generator: Generator, device: torch.device, count: int = 1) -> Pixels:
+        noise = torch.randn(1, 3, size, size, generator=generator)
+        return cls((0.5 + 0.02 * noise).to(device).repeat(count, 1, 1, 1))
 
     def picture(self) -> Tensor:
         return self.parameters[0] * 1.0
@@ -58,27 +59,28 @@ class Pixels:
         self.parameters[0].clamp_(0, 1)
 
     def grown(self, size: int) -> Pixels:
-        larger = object.__new__(Pixels)
         before = self.parameters[0].detach()
-        larger._hold(F.interpolate(before, size=(size, size), mode="bicubic").clamp(0, 1))
-        return larger
+        return Pixels(F.interpolate(before, size=(size, size), mode="bicubic").clamp(0, 1))
 
 
 class Fourier:
     """Coefficients of a real Fourier transform, each scaled by about 1 / frequency as in natural
     pictures, of three decorrelated colours (Olah et al. 2017)."""
 
-    def __init__(
-        self, size: int, generator: Generator, device: torch.device, count: int = 1
-    ) -> None:
-        noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator)
-        self._hold((_SPREAD * noise).to(device).repeat(count, 1, 1, 1, 1))
-
-    def _hold(self, values: Tensor) -> None:
+    def __init__(self, values: Tensor, kept: tuple[Tensor, Tensor] | None = None) -> None:
+        """values: (N, 3, S, S // 2 + 1, 2), before they are scaled. kept: which of them never
+        change, and what they are."""
         self.size = values.shape[2]
         self.parameters = [values.requires_grad_()]
         self._scale = falloff(self.size, _SLOPE).to(values.device)[..., None]
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._kept = kept
+
+    @classmethod
+    def begun(
+        cls, size: int, generator: Generator, device: torch.device, count: int = 1
+    ) -> Fourier:
+        noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator)
+        return cls((_SPREAD * noise).to(device).repeat(count, 1, 1, 1, 1))
 
     @classmethod
     def of(cls, picture: Tensor, coarse: float) -> Fourier:
@@ -86,12 +88,10 @@ class Fourier:
         side never changes."""
         planes = decoloured(torch.logit(picture, _DARKEST)) / _GAIN
         spectrum = torch.view_as_real(torch.fft.rfft2(planes, norm="ortho"))
-        made, size = object.__new__(cls), picture.shape[-1]
-        slope = falloff(size, _SLOPE).to(picture)[..., None]
-        made._hold((spectrum / slope).contiguous())
+        size = picture.shape[-1]
+        values = (spectrum / falloff(size, _SLOPE).to(picture)[..., None]).contiguous()
         low = falloff(size).to(picture)[..., None] > size / coarse
-        made._kept = low, made.parameters[0].detach().clone()
-        return made
+        return cls(values, (low, values.clone()))
 
     def picture(self) -> Tensor:
         spectrum = torch.view_as_complex(self.parameters[0] * self._scale)
@@ -105,11 +105,9 @@ class Fourier:
             self.parameters[0].copy_(torch.where(low, first, self.parameters[0]))
 
     def grown(self, size: int) -> Fourier:
-        larger = object.__new__(Fourier)
         before = self.parameters[0].detach()
         large = torch.zeros(len(before), 3, size, size // 2 + 1, 2, device=before.device)
-        larger._hold(widened(before, large))
-        return larger
+        return Fourier(widened(before, large))
 
 
 class Phases:
@@ -118,18 +116,19 @@ class Phases:
     The paper takes the magnitudes from the mean spectrum of ImageNet; ours are 1 / frequency.
     """
 
-    def __init__(
-        self, size: int, generator: Generator, device: torch.device, count: int = 1
-    ) -> None:
+    def __init__(self, values: Tensor, generator: Generator) -> None:
+        """values: (N, 3, S, S // 2 + 1), radians; generator: of those that are added."""
         self._generator = generator
-        self._hold(_phases(size, generator).to(device).repeat(count, 1, 1, 1))
-
-    def _hold(self, values: Tensor) -> None:
         self.size = values.shape[2]
         self.parameters = [values.requires_grad_()]
         magnitude = falloff(self.size)
         magnitude[0, 0] = 0
         self._magnitude = magnitude.to(values.device)
+
+    @classmethod
+    def begun(cls, size: int, generator: Generator, device: torch.device, count: int = 1) -> Phases:
+        values = _phases(size, generator).to(device).repeat(count, 1, 1, 1)
+        return cls(values, generator)
 
     def picture(self) -> Tensor:
         spectrum = torch.polar(self._magnitude.expand_as(self.parameters[0]), self.parameters[0])
@@ -141,18 +140,16 @@ class Phases:
         """Every value is allowed."""
 
     def grown(self, size: int) -> Phases:
-        larger = object.__new__(Phases)
-        larger._generator = self._generator
         before = self.parameters[0].detach()
         large = _phases(size, self._generator).to(before.device).repeat(len(before), 1, 1, 1)
-        larger._hold(widened(before, large))
-        return larger
+        return Phases(widened(before, large), self._generator)
 
 
-CANVASES: dict[str, type[Pixels] | type[Fourier] | type[Phases]] = {
-    "fourier": Fourier,
-    "pixels": Pixels,
-    "maco": Phases,
+#: By name, what begins so many pictures of a size, from noise.
+CANVASES: dict[str, Callable[..., Canvas]] = {
+    "fourier": Fourier.begun,
+    "pixels": Pixels.begun,
+    "maco": Phases.begun,
 }
 
 

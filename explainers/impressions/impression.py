@@ -266,12 +266,12 @@ def with_mask(impression: Impression) -> np.ndarray:
     return render.lit(impression.pixels, 0.25 + 0.75 * mask)
 
 
-def animation(impression: Impression, milliseconds: int = 110) -> bytes:
+def animation(impression: Impression) -> bytes:
     """The way there as an animated WebP that rests on the last picture; plays in any browser."""
     frames = [Image.open(io.BytesIO(point.frame)) for point in impression.points]
     last = Image.fromarray(impression.pixels)
     frames = [frame.convert("RGB").resize(last.size) for frame in frames] + [last]
-    times = [milliseconds] * (len(frames) - 1) + [2000]
+    times = [110] * (len(frames) - 1) + [2000]  # milliseconds
     file = io.BytesIO()
     frames[0].save(
         file, "WEBP", save_all=True, append_images=frames[1:], duration=times, loop=0,

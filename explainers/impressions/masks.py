@@ -16,10 +16,10 @@ def blurred(saliency: np.ndarray, share: float) -> np.ndarray:
     return cv2.GaussianBlur(saliency.astype(np.float32), (0, 0), sigma)
 
 
-def salient(saliency: np.ndarray, level: float = LEVEL) -> np.ndarray:
-    """(H, W) bool: where the smoothed saliency is above a share of its maximum."""
+def salient(saliency: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where the smoothed saliency is above `LEVEL` of its maximum."""
     smooth = blurred(saliency, SMOOTH)
-    return smooth > level * max(float(smooth.max()), 1e-12)
+    return smooth > LEVEL * max(float(smooth.max()), 1e-12)
 
 
 def largest(mask: np.ndarray) -> np.ndarray:
@@ -30,15 +30,15 @@ def largest(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def soft(saliency: np.ndarray, level: float = LEVEL) -> np.ndarray:
+def soft(saliency: np.ndarray) -> np.ndarray:
     """(H, W) float32 in 0..1: the largest salient part with a soft edge; ones where there is
     no saliency at all."""
     if not saliency.max() > 0:
         return np.ones(saliency.shape, np.float32)
-    return blurred(largest(salient(saliency, level)), SOFT)
+    return blurred(largest(salient(saliency)), SOFT)
 
 
-def concentration(saliency: np.ndarray, level: float = LEVEL) -> float:
+def concentration(saliency: np.ndarray) -> float:
     """The share of all saliency that lies in the largest salient part: 1 for a single object."""
     total = float(saliency.sum())
-    return float(saliency[largest(salient(saliency, level))].sum()) / total if total > 0 else 0.0
+    return float(saliency[largest(salient(saliency))].sum()) / total if total > 0 else 0.0
