@@ -7,8 +7,10 @@ the importance of individual units in CNNs via ablation*. Nothing of the network
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import itertools
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -57,6 +59,10 @@ class Needs:
     photos: int
 
 
+T = TypeVar("T")
+Links = tuple[Link, ...]
+Passes = Generator[None, None, T]  # work that yields after each pass, and what comes of it
+
 _wirings: Recent[Hashable, Wiring] = Recent()
 _needs: Recent[Hashable, Needs] = Recent()
 
@@ -76,67 +82,78 @@ def wiring(
     key = (network.serial, layer, channel, *(view.key for view in views))
     found = _wirings.get(key)
     if found is None:
-        before, behind = beside(network, layer)
-        passes = 1 + TRIED * bool(before) + 2
-        share = 1 / (passes * len(views))
-        feeds, classes = [], []
-        for done in _outgoing(network, layer, channel, behind, views, feeds, classes):
-            yield done * share
-        reads: list[Link] = []
-        if before:
-            for done in _incoming(network, layer, channel, before, views, reads):
-                yield (2 * len(views) + done) * share
-        found = Wiring(*map(tuple, (reads, feeds, classes)), before, behind, len(views))
+        passes = 2 + (1 + TRIED) * (beside(network, layer)[0] is not None)
+        work = _wired(network, layer, channel, views)
+        found = yield from _shares(work, passes * len(views))
         _wirings.keep(key, found, of=network)
     yield found
 
 
+def needs(network: Network, target: int, views: Sequence[View]) -> Iterator[float | Needs]:
+    """The units of the last convolution that the class needs on these photos: the share done, then
+    the answer."""
+    key = (network.serial, target, *(view.key for view in views))
+    found = _needs.get(key)
+    if found is None:
+        work = _needed(network, target, views)
+        found = yield from _shares(work, (1 + TRIED) * len(views))
+        _needs.keep(key, found, of=network)
+    yield found
+
+
+def _shares(work: Passes[T], count: int) -> Generator[float, None, T]:
+    """What comes of the work, which has so many passes; yields the share that is done."""
+    for done in itertools.count(1):
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        yield done / count
+
+
+def _wired(network: Network, layer: str, channel: int, views: Sequence[View]) -> Passes[Wiring]:
+    before, behind = beside(network, layer)
+    feeds, classes = yield from _outgoing(network, layer, channel, behind, views)
+    reads: Links = ()
+    if before is not None:
+        reads = yield from _incoming(network, layer, channel, before, views)
+    return Wiring(reads, feeds, classes, before, behind, len(views))
+
+
 def _outgoing(
-    network: Network,
-    layer: str,
-    channel: int,
-    behind: str | None,
-    views: Sequence[View],
-    feeds: list[Link],
-    classes: list[Link],
-) -> Iterator[int]:
-    """Fills `feeds` and `classes`; yields after each pass."""
+    network: Network, layer: str, channel: int, behind: str | None, views: Sequence[View]
+) -> Passes[tuple[Links, Links]]:
+    """The units of the layer behind and the classes that the unit feeds."""
     names = (layer, behind) if behind else (layer,)
     lost, had, fallen = 0.0, 0.0, torch.zeros(len(network.labels))
-    for number, view in enumerate(views):
+    for view in views:
         whole = network.record(view.tensor, names, gradients=False)
-        yield 2 * number + 1
+        yield
         muted = network.record(view.tensor, names, gradients=False, muted={layer: channel})
         fallen += (whole.logits - muted.logits)[0].cpu() / len(views)
         if behind:
             sums = [each.activations[behind][0].sum((1, 2)).cpu() for each in (whole, muted)]
-            lost, had = (
-                lost + sums[0] - sums[1],
-                had + whole.activations[behind][0].abs().sum((1, 2)).cpu(),
-            )
-        yield 2 * number + 2
+            lost = lost + sums[0] - sums[1]
+            had = had + whole.activations[behind][0].abs().sum((1, 2)).cpu()
+        yield
+    feeds: list[Link] = []
     if behind:
         share = lost / had.clamp(min=1e-3 * float(had.max()) + 1e-9)
         ranked = lost.abs().argsort(descending=True)[:TOLD].tolist()
-        feeds += sorted(
-            (Link(behind, each, float(share[each])) for each in ranked), key=lambda e: -e.effect
-        )
+        feeds = [Link(behind, each, float(share[each])) for each in ranked]
+        feeds.sort(key=lambda link: -link.effect)
     order = fallen.argsort(descending=True).tolist()
     chosen = [*order[:TOLD], *(each for each in order[-3:] if fallen[each] < 0)]
-    classes += [Link(None, each, float(fallen[each])) for each in dict.fromkeys(chosen)]
+    classes = [Link(None, each, float(fallen[each])) for each in dict.fromkeys(chosen)]
+    return tuple(feeds), tuple(classes)
 
 
 def _incoming(
-    network: Network,
-    layer: str,
-    channel: int,
-    before: str,
-    views: Sequence[View],
-    reads: list[Link],
-) -> Iterator[int]:
-    """Fills `reads`; yields after each pass."""
+    network: Network, layer: str, channel: int, before: str, views: Sequence[View]
+) -> Passes[Links]:
+    """The units of the layer before that the unit reads."""
     shares, peaks = 0.0, []
-    for number, view in enumerate(views):
+    for view in views:
         with Unbounded() as bounds:
             recording = network.record(view.tensor, (before, layer), until=layer)
         a = bounds.of(recording.activations[layer])[0][0, channel]
@@ -148,10 +165,9 @@ def _incoming(
         gradient = torch.zeros_like(fed) if gradient is None else gradient
         scale = max(abs(peaks[-1][2]), 1e-9)
         shares = shares + (gradient * fed.detach())[0].sum((1, 2)).cpu() / scale
-        yield number + 1
-    tried = shares.abs().argsort(descending=True)[:TRIED].tolist()
-    done = len(views)
-    for each in tried:
+        yield
+    reads = []
+    for each in shares.abs().argsort(descending=True)[:TRIED].tolist():
         effect = 0.0
         for view, (row, column, top) in zip(views, peaks, strict=True):
             with Unbounded() as bounds:
@@ -160,43 +176,31 @@ def _incoming(
                 )
             now = float(bounds.of(muted.activations[layer])[0][0, channel, row, column])
             effect += (top - now) / max(abs(top), 1e-9) / len(views)
-            done += 1
-            yield done
+            yield
         reads.append(Link(before, each, effect))
-    reads.sort(key=lambda link: -abs(link.effect))
-    del reads[TOLD:]
-    reads.sort(key=lambda link: -link.effect)
+    strongest = sorted(reads, key=lambda link: -abs(link.effect))[:TOLD]
+    return tuple(sorted(strongest, key=lambda link: -link.effect))
 
 
-def needs(network: Network, target: int, views: Sequence[View]) -> Iterator[float | Needs]:
-    """The units of the last convolution that the class needs on these photos: the share done, then
-    the answer."""
-    key = (network.serial, target, *(view.key for view in views))
-    found = _needs.get(key)
-    if found is None:
-        layer, share = network.last, 1 / ((1 + TRIED) * len(views))
-        adds, logits, done = 0.0, [], 0
-        for view in views:
-            recording = network.recorded(view, layer)
-            gradient = recording.gradients((target,), None, layer)[0, 0]
-            a = recording.activations[layer].detach()[0]
-            adds = adds + (a * gradient).sum((1, 2)).cpu()
-            logits.append(float(recording.logits.detach()[0, target]))
-            done += 1
-            yield done * share
-        units = []
-        for each in adds.argsort(descending=True)[:TRIED].tolist():
-            effect = 0.0
-            for view, logit in zip(views, logits, strict=True):
-                muted = network.record(view.tensor, gradients=False, muted={layer: each}).logits
-                effect += (logit - float(muted[0, target])) / len(views)
-                done += 1
-                yield done * share
-            units.append(Link(layer, each, effect))
-        units.sort(key=lambda link: -link.effect)
-        found = Needs(target, layer, tuple(units[:TOLD]), len(views))
-        _needs.keep(key, found, of=network)
-    yield found
+def _needed(network: Network, target: int, views: Sequence[View]) -> Passes[Needs]:
+    layer, adds, logits = network.last, 0.0, []
+    for view in views:
+        recording = network.recorded(view, layer)
+        gradient = recording.gradients((target,), None, layer)[0, 0]
+        a = recording.activations[layer].detach()[0]
+        adds = adds + (a * gradient).sum((1, 2)).cpu()
+        logits.append(float(recording.logits.detach()[0, target]))
+        yield
+    units = []
+    for each in adds.argsort(descending=True)[:TRIED].tolist():
+        effect = 0.0
+        for view, logit in zip(views, logits, strict=True):
+            muted = network.record(view.tensor, gradients=False, muted={layer: each}).logits
+            effect += (logit - float(muted[0, target])) / len(views)
+            yield
+        units.append(Link(layer, each, effect))
+    units.sort(key=lambda link: -link.effect)
+    return Needs(target, layer, tuple(units[:TOLD]), len(views))
 
 
 def confused(logits: Tensor, target: int, count: int = TOLD) -> list[tuple[int, float]]:
