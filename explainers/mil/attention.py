@@ -177,8 +177,8 @@ def embed(network: Network, patches: Sequence[np.ndarray]) -> Tensor:
 class Reading:
     """A bag read so far: `attention_logits` and `instance_logits` (n,) of the first n patches.
 
-    done: 0 to 1; seconds spent, and seconds_left as far as the pace so far tells. note: what to
-    know about this bag, or None. Patches are numbered as in `grid.boxes`.
+    done: 0 to 1; seconds: spent so far. note: what to know about this bag, or None. Patches are
+    numbered as in `grid.boxes`.
     """
 
     grid: Grid
@@ -190,10 +190,6 @@ class Reading:
     @property
     def done(self) -> float:
         return len(self.attention_logits) / len(self.grid)
-
-    @property
-    def seconds_left(self) -> float:
-        return self.seconds * (1 / self.done - 1)
 
     @property
     def attention(self) -> np.ndarray:
@@ -228,17 +224,16 @@ class Reading:
         """Place of a patch by attention, 1 for the most."""
         return int((self.attention_logits > self.attention_logits[patch]).sum()) + 1
 
-    def remove_top(self, count: int | None = None) -> np.ndarray:
-        """(count + 1,) the bag's probability without its 0, 1, ... count top patches.
+    def remove_top(self) -> np.ndarray:
+        """(n,) the bag's probability without its 0, 1, ... n - 1 top patches.
 
-        The attention of those that stay is normalised anew. At least one patch stays.
+        The attention of those that stay is normalised anew.
         """
         order = self.top(len(self.attention_logits))
-        most = len(order) - 1
         weights = self.attention[order]
         rest = np.cumsum((weights * self.instance_logits[order])[::-1])[::-1]
         rest /= np.maximum(np.cumsum(weights[::-1])[::-1], 1e-300)
-        return sigmoid(rest[: min(most if count is None else count, most) + 1])
+        return sigmoid(rest)
 
     def picture(self, values: np.ndarray) -> np.ndarray:
         """Any (n,) of these over the picture: (H, W), NaN where nothing was read yet."""

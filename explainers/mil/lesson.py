@@ -62,10 +62,6 @@ class Lesson:
     def done(self) -> float:
         return self.step / self.steps
 
-    @property
-    def seconds_left(self) -> float:
-        return self.seconds * (1 / self.done - 1)
-
 
 def draw_bag(seed: int, crosses: int = 1) -> DrawnBag:
     """A bag with that many crosses (0 to 16) among decoys; the same seed draws the same bag."""

@@ -61,10 +61,6 @@ class PatchScores:
         return len(self.all_probabilities) / len(self.grid)
 
     @property
-    def seconds_left(self) -> float:
-        return self.seconds * (1 / self.done - 1)
-
-    @property
     def probabilities(self) -> np.ndarray:
         """(n, K) of the targets."""
         return self.all_probabilities[:, list(self.targets)]
@@ -83,12 +79,10 @@ class PatchScores:
         values = self.probabilities[:, row]
         return int((values > values[patch]).sum()) + 1
 
-    def remove_top(self, row: int = 0, count: int | None = None) -> np.ndarray:
-        """(count + 1,) the bag's score without its 0, 1, ... count top patches; one stays."""
+    def remove_top(self, row: int = 0) -> np.ndarray:
+        """(n,) the bag's score without its 0, 1, ... n - 1 top patches."""
         values = np.sort(self.probabilities[:, row])[::-1]
-        most = len(values) - 1
-        steps = range(min(most if count is None else count, most) + 1)
-        return np.array([POOLINGS[self.pooling](values[k:]) for k in steps])
+        return np.array([POOLINGS[self.pooling](values[k:]) for k in range(len(values))])
 
     def picture(self, row: int = 0) -> np.ndarray:
         """Confidence in target `row` over the photo: (H, W), NaN where nothing was read yet."""

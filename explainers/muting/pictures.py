@@ -15,6 +15,7 @@ from .maps import Winners, chances, drop_map, winners
 from .result import Muting, Score
 
 LABELS = len(render.label_colours()) - 1  # that get a colour of their own
+CELL, OPACITY = 360, 0.75  # of the sheet: pixels of a picture's longer side; of what lies over it
 
 
 def likely(muting: Muting, target: int, size: tuple[int, int]) -> tuple[np.ndarray, float, float]:
@@ -47,18 +48,10 @@ def _placed(cells: np.ndarray, muting: Muting, size: tuple[int, int]) -> np.ndar
     return render.positions(cells, muting.rows, muting.cols, muting.size, muting.frame, size)
 
 
-def sheet(
-    photo: Photo,
-    question: Question,
-    muting: Muting,
-    score: Score = "logit",
-    *,
-    opacity: float = 0.75,
-    cell: int = 360,
-) -> bytes:
+def sheet(photo: Photo, question: Question, muting: Muting, score: Score = "logit") -> bytes:
     """The photo and its three maps side by side with titles, a row for each target, as PNG; under
     them the labels' colours."""
-    picture = render.shrink(photo, cell)
+    picture = render.shrink(photo, CELL)
     size = picture.shape[1], picture.shape[0]
     found = drop_map(muting, question, score)
     label_layer, won = labels(muting, size)
@@ -73,7 +66,7 @@ def sheet(
             "The most likely label",
         )
         layers = (render.translucent(found, row, size), likely_layer, label_layer)
-        pictures = [picture, *(render.blend(picture, each, opacity) for each in layers)]
+        pictures = [picture, *(render.blend(picture, each, OPACITY) for each in layers)]
         rows.append(sheets.row(pictures, titles))
     items = [(c, f"{label} {share:.1%}") for c, label, share in legend(won, found.labels)]
     rows.append(sheets.swatches(items, rows[0].shape[1]))

@@ -48,8 +48,8 @@ class Muting:
     rows, cols: the windows' intervals [start, stop) in pixels of the input, down and across.
     logits: (rows, cols, classes), NaN where not computed yet; known: (rows, cols). before: logits
     (classes,) of the unmuted photo. frame: the part of the photo that the input covers, as
-    fractions. done: 0 to 1; seconds, seconds_left: spent and estimated. note: what to know of how
-    it was computed, or None. The rest answers questions; nothing is computed again for them.
+    fractions. done: 0 to 1; seconds: spent so far. note: what to know of how it was computed, or
+    None. The rest answers questions; nothing is computed again for them.
     """
 
     network: Network
@@ -65,7 +65,6 @@ class Muting:
     before: Tensor
     done: float
     seconds: float
-    seconds_left: float | None
     note: str | None = None
 
     @property
@@ -139,11 +138,6 @@ class Muting:
     def top(self, position: Position, count: int = 5) -> list[tuple[int, float, float]]:
         """(class, probability before, after) of the likeliest classes: see `Change.top`."""
         return self.change(position).top(count)
-
-    def muted_image(self, position: Position) -> np.ndarray:
-        """What the network saw there: uint8 (H, W, 3)."""
-        mask = self.mask([position])
-        return to_pixels(self.network, torch.where(mask, self.fill, self.view.tensor))
 
     def mask(self, positions: Sequence[Position]) -> Tensor:
         """bool (H, W): the pixels within these windows."""

@@ -99,13 +99,11 @@ def _sweep(
         raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
     logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
-    spent, had = 0.0, 0.0
+    spent = 0.0
     if before is not None:
-        known, logits = before.known.clone(), before.logits.clone()
-        spent, had = before.seconds, before.done
+        known, logits, spent = before.known.clone(), before.logits.clone(), before.seconds
     facts = (network, view, fill.cpu(), window, stride, baseline, rows, cols)
-    result = Muting(*facts, logits, known, engine.logits.cpu(), 0.0, 0.0, None, engine.note)
-    begun = time.perf_counter()
+    result = Muting(*facts, logits, known, engine.logits.cpu(), 0.0, 0.0, engine.note)
     for some_rows, some_cols in _passes(len(rows), len(cols), window, stride):
         lots = [rows[i] for i in some_rows], [cols[i] for i in some_cols]
         here = known[np.ix_(some_rows, some_cols)]
@@ -116,14 +114,12 @@ def _sweep(
             batch, scores = found
             at = np.ix_(some_rows[batch.rows], some_cols[batch.cols])
             logits[at], known[at] = scores.cpu(), True
-            now, done = time.perf_counter(), float(known.float().mean())
             yield replace(
                 result,
                 logits=logits.clone(),
                 known=known.clone(),
-                done=done,
-                seconds=spent + now - start,
-                seconds_left=(now - begun) * (1 - done) / (done - had),
+                done=float(known.float().mean()),
+                seconds=spent + time.perf_counter() - start,
             )
 
 
