@@ -1,6 +1,6 @@
 """Seeing Why: builds the page and launches it. Run `python app.py` and open the address it prints.
 
-Settings are environment variables, listed in `explainers/settings.py` and in the README.
+Settings are environment variables: the README lists them.
 """
 
 from __future__ import annotations

@@ -8,14 +8,16 @@ import re
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
 
 from assets import make_lists
-from explainers import load
+from explainers import load, settings
 from explainers.settings import Settings
 from explainers.zoo.catalogue import CATALOGUE
+from tabs.server import options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -130,3 +132,19 @@ def test_the_notebook_runs_from_top_to_bottom(
     said = capsys.readouterr().out
     assert "espresso" in said
     assert "guided_gradcam" in said
+
+
+def test_every_setting_is_listed_and_every_listed_one_is_read() -> None:
+    class Noted(dict[str, str]):
+        """An empty environment that remembers what it was asked for."""
+
+        asked: ClassVar[set[str]] = set()
+
+        def get(self, name: str, default: str | None = None) -> str | None:
+            self.asked.add(name)
+            return default
+
+    for read in (settings.from_environment, options.from_environment):
+        read(Noted())
+    ours = {name for name in Noted.asked if name.startswith("SEEING_WHY_")}
+    assert ours == set(re.findall(r"^\| `(SEEING_WHY_\w+)`", README, re.M))
