@@ -1,6 +1,6 @@
 // A step sets what is asked, as a link would, and says what to look at.
 const steps = JSON.parse(props.steps), place = element.querySelector('.tour');
-const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML; };
+const { escape } = seeing;
 let before = JSON.parse(sessionStorage.getItem('before')); // what was asked when the tour began
 const at = () => { const step = +seeing.state.step; return step >= 1 && step <= steps.length ? step : 0; };
 const go = (number) => {

@@ -74,10 +74,7 @@ const show = () => {
   frame.hidden = !box;
   if (box) Object.assign(frame.style, { left: box[0] * 100 + '%', top: box[1] * 100 + '%', width: (box[2] - box[0]) * 100 + '%', height: (box[3] - box[1]) * 100 + '%' });
 };
-const point = (event) => {
-  const edge = area.getBoundingClientRect();
-  return [(event.clientX - edge.left) / edge.width, (event.clientY - edge.top) / edge.height].map((v) => Math.min(1, Math.max(0, v)));
-};
+const point = (event) => seeing.point(event, area);
 const ask = () => { if (box && seeing.state.photo) tab.act('find', { box }); };
 const over = () => { from = null; area.classList.remove('drawing'); };
 area.addEventListener('pointerdown', (event) => {
@@ -143,8 +140,7 @@ const forget = () => {
   film.hidden = video.hidden = save.hidden = true;
 };
 const play = (data) => {
-  const bytes = Uint8Array.from(atob(data.video), (c) => c.charCodeAt(0));
-  save.href = video.src = URL.createObjectURL(new Blob([bytes], { type: 'video/mp4' }));
+  save.href = video.src = URL.createObjectURL(new Blob([seeing.bytes(data.video)], { type: 'video/mp4' }));
   tab.place('clip').innerHTML = '';
   film.hidden = video.hidden = save.hidden = false;
   say(`${data.frames} frames; the clip itself is deleted already. ${data.note || ''}`);

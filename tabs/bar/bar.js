@@ -1,7 +1,7 @@
 // Network, tour and link; and on a phone what the tabs are about, and the dock.
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
-const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
+const { escape } = seeing;
 const menu = find('[data-networks]');
 const start = JSON.parse(props.start);
 let networks = JSON.parse(props.known), failed = '', away = '', polling = null, early = null;

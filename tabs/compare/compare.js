@@ -71,10 +71,7 @@ const showBox = () => { // as the address says it
   fields.forEach((field, i) => { field.value = given.length === 4 && given[i] !== '' && isFinite(given[i]) ? given[i] : ''; });
   drawBox();
 };
-const point = (event) => {
-  const edge = area.getBoundingClientRect();
-  return [share((event.clientX - edge.left) / edge.width), share((event.clientY - edge.top) / edge.height)];
-};
+const point = (event) => seeing.point(event, area);
 let from = null;
 area.addEventListener('pointerdown', (event) => { from = point(event); area.setPointerCapture(event.pointerId); event.preventDefault(); });
 area.addEventListener('pointermove', (event) => {

@@ -1,8 +1,7 @@
 // The stage: photo and maps composed here, so that colours, scale, heat and pointing ask nobody.
 const stage = element.querySelector('.stage'), words = element.querySelector('[data-here-words]');
-const LONGEST = 448, WALK = 0.02;
+const { bytes, escape } = seeing, LONGEST = 448, WALK = 0.02;
 const tables = JSON.parse(props.tables); // colour tables from the server: name -> base64 of RGBA
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 let layout = null, maps = {}, same = '', place = null, pinned = false, raw = false, wipe = null;
 
 const numbers = (map) => {
@@ -101,7 +100,6 @@ const paint = async (key) => {
 const repaint = () => Object.keys(maps).forEach(paint);
 
 // ---- layout: the photo under each map; CAM and Grad-CAM in one tile where they are the same ----
-const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
 const cells = () => layout.cells.filter((cell) => !(same && cell.method === 'cam'));
 const figure = (cell, row) => {
   const key = `${cell.method}:${row}`, map = maps[key], absent = cell.absent || map?.absent;
@@ -186,9 +184,8 @@ const lens = (figure) => {
     layer.style.transformOrigin = `${place[0] * 100}% ${place[1] * 100}%`;
 };
 const where = (event) => {
-  const box = event.target.closest('.picture')?.getBoundingClientRect();
-  if (!box) return null;
-  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height].map((v) => Math.min(1, Math.max(0, v)));
+  const picture = event.target.closest('.picture');
+  return picture && seeing.point(event, picture);
 };
 stage.addEventListener('pointermove', (event) => {
   const now = where(event);

@@ -1,7 +1,6 @@
 // What the tab's parts share: the photo, bars before and after, the sentence over them.
 const find = (selector) => element.querySelector(selector);
-const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML; };
-const percent = (chance) => (chance < 0.0005 ? '<0.1 %' : chance >= 0.9995 && chance < 1 ? '>99.9 %' : `${(100 * chance).toFixed(1)} %`);
+const { escape, percent } = seeing;
 const SIDE = 960; // pixels on the longer side of what is painted on
 
 const shape = () => seeing.seen?.size || [4, 3];

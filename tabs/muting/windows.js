@@ -4,7 +4,7 @@ const maps = find('[data-place="maps"]'), panel = find('[data-look]'), picture =
 const SHARES = 65535;
 let known = null, spot = null, held = false, chosen = false, viewed = '';
 
-const unpack = (text, Kind) => new Kind(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+const unpack = (text, Kind) => new Kind(seeing.bytes(text).buffer);
 const centre = (span) => (span[0] + span[1]) / 2;
 const nearest = (spans, at) => spans.reduce((best, span, i) => (Math.abs(centre(span) - at) < Math.abs(centre(spans[best]) - at) ? i : best), 0);
 // The window nearest to a spot, all in fractions of the photo: its row and column, and box.

@@ -1,7 +1,7 @@
 // A field that finds a class of the network by its name, in the browser. accept(index, label) is
 // told of the choice; `list` shows what was found.
 seeing.search ||= (input, list, accept) => {
-  const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML; };
+  const { escape } = seeing;
   let at = -1, listed = null; // the place in the list, and what it was found for
   const close = () => { list.hidden = true; at = -1; listed = null; input.setAttribute('aria-expanded', false); input.removeAttribute('aria-activedescendant'); };
   const step = (to) => {

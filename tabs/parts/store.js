@@ -51,7 +51,7 @@
     arrived: (seen) => {
       if (seen.picture?.startsWith('data:')) { // decoded once, wherever it is shown
         if (seeing.seen?.picture) setTimeout(URL.revokeObjectURL, 5000, seeing.seen.picture);
-        const bytes = Uint8Array.from(atob(seen.picture.split(',')[1]), (c) => c.charCodeAt(0));
+        const bytes = seeing.bytes(seen.picture.split(',')[1]);
         seen.picture = URL.createObjectURL(new Blob([bytes], { type: 'image/jpeg' }));
       }
       seeing.seen = { ...seen, stamp: part(seeing.state, ['photo', 'network', 'framing']) };
@@ -84,6 +84,22 @@
       throw said.match(/[\w ]+: try again in [\w ]+\./)?.[0]
         ?? (answer?.status === 413 || /large|exceed/i.test(said) ? `That file is too large: ${what}s may have ${most} MB.`
           : `The ${what} did not arrive: please try again.`);
+    },
+
+    // ---- what scripts need now and then ----
+    escape: (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); },
+    percent: (chance) => (chance < 0.0005 ? '<0.1 %' : chance >= 0.9995 && chance < 1 ? '>99.9 %' : `${(100 * chance).toFixed(1)} %`),
+    bytes: (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
+    point: (event, area) => { // where in an element, as fractions of it
+      const edge = area.getBoundingClientRect();
+      return [(event.clientX - edge.left) / edge.width, (event.clientY - edge.top) / edge.height].map((v) => Math.min(1, Math.max(0, v)));
+    },
+    save: (blob, name) => { // as a file of the visitor's
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(blob);
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     },
 
     // ---- the address ----

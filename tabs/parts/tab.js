@@ -74,7 +74,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (asDrawn) drawn = stamp();
     }
     if (channel === '') body.classList.toggle('empty', Boolean(data.empty));
-    if (answer.file) save(answer.file);
+    if (answer.file) seeing.save(new Blob([seeing.bytes(answer.file.data)]), answer.file.name);
     progress(answer, channel);
     hooks.show?.(data, places, channel);
     if (state.settings) state.settings = { ...seeing.state.settings, ...state.settings };
@@ -101,14 +101,6 @@ seeing.tab ||= (element, server, key, props = {}) => {
     bar(channel).querySelector('span').textContent = words;
     bar(channel).querySelector('button').textContent = 'Go on';
     hooks.over?.(channel);
-  };
-  const save = (file) => {
-    const bytes = Uint8Array.from(atob(file.data), (c) => c.charCodeAt(0));
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([bytes]));
-    link.download = file.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   };
 
   // ---- asking ----

@@ -58,13 +58,8 @@ seeing.tiles ||= (tab, { pick }) => {
     put(sheet, '.tiles-mark', at);
     pick(about.order[at], about.name);
   };
-  const save = (sheet) => sheet.querySelector('canvas').toBlob((blob) => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(blob);
-    link.download = `seeing-why-${know(sheet).kind.replaceAll(' ', '-')}s.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  });
+  const save = (sheet) => sheet.querySelector('canvas').toBlob((blob) =>
+    seeing.save(blob, `seeing-why-${know(sheet).kind.replaceAll(' ', '-')}s.png`));
   const under = (event) => event.target.closest?.('.tiles-sheet')?.closest('.tiles');
   body.addEventListener('click', (event) => {
     if (event.target.closest('.tiles-save')) save(event.target.closest('.tiles'));

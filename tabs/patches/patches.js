@@ -2,8 +2,7 @@
 const { body } = tab;
 let bag = null, at = -1, pinned = -1, without = 0, known = '';
 const find = (selector) => body.querySelector(selector);
-const percent = (p) => p < 0.0005 ? '<0.1 %' : p >= 0.9995 && p < 1 ? '>99.9 %'
-  : (p * 100).toFixed(1) + ' %';
+const { percent } = seeing;
 const nearest = (event) => {
   const box = event.target.closest('.bag-picture').getBoundingClientRect();
   const x = (event.clientX - box.left) / box.width * bag.size[0];

@@ -1,6 +1,6 @@
 // Photos come in here, and classes are chosen here; everything else listens to what is asked.
 const find = (selector) => element.querySelector(selector);
-const escape = (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); };
+const { escape } = seeing;
 const MOST = 7;
 let several = false, files = new Map(), labels = {}, taking = 0;
 
