@@ -13,6 +13,22 @@ from tabs.parts.work import Jobs
 from tabs.subject import Subject
 
 
+def serving(tab: Tab, network: Network, others: Sequence[Network] = ()) -> Server:
+    """A tab's server for one network; the others are in memory, too."""
+    listed = [SimpleNamespace(key=each.key, state="ready") for each in others]
+    known = {each.key: each for each in others}
+    zoo = SimpleNamespace(get=lambda key=None: known.get(key, network), status=lambda: list(listed))
+    return Server(tab, Subject(zoo), Jobs())
+
+
+def slices(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """An answer and all that follows it, as a browser gets them."""
+    found = [json.loads(json.dumps(answer))]
+    while ticket := found[-1].get("more"):
+        found.append(json.loads(json.dumps(server.more(ticket))))
+    return found
+
+
 class Desk:
     """A browser's side of a tab, for one network and one question; others are in memory, too."""
 
@@ -25,12 +41,8 @@ class Desk:
         zoo: Any = None,
         **question: Any,
     ) -> None:
-        listed = [SimpleNamespace(key=each.key, state="ready") for each in others]
-        known = {each.key: each for each in others}
-        zoo = zoo or SimpleNamespace(
-            get=lambda key=None: known.get(key, network), status=lambda: list(listed)
-        )
-        self.server = Server(tab, Subject(zoo), Jobs())
+        own = Server(tab, Subject(zoo), Jobs()) if zoo else None
+        self.server = own or serving(tab, network, others)
         self.question = {"visit": "me", "knows": True, "form": network.key, **question}
         self.ticket: str | None = None
 

@@ -25,8 +25,7 @@ from tabs.activations import TAB, pins
 from tabs.activations.live import Live
 from tabs.parts import html
 from tabs.parts.tab import Server
-from tabs.parts.work import Jobs
-from tabs.subject import Subject
+from tests.desk import refused, serving, slices
 from tests.test_video import clip
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me", "knows": True}
@@ -39,19 +38,6 @@ def few_examples(monkeypatch: pytest.MonkeyPatch, photo: Photo) -> None:
     two = [SimpleNamespace(title="a cat", photo=photo), SimpleNamespace(title="noise", photo=noise)]
     monkeypatch.setattr(activations, "references", lambda: two)
     monkeypatch.setattr(activations, "STRONGEST", Strongest(lambda: [photo, noise]))
-
-
-def desk(network: Any) -> Server:
-    zoo = SimpleNamespace(get=lambda _key=None: network, status=list)
-    return Server(TAB, Subject(zoo), Jobs())
-
-
-def slices(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """An answer and all that follows it, as a browser gets them."""
-    found = [json.loads(json.dumps(answer))]
-    while ticket := found[-1].get("more"):
-        found.append(json.loads(json.dumps(server.more(ticket))))
-    return found
 
 
 def whole(server: Server, answer: dict[str, Any]) -> dict[str, Any]:
@@ -73,20 +59,12 @@ def act(server: Server, name: str, data: Any, **settings: Any) -> dict[str, Any]
     return server.act({**CAT, "form": form, "settings": settings, "act": name, "data": data})
 
 
-def refused(answer: dict[str, Any]) -> str:
-    """The one sentence of an act that can't be done."""
-    said = answer["problem"]
-    assert said.endswith(".")
-    assert "/" not in said
-    return said
-
-
 def order(places: dict[str, str]) -> list[int]:
     return json.loads(unescape(re.search('data-tiles="(.*?)"', places["sheet"])[1]))["order"]
 
 
 def test_the_mosaic_of_a_layer_and_the_channel_that_is_looked_at(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     shown = ask(server, layer="layer2")
     question = server.subject.asked(CAT).question("layer2")
     ranked = acts.order(question, "contribution")
@@ -108,7 +86,7 @@ def test_the_mosaic_of_a_layer_and_the_channel_that_is_looked_at(resnet18) -> No
 
 
 def test_a_class_with_index_nought_sorts_the_channels(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     orders = []
     for target in (0, 1):
         shown = ask(server, {**CAT, "targets": [target]}, layer="layer4")
@@ -118,7 +96,7 @@ def test_a_class_with_index_nought_sorts_the_channels(resnet18) -> None:
 
 
 def test_a_channel_closely_its_place_on_the_photo_first(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     first, *later = slices(server, act(server, "unit", {"channel": 0}, layer="layer3"))
     assert first["places"].keys() == {"glow", "where"}  # at once, before the rest
     assert first["data"]["unit"] == {"layer": "layer3", "channel": 0}
@@ -138,7 +116,7 @@ def test_a_channel_closely_its_place_on_the_photo_first(resnet18) -> None:
 
 
 def test_a_box_finds_the_channels_that_fire_in_it(resnet18) -> None:
-    server, box = desk(resnet18), [0.1, 0.2, 0.6, 0.7]
+    server, box = serving(TAB, resnet18), [0.1, 0.2, 0.6, 0.7]
     found = whole(server, act(server, "find", {"box": box}, layer="layer2"))
     question = server.subject.asked(CAT).question("layer2")
     best = [channel for channel, _ in acts.inside(question, box, 8)]
@@ -155,7 +133,7 @@ def slots(places: str) -> tuple[int, int]:
 
 
 def test_pins_fill_places_that_are_there_already(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     assert slots(ask(server)["places"]["pins"]) == (0, 4)
     kept = "resnet18|layer2:0,layer3:7"
     shown = whole(server, act(server, "pin", {"pins": kept}))["places"]["pins"]
@@ -176,7 +154,7 @@ def test_pins_belong_to_their_network_and_nonsense_is_left_out(resnet18, vgg16) 
 
 
 def test_where_there_is_no_geometry_units_are_bars(vgg16) -> None:
-    server, (first, *_, scores) = desk(vgg16), vgg16.flat
+    server, (first, *_, scores) = serving(TAB, vgg16), vgg16.flat
     shown = ask(server, layer=scores)
     assert "has no geometry" in shown["places"]["sheet"]
     assert shown["places"]["sheet"].count("<button") == 20
@@ -189,14 +167,14 @@ def test_where_there_is_no_geometry_units_are_bars(vgg16) -> None:
 
 
 def test_a_layer_of_another_network_gives_way_to_one_of_this(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     shown = ask(server, layer="blocks.3", unit="blocks.3:4")
     assert shown["data"]["sheet"]["layer"] == acts.default_layer(resnet18)
     assert f'value="{acts.default_layer(resnet18)}" selected' in shown["places"]["field-layer"]
 
 
 def test_without_a_photo_it_says_what_to_do(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     nothing = {"visit": "me", "knows": True, "form": "resnet18"}
     shown = ask(server, nothing)
     assert "camera" in shown["places"]["say"]
@@ -210,7 +188,7 @@ def test_without_a_photo_it_says_what_to_do(resnet18) -> None:
 def test_a_stream_ends_after_a_minute_and_can_be_started_again(resnet18) -> None:
     now = [5.0]
     camera = Live(activations.STRONGEST, list(activations.BRIGHTNESS), lambda: now[0])
-    subject = desk(resnet18).subject
+    subject = serving(TAB, resnet18).subject
     picture = np.random.default_rng(1).integers(0, 255, (24, 32, 3), np.uint8)
     frame = {
         **camera.ticket(subject, {}),
@@ -232,7 +210,7 @@ def test_a_stream_ends_after_a_minute_and_can_be_started_again(resnet18) -> None
 
 
 def test_the_live_heat_is_of_what_was_asked_for(resnet18) -> None:
-    server = desk(resnet18)
+    server = serving(TAB, resnet18)
     picture = np.random.default_rng(2).integers(0, 255, (24, 32, 3), np.uint8)
     image = html.data_url(render.jpeg(picture), "jpeg")
 
@@ -268,7 +246,7 @@ def uploaded(tmp_path: Path, name: str = "in.mp4") -> Path:
 
 
 def test_a_clip_becomes_a_video_and_is_deleted(resnet18, tmp_path) -> None:
-    server, at = desk(resnet18), uploaded(tmp_path)
+    server, at = serving(TAB, resnet18), uploaded(tmp_path)
     asked = {"file": {"path": str(at)}, "channel": 3}
     first, *later = slices(server, act(server, "clip", asked, layer="layer2"))
     assert first["work"]["done"] < 1
@@ -288,4 +266,6 @@ def test_a_clip_becomes_a_video_and_is_deleted(resnet18, tmp_path) -> None:
 
 @pytest.mark.parametrize("file", [None, {}, {"path": "/etc/passwd"}, {"path": 3}, "clip.mp4"])
 def test_only_an_upload_is_read(resnet18, file) -> None:
-    assert "did not arrive" in refused(act(desk(resnet18), "clip", {"file": file, "channel": 0}))
+    assert "did not arrive" in refused(
+        act(serving(TAB, resnet18), "clip", {"file": file, "channel": 0})
+    )

@@ -25,6 +25,7 @@ from tabs.parts.tab import Server
 from tabs.parts.work import Jobs
 from tabs.subject import Subject
 from tests import nets
+from tests.desk import slices
 
 TWO = "gradcam,guided"
 
@@ -85,14 +86,6 @@ def asking(methods: str = TWO, **settings: Any) -> dict[str, Any]:
     return {"photo": {"example": "cat.jpg"}, "targets": [10], "visit": "me", "settings": given}
 
 
-def answers(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """An answer and all that follows it, as JSON."""
-    found = [answer]
-    while ticket := found[-1].get("more"):
-        found.append(server.more(ticket))
-    return json.loads(json.dumps(found))
-
-
 def together(found: list[dict[str, Any]]) -> dict[str, Any]:
     """What the page shows in the end: places, slots and values by name."""
     shown: dict[str, Any] = {"slots": {}, "values": {}, "problem": ""}
@@ -111,7 +104,7 @@ def plain(markup: str) -> str:
 
 
 def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Server) -> None:
-    found = answers(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+    found = slices(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
     told = [plain(each["places"]["verdict"]) for each in found if "verdict" in each["places"]]
     assert len(told) > 1  # how many depends on how quick the machine is
     assert all(each.startswith("No verdict before every map is measured") for each in told[:-1])
@@ -127,7 +120,7 @@ def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Serve
         assert shown["slots"][f"0:{card}:card"].startswith("gain ")
         assert "<svg" in shown["slots"][f"0:{card}:curves"]
     # what has just been seen comes whole with the first answer: nothing flashes, nothing is lost
-    again = answers(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+    again = slices(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
     first = together(again[:2])
     assert plain(first["verdict"]) == told[-1]
     assert first["slots"] == shown["slots"]
@@ -177,8 +170,8 @@ def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, titl
     """Another class, network or photo: the scores of the first side are there from the start."""
     if beside.startswith("photo"):
         beside = f"photo:{next(name for name in sides.examples() if name != 'cat.jpg')}"
-    together(answers(server, server.ask(asking())))
-    found = answers(server, server.ask(asking(beside=beside)))
+    together(slices(server, server.ask(asking())))
+    found = slices(server, server.ask(asking(beside=beside)))
     first = next(each for each in found if "grid" in each.get("places", {}))
     assert "gain" in first["data"]["slots"]["0:gradcam:card"]
     heads = re.findall(r"<h3>(.*?)</h3>", first["places"]["grid"])
@@ -192,7 +185,7 @@ def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, titl
 
 def test_two_networks_one_photo(server: Server) -> None:
     """Both maps on one scale, what changed, and which of the two the deletion curve favours."""
-    found = answers(
+    found = slices(
         server, server.ask(asking(beside="network:test_efficientnet") | {"targets": [12]})
     )
     first = next(each["places"] for each in found if "grid" in each["places"])
@@ -214,30 +207,30 @@ def test_two_networks_one_photo(server: Server) -> None:
 
 def test_another_map_of_the_pair_is_measured_though_it_is_not_ticked(server: Server) -> None:
     asked = asking("gradcam", beside="network:test_efficientnet", pair="layercam")
-    shown = together(answers(server, server.ask(asked)))
+    shown = together(slices(server, server.ask(asked)))
     assert "LayerCAM" in shown["pair"]
     assert "favours" in shown["support"]
     assert shown["slots"]["1:layercam:card"].startswith("gain")
     asked = asking("gradcam", beside="network:vgg16", pair="cam", measure=False)
-    shown = together(answers(server, server.ask({**asked, "targets": [10]})))
+    shown = together(slices(server, server.ask({**asked, "targets": [10]})))
     assert "Grad-CAM asks the gradient instead" in shown["pair"]
 
 
 def test_a_network_s_twin_differs_nowhere_and_classes_go_by_name(server: Server) -> None:
-    shown = together(answers(server, server.ask(asking("gradcam", beside="network:turned"))))
+    shown = together(slices(server, server.ask(asking("gradcam", beside="network:turned"))))
     assert "Both are equally sure of class 10" in plain(shown["pair"])
     assert "favours neither" in plain(shown["support"])
     opens = html.unescape(re.findall('data-open="(.*?)"', shown["grid"])[1])
     assert json.loads(opens)["state"] == {"network": "turned", "targets": [9], "against": None}
-    shown = together(answers(server, server.ask(asking("gradcam", beside="network:lacking"))))
+    shown = together(slices(server, server.ask(asking("gradcam", beside="network:lacking"))))
     assert shown["beside"].startswith("lacking knows no class “class 10”")
     assert "no difference can be taken" in shown["beside"]
     assert shown["pair"] == shown["support"] == ""
     contrast = {**asking("gradcam", beside="network:lacking"), "targets": [3], "against": 10}
-    shown = together(answers(server, server.ask(contrast)))
+    shown = together(slices(server, server.ask(contrast)))
     assert "no class “class 10”" in shown["beside"]
     contrast = {**asking("gradcam", beside="network:turned"), "targets": [3], "against": 10}
-    shown = together(answers(server, server.ask(contrast)))
+    shown = together(slices(server, server.ask(contrast)))
     assert "class 3, and not class 10" in plain(shown["pair"])
 
 
@@ -251,32 +244,32 @@ def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(server: Serve
         ("photo:../x.jpg", "no such example"),
         ("moon:1", "can’t be put beside"),
     ):
-        shown = together(answers(server, server.ask(asking(beside=beside))))
+        shown = together(slices(server, server.ask(asking(beside=beside))))
         assert words in shown["beside"]
         assert not shown["problem"]
         assert "gain" in shown["slots"]["0:gradcam:card"]
     waits = server.ask(asking(beside="network:late"))
-    assert "Late is on its way" in answers(server, waits)[-1]["wait"]["words"]
+    assert "Late is on its way" in slices(server, waits)[-1]["wait"]["words"]
 
 
 def test_the_box_s_answer_stands_beside_it(server: Server) -> None:
-    together(answers(server, server.ask(asking())))
+    together(slices(server, server.ask(asking())))
     whole = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 1, 1]}})
-    shown = together(answers(server, whole))
+    shown = together(slices(server, whole))
     assert "2 of 2 maps" in plain(shown["boxed"])
     assert shown["slots"]["0:gradcam:pointing"] == "inside"
     assert shown["values"]["0:gradcam"]["energy_inside"] == pytest.approx(1)
     corner = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 0.02, 0.02]}})
-    assert "0 of 2 maps" in plain(together(answers(server, corner))["boxed"])
-    gone = together(answers(server, server.act({**asking(), "act": "box", "data": {"box": None}})))
+    assert "0 of 2 maps" in plain(together(slices(server, corner))["boxed"])
+    gone = together(slices(server, server.act({**asking(), "act": "box", "data": {"box": None}})))
     assert gone["boxed"] == ""
     assert gone["slots"]["0:gradcam:pointing"] == "–"
     for bad in ([0, 0, 0, 0], "x", [1, 2], [None] * 4, [float("nan")] * 4):
-        answer = answers(server, server.act({**asking(), "act": "box", "data": {"box": bad}}))[-1]
+        answer = slices(server, server.act({**asking(), "act": "box", "data": {"box": bad}}))[-1]
         assert answer["problem"].startswith(("A box has four", "The box is empty"))
-    linked = together(answers(server, server.ask(asking(box="0,0,100,100"))))  # from an address
+    linked = together(slices(server, server.ask(asking(box="0,0,100,100"))))  # from an address
     assert "2 of 2 maps" in plain(linked["boxed"])
-    odd = together(answers(server, server.ask(asking(box="evil,<b>"))))
+    odd = together(slices(server, server.ask(asking(box="evil,<b>"))))
     assert odd["boxed"] == ""
 
 
@@ -284,7 +277,7 @@ def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypa
     monkeypatch.setattr(rise, "FEWEST", rise.DRAWN)
     monkeypatch.setattr(rise.Running, "unsettled", lambda _self: 0.0)
     given = {**asking("cam,gradcam,guided,rise"), "targets": [6], "act": "forget"}
-    found = answers(server, server.act(given))
+    found = slices(server, server.act(given))
     shown = together(found)
     assert not shown["problem"]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>', shown["forgotten"])
@@ -302,7 +295,7 @@ def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypa
 
 
 def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
-    found = answers(server, server.act({**asking(), "act": "report", "data": {"box": "0,0,50,50"}}))
+    found = slices(server, server.act({**asking(), "act": "report", "data": {"box": "0,0,50,50"}}))
     file = found[-1]["file"]
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["data"]))) as archive:
         told = json.loads(archive.read("scores.json"))
@@ -317,7 +310,7 @@ def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
 
 def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Server) -> None:
     network = server.subject.zoo.get()
-    shown = together(answers(server, server.ask(asking(colours="Viridis"))))
+    shown = together(slices(server, server.ask(asking(colours="Viridis"))))
     assert '"tab": "maps"' in shown["grid"].replace("&quot;", '"')
     asked = server.subject.asked(asking())
     settings, _ = fields.read(TAB.settings, asking(colours="Viridis")["settings"], network)
@@ -337,24 +330,24 @@ def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Se
 
 
 def test_nothing_ticked_nothing_measured_and_nonsense_are_told(server: Server) -> None:
-    none = together(answers(server, server.ask(asking(""))))
+    none = together(slices(server, server.ask(asking(""))))
     assert none["say"].startswith("Tick a method")
-    quiet = together(answers(server, server.ask(asking(measure=False) | {"targets": [11]})))
+    quiet = together(slices(server, server.ask(asking(measure=False) | {"targets": [11]})))
     assert "Not measured" in quiet["verdict"]
     assert "0:gradcam:curves" not in quiet["slots"]
     server.ask({**asking(), "form": "test_resnet"})
     wrong = server.ask({**asking("evil"), "form": "test_resnet"})
-    assert "can’t be that" in answers(server, wrong)[-1]["problem"]
+    assert "can’t be that" in slices(server, wrong)[-1]["problem"]
 
 
 def test_a_map_that_is_not_defined_says_why_in_its_card(server: Server) -> None:
     asked = {**asking("cam,gradcam", measure=False), "network": "vgg16"}
-    shown = together(answers(server, server.ask(asked)))
+    shown = together(slices(server, server.ask(asked)))
     assert "Grad-CAM asks the gradient instead" in shown["grid"]
     assert "<img" in shown["slots"]["0:gradcam:map"]
 
 
 def test_slots_name_methods_that_need_escaping_as_they_are(server: Server) -> None:
-    shown = together(answers(server, server.ask(asking("gradcam++"))))
+    shown = together(slices(server, server.ask(asking("gradcam++"))))
     assert 'data-slot="0:gradcam++:map"' in shown["grid"]
     assert "0:gradcam++:map" in shown["slots"]

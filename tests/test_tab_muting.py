@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,30 +19,16 @@ from explainers.room import Room
 from tabs.muting import TAB, windows
 from tabs.parts import work
 from tabs.parts.tab import Server, markup
-from tabs.parts.work import Jobs
 from tabs.programs import Programs
-from tabs.subject import Subject
+from tests.desk import serving, slices
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me", "knows": True, "targets": [3]}
 SMALL = {"window": 16, "stride": 8}  # for a network that sees 64 pixels
 
 
-def desk(network: Network) -> Server:
-    zoo = SimpleNamespace(get=lambda _key=None: network, status=list)
-    return Server(TAB, Subject(zoo), Jobs())
-
-
 @pytest.fixture
 def page(resnet18: Network) -> Server:
-    return desk(resnet18)
-
-
-def slices(server: Server, answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """An answer and all that follows it."""
-    found = [json.loads(json.dumps(answer))]
-    while ticket := found[-1].get("more"):
-        found.append(json.loads(json.dumps(server.more(ticket))))
-    return found
+    return serving(TAB, resnet18)
 
 
 def ask(server: Server, question: dict[str, Any] = CAT, **settings: Any) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from tabs.parts.tab import Server
 from tabs.parts.work import Jobs
 from tabs.patches import TAB
 from tabs.subject import Subject
+from tests.desk import slices
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me", "knows": True, "form": "lite0"}
 PUPIL = {"pupil": "me", "seed": 0, "kind": "drawn", "crosses": 1, "bag": 1}
@@ -27,10 +28,10 @@ def server(lite0: Network) -> Server:
 
 
 def drained(server: Server, answer: dict) -> dict[str, str]:
-    places = dict(answer["places"])
-    while "more" in answer:
-        answer = server.more(answer["more"])
-        places |= answer["places"]
+    """All places, in the end."""
+    places: dict[str, str] = {}
+    for each in slices(server, answer):
+        places |= each["places"]
     return places
 
 
