@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import ModelError, OptionError, TargetError, explain
-from explainers.network import discovery, door
+from explainers.network import door, watching
 from explainers.network import ends as ends_
 from tests import nets
 from tests.nets import assert_close
@@ -292,7 +292,7 @@ def test_of_several_calls_of_a_layer_that_which_the_logits_are_made_of_counts(se
 
 
 def test_logits_of_an_earlier_call_of_a_large_layer_are_told(monkeypatch):
-    monkeypatch.setattr(discovery, "LARGE", 0)
+    monkeypatch.setattr(watching, "LARGE", 0)
     network = nets.wrap(Twice(lambda y: 0 * y.detach()), classes=3, size=32)
     with pytest.raises(OptionError, match="passed several times, and what it hands out last does"):
         nets.maps(network, nets.noise(1, 3, 32, 32), "gradcam", 1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from explainers import METHODS, ModelError, OptionError, explain, read, wrap
-from explainers.network import discovery, frozen
+from explainers.network import frozen, watching
 from tests import nets
 from tests.nets import assert_close
 
@@ -388,7 +388,7 @@ def test_what_is_too_large_to_be_kept_is_found_all_the_same(
 
     kept = found()
     assert any(name.endswith(".2") for name in kept[2])  # inside a stage
-    monkeypatch.setattr(discovery, "LARGE", 0)
+    monkeypatch.setattr(watching, "LARGE", 0)
     *others, weights = found()
     assert others == list(kept[:-1])
     assert torch.equal(weights, kept[-1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,27 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError
-from .calls import Calls, idle, why_no_map
-from .cuts import behind, compares, cuts, says_its_own, unseen
-from .door import followed, same
+from .calls import Calls, why_no_map
+from .door import same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
-from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
 from .tokens import Outputs, follow, token_layouts
 from .unfolding import Attention, attention
+from .watching import watch
 
-LARGE = 2**23  # bytes of a module's output from which on discovery makes do with its shape
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-NONLINEARITIES = frozenset(
-    "relu relu_ relu6 hardtanh hardtanh_ silu gelu hardswish leaky_relu leaky_relu_ elu elu_ celu "
-    "selu mish prelu rrelu softplus logsigmoid tanhshrink softsign".split()
-)
-
-ATTENTION = frozenset("scaled_dot_product_attention multi_head_attention_forward softmax".split())
-PRODUCTS = frozenset("linear conv2d matmul mm addmm __matmul__ __rmatmul__".split())
 
 
 @dataclass(frozen=True)
@@ -86,35 +76,6 @@ class _Outputs:
     calls: dict[str, int] = field(default_factory=dict)
 
 
-class _Nonlinearities(TorchFunctionMode):
-    """Notes the name of every activation function that is called, and the last products."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attends = self.convolves = self.cuts = False
-        self.products: deque[tuple[Any, ...]] = deque(maxlen=4)  # the last ones: the head's
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name, named = getattr(func, "__name__", "").partition(".")[0], kwargs or {}
-        self.cuts |= cuts(func, (*args, *named.values()))
-        x = args[0] if args else named.get("input")
-        passed = getattr(x, "requires_grad", True)  # by a gradient; else it is no activation of one
-        if passed and name in NONLINEARITIES:
-            name = name.rstrip("_")
-            low = args[1] if len(args) > 1 else named.get("min_val", -1)
-            self.names.add(f"{name} from {low:g}" if name == "hardtanh" and low != 0 else name)
-        elif passed and rectified_to(func, args[1:], named) is not None:
-            self.names.add("relu")
-        elif compares(func, (*args, *named.values())):
-            self.names.add(f"comparisons ({name.strip('_')})")
-        elif name in PRODUCTS:
-            self.products.append((*args, *named.values()))
-        self.attends |= name in ATTENTION
-        self.convolves |= name == "conv2d"
-        return func(*args, **named)
-
-
 def discover(
     module: nn.Module, probe: Tensor, titles: Mapping[str, str] | None, last: str | None = None
 ) -> Discovery:
@@ -124,34 +85,16 @@ def discover(
     `last`, the layer that is explained by default. Raises ModelError when there is no convolutional
     feature map to explain, or no gradient can be followed.
     """
-    overwritten = Overwritten()
-    with (
-        followed(),
-        Calls(module, most=LARGE) as calls,
-        overwritten,
-        Swapped(LEAN | relus(Clamp)),
-        _Nonlinearities() as seen,
-    ):
-        logits = module(probe.clone().requires_grad_().clone())
-        way = {(says_its_own(node), unseen(node)) for node in behind(logits)}
-        cut = seen.cuts or any(own for own, _ in way)
-        seen.names.update(name for _, name in way if name)
-        left = idle(logits, calls.outputs)
-    logits = logits.detach()
-    larger = _shapes_for_a_larger(module, probe, calls.outputs)
-    found = _found(calls.outputs, larger, left)
-    if tokens := _tokens(module, probe, calls.outputs, found):
-        found = _found(calls.outputs, larger, left, tokens, probe.shape[2:])
+    watched = watch(module, probe)
+    larger = _shapes_for_a_larger(module, probe, watched.outputs)
+    found = _found(watched.outputs, larger, watched.idle)
+    if tokens := _tokens(module, probe, watched.outputs, found):
+        found = _found(watched.outputs, larger, watched.idle, tokens, probe.shape[2:])
     maps, layouts = found.maps, found.layouts
     if not maps:
-        raise ModelError(why_no_map(calls.outputs, seen.convolves))
-    stages = _stages(module, maps)
-    chosen = last is not None
-    last = last or _said(module, maps) or _last(maps, stages)
-    if last not in maps:
-        last = next(reversed(fnmatch.filter(maps, last)), last)
-    if last not in maps:
-        raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
+        raise ModelError(why_no_map(watched.outputs, watched.functions.convolves))
+    stages, chosen = _stages(module, maps), last is not None
+    last = _default(maps, last) if last else _said(module, maps) or _last(maps, stages)
     if unknown := set(titles or ()) - set(maps):
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
@@ -160,31 +103,29 @@ def discover(
             module(probe.clone())
         maps[last] = next(out for name, _, out in reversed(again.outputs) if name == last)
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
-    names = [n for n in maps if n == last or n in (titles or stages)]
-    named = {n: (titles or {}).get(n) or _name(n, i + 1) for i, n in enumerate(names)}
     kind = "tokens" if layouts[last].of_tokens else "convolution"
-    named[last] += ", the default" if chosen else f", the last {kind}"
-    layers = {n: _layer(n, maps[n], probe, named[n]) for n in names}
-    inner = {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
+    named, inner = _titled(maps, stages, titles, last, "default" if chosen else f"last {kind}")
+    layers = {n: _layer(n, maps[n], probe, title) for n, title in named.items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
-    flat = _flat(module, found)
     attended, places = None, maps[last][0, 0].numel()
-    if seen.attends and layouts[last].of_tokens:
-        attended = attention(module, probe, logits, layouts[last], places)
-    averages = attended is None or len(attended.read) >= places
+    if watched.functions.attends and layouts[last].of_tokens:
+        attended = attention(module, probe, watched.logits, layouts[last], places)
+    cam_weights = None
+    if attended is None or len(attended.read) >= places:
+        cam_weights = _cam_weights(module, maps[last], watched.logits, watched.functions.products)
     return Discovery(
         layers=layers,
         maps={n: both[n] for n in maps if n in both},
         places={n: both.get(n) or _layer(n, maps[n], probe, n) for n in maps},
-        flat=flat,
+        flat=_flat(module, found),
         last=last,
-        cam_weights=_cam_weights(module, maps[last], logits, seen.products) if averages else None,
-        nonlinearities=frozenset(seen.names),
-        overwrites=bool(overwritten),
+        cam_weights=cam_weights,
+        nonlinearities=frozenset(watched.functions.names),
+        overwrites=watched.overwrites,
         layouts={n: layouts[n] for n in maps},
         calls=found.calls,
-        attends=seen.attends,
-        cuts=cut,
+        attends=watched.functions.attends,
+        cuts=watched.cuts,
         attention=attended,
     )
 
@@ -235,10 +176,7 @@ def _found(
 
 
 def _tokens(
-    module: nn.Module,
-    probe: Tensor,
-    outputs: Outputs,
-    found: _Outputs,
+    module: nn.Module, probe: Tensor, outputs: Outputs, found: _Outputs
 ) -> dict[str, Layout]:
     """How the tokens of a network lie whose last map is followed by sequences of places."""
     maps = found.maps
@@ -251,7 +189,7 @@ def _tokens(
 
 
 def _shapes_for_a_larger(
-    module: nn.Module, probe: Tensor, outputs: list[tuple[str, nn.Module, Tensor]]
+    module: nn.Module, probe: Tensor, outputs: Outputs
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of the same maps for a larger input, where those for one do not say it all."""
     if not any(unsure(output.shape) for _, _, output in outputs):
@@ -262,9 +200,32 @@ def _shapes_for_a_larger(
     return {name: tuple(output.shape) for name, _, output in calls.outputs}
 
 
-def _some(names: Mapping[str, Tensor], count: int = 6) -> str:
+def _some(names: Mapping[str, Tensor]) -> str:
     """The last few of these names."""
-    return ", ".join(list(names)[-count:])
+    return ", ".join(list(names)[-6:])
+
+
+def _default(maps: Mapping[str, Tensor], last: str) -> str:
+    """The layer of that name, or the last that fits that pattern."""
+    found = last if last in maps else next(reversed(fnmatch.filter(maps, last)), None)
+    if found is None:
+        raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
+    return found
+
+
+def _titled(
+    maps: Mapping[str, Tensor],
+    stages: Collection[str],
+    titles: Mapping[str, str] | None,
+    last: str,
+    role: str,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What to call the layers to choose from, `last` by its role, too; and what is rectified inside
+    of them: name -> title."""
+    names = [n for n in maps if n == last or n in (titles or stages)]
+    named = {n: (titles or {}).get(n) or _name(n, i) for i, n in enumerate(names, 1)}
+    named[last] += f", the {role}"
+    return named, {n: f"{named[stage]}, inside" for stage, n in _inner(maps, names).items()}
 
 
 def _stages(module: nn.Module, maps: Mapping[str, Tensor]) -> set[str]:
