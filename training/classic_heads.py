@@ -37,7 +37,7 @@ from training import beliefs, coco, runs, views, warps
 from training.beliefs import FLOOR, apart
 from training.classics import ARCHITECTURES
 from training.folding import narrowed
-from training.probe import regression, windows
+from training.probe import level, regression, windows
 from training.teachers import Teachers, ask_all
 from training.views import Photo
 from training.warps import Warps
@@ -156,21 +156,6 @@ def around(
 
 
 @torch.no_grad()
-def level(
-    network: Classic, items: Sequence[coco.Item], believed: Sequence[np.ndarray], side: int
-) -> None:
-    """Shift each class's bias so that its logit is right on average over some photos."""
-    device = network.head.cells.bias.device
-    some = range(0, len(items), max(len(items) // 200, 1))
-    off = [
-        network(fitted(coco.read(items[n].path), side).to(device))[0].cpu()
-        - torch.from_numpy(believed[n].max((1, 2)).astype(np.float32))
-        for n in some
-    ]
-    network.head.cells.bias.sub_(torch.stack(off).mean(0).to(device))
-
-
-@torch.no_grad()
 def with_bias_unit(network: Classic, unit: int) -> None:
     """Let a unit of the last layer be 1 everywhere, and hold the biases of all classes.
 
@@ -239,7 +224,8 @@ def main() -> None:
     out = ended(args.out, ARCHITECTURES[args.name](), recipe.back).to(args.device)
     if out.context:
         around(out, items, believed, side)
-    level(out, items, believed, side)
+    bias = out.head.cells.bias
+    level(bias, items, believed, lambda pixels: out(fitted(pixels, side).to(bias.device)))
     export(out, args.out / "model.safetensors")
 
 

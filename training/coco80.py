@@ -44,7 +44,6 @@ from explainers.zoo.nano import Nano
 from training import beliefs, coco, nano, probe, runs, views
 from training.beliefs import FLOOR, apart
 from training.folding import TRUNK, joined, narrowed, new_network, plain_state
-from training.probe import MEAN, STD
 from training.teachers import Teachers, ask_all
 from training.views import Photo, Views
 
@@ -81,8 +80,7 @@ def loss(
     network: SpatialLite, pixels: Tensor, wanted: Tensor, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Of pooled logits, and of cells: summed over classes, mean over views and cells."""
-    x = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
-    maps = features(network.trunk, x.contiguous(memory_format=torch.channels_last), recipe.frozen)
+    maps = features(network.trunk, probe.seen(pixels), recipe.frozen)
     cells = network.head.cells(F.dropout(maps, recipe.dropout))
     pooled = apart(network.head.peak(cells), wanted.amax((2, 3)))
     return pooled.sum(1).mean(), apart(cells, wanted).sum(1).mean()
@@ -122,7 +120,8 @@ def export(
         mean = torch.stack([each[name] for each in found]).mean(0)
         value.copy_(mean.lerp(start[name], recipe.back))
     both = joined(network, detector, GAIN)
-    probe.level(both, items, believed, both)
+    bias = both.head.cells.bias
+    probe.level(bias, items, believed, lambda pixels: both(probe.fitted(pixels)))
     save_file(narrowed(plain_state(both)), ended[0] / "model.safetensors")
 
 
@@ -149,7 +148,11 @@ def train(
             probe.fit(network, items, believed, probe.kinship(load(TRUNK)))
             torch.save(network.state_dict(), out / "start.pt")
         head = network.head
-        probe.level(network, items, believed, lambda x: head.peak(head.cells(network.trunk(x))))
+
+        def peaks(pixels: np.ndarray) -> Tensor:
+            return head.peak(head.cells(network.trunk(probe.fitted(pixels))))
+
+        probe.level(head.cells.bias, items, believed, peaks)
         training.average.load_state_dict(network.state_dict())
         training.save()
     photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]

@@ -28,7 +28,7 @@ from explainers.zoo.coco_labels import COCO_LABELS
 from explainers.zoo.nano import Nano
 from training import coco, runs, views
 from training.beliefs import FLOOR
-from training.probe import MEAN, STD
+from training.probe import MEAN, STD, seen
 from training.published import known
 from training.teachers import LEVELS, NANO_MEAN, NANO_STD, SHA256
 from training.tfjs import Graph
@@ -127,9 +127,7 @@ class Training(runs.Run):
         for part in self.network.modules():
             if isinstance(part, nn.LeakyReLU):
                 part.negative_slope = slope
-        x = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
-        x = x.contiguous(memory_format=torch.channels_last)
-        cells, peaks, grids = losses(self.network, self.original, x)
+        cells, peaks, grids = losses(self.network, self.original, seen(pixels))
         self.descend(cells + PEAKS * peaks + GRIDS * grids)
         return cells.item(), peaks.item(), grids.item()
 

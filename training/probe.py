@@ -37,7 +37,12 @@ def fitted(pixels: np.ndarray) -> Tensor:
     grow = SIDE / min(pixels.shape[:2])
     tall, wide = (max(round(side * grow / STRIDE), 1) * STRIDE for side in pixels.shape[:2])
     pixels = cv2.resize(pixels, (wide, tall), interpolation=cv2.INTER_AREA)
-    x = (torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 - MEAN) / STD
+    return seen(torch.from_numpy(pixels)[None])
+
+
+def seen(pixels: Tensor) -> Tensor:
+    """Pixels (N, H, W, 3) in 0..255 as the trunk gets them: (N, 3, H, W)."""
+    x = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -110,17 +115,17 @@ def fit(
 
 @torch.no_grad()
 def level(
-    network: SpatialLite,
+    bias: Tensor,
     items: Sequence[coco.Item],
     beliefs: Sequence[np.ndarray],
-    answer: Callable[[Tensor], Tensor],
+    answer: Callable[[np.ndarray], Tensor],
 ) -> None:
-    """Shift each class's bias so that its logit, of which `answer` makes (1, 80) from a photo as
-    `fitted` prepares it, is right on average."""
+    """Shift the classes' bias so that their logits, (1, 80) that `answer` makes of a photo's
+    pixels, are right on average over some photos."""
     some = range(0, len(items), max(len(items) // LEVELLED, 1))
     off = [
-        answer(fitted(coco.read(items[n].path)))[0]
+        answer(coco.read(items[n].path))[0].cpu()
         - torch.from_numpy(beliefs[n].max((1, 2)).astype(np.float32))
         for n in some
     ]
-    network.head.cells.bias.sub_(torch.stack(off).mean(0))
+    bias.sub_(torch.stack(off).mean(0).to(bias.device))
