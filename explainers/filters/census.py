@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .gabor import GOOD, Compared, Fit
-from .kernels import SPECTRUM, separate
+from .kernels import separate, tuned
 
 SELECTIVE = 2.0  # times the answer to stripes across, from which a filter counts as oriented
 
@@ -51,7 +51,7 @@ def traits(kernels: np.ndarray, fits: Sequence[Fit]) -> list[Trait]:
 
 def _trait(index: int, kernel: np.ndarray, fit: Fit) -> Trait:
     parts = separate(kernel)
-    angle, frequency, across = _tuned(fit.plane)
+    angle, frequency, across = tuned(fit.plane)
     energy = float((kernel**2).sum())
     common = len(kernel) * float((kernel.mean(0) ** 2).sum())
     return Trait(
@@ -66,16 +66,6 @@ def _trait(index: int, kernel: np.ndarray, fit: Fit) -> Trait:
         colour=parts.colour,
         fit=fit,
     )
-
-
-def _tuned(plane: np.ndarray) -> tuple[float, float, float]:
-    """(orientation, frequency, what it answers to such stripes across, as a share of its most)."""
-    size = np.abs(np.fft.fft2(plane, (SPECTRUM, SPECTRUM)))
-    y, x = np.unravel_index(int(size.argmax()), size.shape)
-    most = max(float(size[y, x]), 1e-12)
-    y, x = ((each + SPECTRUM // 2) % SPECTRUM - SPECTRUM // 2 for each in (y, x))
-    angle = float(np.degrees(np.arctan2(-y, x)) % 180)  # rows grow downwards
-    return angle, float(np.hypot(y, x)) / SPECTRUM, float(size[x, -y]) / most
 
 
 @dataclass(frozen=True)

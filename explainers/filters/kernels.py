@@ -94,12 +94,19 @@ def spectrum(plane: np.ndarray) -> np.ndarray:
 
 def tuning(plane: np.ndarray) -> tuple[float, float]:
     """(orientation in degrees, frequency in cycles per pixel) at the peak of the spectrum."""
-    around = np.fft.fftfreq(SPECTRUM)
+    return tuned(plane)[:2]
+
+
+def tuned(plane: np.ndarray) -> tuple[float, float, float]:
+    """`tuning`, and what the plane answers to such stripes across, as a share of its most."""
     size = np.abs(np.fft.fft2(plane, (SPECTRUM, SPECTRUM)))
     y, x = np.unravel_index(int(size.argmax()), size.shape)
-    # rows grow downwards, angles counterclockwise
-    angle = np.degrees(np.arctan2(-around[y], around[x])) % 180
-    return float(angle), float(np.hypot(around[y], around[x]))
+    most = max(float(size[y, x]), 1e-12)
+    y, x = ((each + SPECTRUM // 2) % SPECTRUM - SPECTRUM // 2 for each in (y, x))
+    angle = float(
+        np.degrees(np.arctan2(-y, x)) % 180
+    )  # rows grow downwards, angles counterclockwise
+    return angle, float(np.hypot(y, x)) / SPECTRUM, float(size[x, -y]) / most
 
 
 def order(kernels: np.ndarray, by: Order) -> list[int]:
