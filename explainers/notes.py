@@ -140,9 +140,7 @@ def percent(share: float) -> str:
 
 def measure(explanation: Explanation, row: int = 0) -> Measures:
     """The numbers that the notes of that target go by."""
-    values = explanation.on_photo(
-        row
-    ).numpy()  # small maps take numpy half the time that torch takes
+    values = explanation.on_photo(row).numpy()  # half of torch's time for small maps
     sizes = np.abs(values)
     total = float(sizes.sum(dtype=np.float64))
     if not math.isfinite(total):
@@ -161,16 +159,23 @@ def measure(explanation: Explanation, row: int = 0) -> Measures:
         against = max(0.0, (total - float(values.sum(dtype=np.float64))) / 2 / total)
         heat = sizes if explanation.against is not None else np.maximum(values, 0)
     if not explanation.per_pixel and explanation.against is None and top <= 0:
-        return Measures(0.0, False, top, against)
+        return Measures(0.0, strongest=top, against=against)
     heat = heat / heat.max()  # sums of what is as it came may overflow
     heat = cells(torch.from_numpy(heat)).numpy() if min(heat.shape) > CELLS else heat
     total, peak = float(heat.sum()), float(heat.max())
-    share = beyond = None
+    border = beyond = None
     if min(heat.shape) >= LEAST:
         inside = heat[1:-1, 1:-1]
-        share, area = 1 - float(inside.sum()) / total, 1 - inside.size / heat.size
-        beyond = (share - area) / (1 - area)
-    return Measures(0.0, False, top, against, share, beyond, peak * heat.size / total)
+        border, area = 1 - float(inside.sum()) / total, 1 - inside.size / heat.size
+        beyond = (border - area) / (1 - area)
+    return Measures(
+        broken=0.0,
+        strongest=top,
+        against=against,
+        border=border,
+        beyond=beyond,
+        peak=peak * heat.size / total,
+    )
 
 
 def overflow(share: float, of: str, row: int = 0) -> Note:
@@ -215,25 +220,17 @@ def kind(explanation: Explanation) -> str:
 def of_pass(chance: float, bound: float, row: int = 0) -> list[Note]:
     """Notes that the probability alone gives reason for."""
     if chance >= SURE:
-        return [
-            Note(
-                "saturated",
-                chance,
-                f"The network is {percent(chance)} sure, where the probability hardly moves any "
-                "more: go by the logit.",
-                row,
-            )
-        ]
+        words = (
+            f"The network is {percent(chance)} sure, where the probability hardly moves any more: "
+            "go by the logit."
+        )
+        return [Note("saturated", chance, words, row)]
     if chance < bound:
-        return [
-            Note(
-                "not seen",
-                chance,
-                f"The network gives this class {percent(chance)}, so it does not see it here: the "
-                "map shows what comes nearest.",
-                row,
-            )
-        ]
+        words = (
+            f"The network gives this class {percent(chance)}, so it does not see it here: the map "
+            "shows what comes nearest."
+        )
+        return [Note("not seen", chance, words, row)]
     return []
 
 

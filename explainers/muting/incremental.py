@@ -382,8 +382,5 @@ def _nhwc(maps: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def _close(found: Tensor, logits: Tensor) -> bool:
-    return bool((found - logits).abs().max() <= 1e-4 * _range(logits))
-
-
-def _range(logits: Tensor) -> float:
-    return max(float(logits.max() - logits.min()), 1e-6)
+    span = max(float(logits.max() - logits.min()), 1e-6)
+    return bool((found - logits).abs().max() <= 1e-4 * span)

@@ -194,11 +194,10 @@ class _Lowering:
         if is_max:
             patch = lambda xs: F.max_pool2d(xs[0], kernel, stride, 0, dilation)  # noqa: E731
         else:
-            ceil, include, divisor = (*rest, None, None, None)[:3]
+            _, include, divisor = (*rest, None, None, None)[:3]
             uneven = any(a > p for a, p in zip(after, padding, strict=True))
             if divisor or uneven or (include is False and any(padding)):
                 return None
-            del ceil
             patch = lambda xs: F.avg_pool2d(xs[0], kernel, stride)  # noqa: E731
         return Step(
             op.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..api import ask, find, recall
 from ..errors import ExplainError
@@ -34,7 +34,6 @@ from .faithfulness import (
     shape,
 )
 
-Round = tuple[dict[str, Scores], dict[bool, tuple[Scores, ...]], dict[str, Any]]
 FIRST = "gradcam"  # the name under which a map is shown that several methods share
 
 #: name -> (title, is small good?): what methods can be sorted by.
@@ -52,6 +51,15 @@ def applicable(network: Network | None = None, *, slow: bool = False) -> list[st
     """Keys of all methods, or of a network's; those of hundreds of passes only if `slow`."""
     found = METHODS.values() if network is None else offered(network)
     return [each.key for each in found if slow or each.cost != "hundreds"]
+
+
+class Round(NamedTuple):
+    """One round of measuring: where the scores of maps and of random orders go, and how they are
+    measured: baseline and steps."""
+
+    scores: dict[str, Scores]
+    orders: dict[bool, tuple[Scores, ...]]
+    how: dict[str, Any]
 
 
 @dataclass
@@ -137,13 +145,13 @@ class Comparison:
         other = next(name for name in BASELINES if name != self.baseline)
         coarse = max(2, self.steps // 2)
         return [
-            (self.scores, self.orders, {"baseline": self.baseline, "steps": self.steps}),
-            (self.again, self.orders_again, {"baseline": other, "steps": coarse}),
+            Round(self.scores, self.orders, {"baseline": self.baseline, "steps": self.steps}),
+            Round(self.again, self.orders_again, {"baseline": other, "steps": coarse}),
         ]
 
     def pieces(self) -> tuple[int, int]:
         """How often `measure` yields for one map, and how often `repeat` does."""
-        one, other = (1 + pieces(self.question, how["steps"]) for _, _, how in self._rounds())
+        one, other = (1 + pieces(self.question, each.how["steps"]) for each in self._rounds())
         return one, other
 
     def _draw(self, method: Method) -> Iterator[str]:
@@ -161,19 +169,14 @@ class Comparison:
 
         Yields the method that is being measured, every few passes of the network.
         """
-        yield from self._measure(*self._rounds()[0], among)
+        yield from self._measure(self._rounds()[0], among)
 
     def repeat(self, among: Sequence[str] | None = None) -> Iterator[str]:
         """`measure` with the other baseline and half the steps: what changes is noise."""
-        yield from self._measure(*self._rounds()[1], among)
+        yield from self._measure(self._rounds()[1], among)
 
-    def _measure(
-        self,
-        scores: dict[str, Scores],
-        orders: dict[bool, tuple[Scores, ...]],
-        how: dict[str, Any],
-        among: Sequence[str] | None,
-    ) -> Iterator[str]:
+    def _measure(self, into: Round, among: Sequence[str] | None) -> Iterator[str]:
+        scores, orders, how = into
         for each in self.finished():
             method, pixels = each.method, each.per_pixel
             if among is not None and method not in among:
@@ -193,9 +196,9 @@ class Comparison:
         asked = [method for method in self.methods if method not in self.absent]
         done = {each.method: each.per_pixel for each in self.finished()}
         return all(
-            m in done and m in scores and done[m] in orders
+            m in done and m in each.scores and done[m] in each.orders
             for m in asked
-            for scores, orders, _ in self._rounds()
+            for each in self._rounds()
         )
 
     def twins(self) -> dict[str, list[str]]:

@@ -8,9 +8,10 @@ import numpy as np
 from safetensors import safe_open
 
 from ..errors import ModelError
+from ..places import WEIGHTS
 from .catalogue import CATALOGUE
 from .checkpoint import SCALE, whole
-from .sources import WEIGHTS, Shipped
+from .sources import Shipped
 
 
 @cache

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import ModelError
 from ..network import Recipe
 from ..network.discovery import glimpse
-from ..settings import Settings
+from ..settings import MEGABYTE, Settings
 from . import assembly, configs, download
 from .catalogue import Entry
 from .sources import Hub
@@ -82,7 +82,7 @@ def _check_explainable(recipe: Recipe, settings: Settings, title: str) -> None:
     with _Bounded(title):
         shell = assembly.blank(recipe)
         weights = sum(p.numel() * p.element_size() for p in shell.parameters())
-        megabytes = weights / download.MEGABYTE
+        megabytes = weights / MEGABYTE
         if megabytes > settings.model_mb:
             raise ModelError(
                 f"{title} needs {megabytes:.0f} MB of memory and networks have "

@@ -17,8 +17,8 @@ from ..errors import ModelError, OptionError
 from ..network import Network
 from ..network.program import Program
 from ..recent import forget
-from ..settings import Settings, from_environment
-from . import assembly, checkpoint, download, hub_ids, sources
+from ..settings import MEGABYTE, Settings, from_environment
+from . import assembly, checkpoint, hub_ids, sources
 from .catalogue import BUNDLED, Entry, given, offered, recipe
 from .sources import Bundled, Given, Hub
 
@@ -259,7 +259,7 @@ class Zoo:
         held = [slot for slot in self._slots.values() if slot.network is not None]
         total = sum(slot.network.bytes for slot in held)
         for slot in sorted(held, key=lambda slot: slot.used):
-            if total <= self.settings.model_mb * download.MEGABYTE:
+            if total <= self.settings.model_mb * MEGABYTE:
                 return
             if slot is not newest and not isinstance(slot.entry.source, Bundled | Given):
                 total -= slot.network.bytes
@@ -285,7 +285,7 @@ class Zoo:
 
         path = sources.fetch(entry.source, entry.title, settings, progress, keep_in=folder)
         if not entry.megabytes:
-            size = max(1, round(path.stat().st_size / download.MEGABYTE))
+            size = max(1, round(path.stat().st_size / MEGABYTE))
             slot.entry = replace(entry, megabytes=size)
         tensors = checkpoint.read(path, entry.title)
         module = assembly.assemble(made, tensors, entry.title, in_order=entry.source.in_order)
@@ -304,7 +304,7 @@ def _status(slot: _Slot) -> Status:
         done, total = slot.done
         if not total:
             return Status(entry, "loading", 0.0, f"{entry.title} is about to be loaded.")
-        amount = f"{done // download.MEGABYTE} of {total // download.MEGABYTE} MB"
+        amount = f"{done // MEGABYTE} of {total // MEGABYTE} MB"
         return Status(entry, "loading", done / total, f"{entry.title}: {amount} are here.")
     if slot.failure:
         return Status(entry, "failed", 0.0, slot.failure)

@@ -17,7 +17,7 @@ import timm
 from ..errors import ModelError
 from ..imagenet import imagenet_labels
 from ..network import Recipe
-from ..settings import Settings, from_environment
+from ..settings import MEGABYTE, Settings, from_environment
 from . import assembly, download, hub_ids
 from .catalogue import Entry, recipe
 
@@ -47,7 +47,7 @@ def pin(text: str, settings: Settings | None = None) -> Entry:
         tag=tag,
         source=replace(source, sha256=about.etag, by_config=False),
         licence=LICENCES.get(made.licence.casefold(), made.licence),
-        megabytes=max(1, round(about.size / download.MEGABYTE)),
+        megabytes=max(1, round(about.size / MEGABYTE)),
         remark=f"{weights:.3g} million weights; photos of {made.size} by {made.size} pixels.",
         task=_task(made),
     )
