@@ -96,6 +96,13 @@ class Asked:
         """(classes,) of the photo."""
         return self.network.answer(self.view)
 
+    def says(self) -> bool:
+        """Is the first class asked for what the network says of the photo?"""
+        logits = self.logits()
+        if self.network.head == "sigmoid":
+            return self.targets[0] in self.network.present(logits)
+        return self.targets[0] == self.network.ranked(logits, 1)[0]
+
     def name(self, row: int = 0) -> str:
         """The class of that row as a heading, with what it is contrasted with."""
         return named(self.network, self.targets[row], self.against)

@@ -87,12 +87,12 @@ STEPS = (
     ),
     Step(
         "No class is called face",
-        "AlexNet learned dogs, tripods and helmets, and no faces. Yet channel 174 of its conv5 "
+        "AlexNet learned dogs, tripods and helmets, and no faces. Yet unit 174 of its conv5 "
         "lights up on this head, on that of the man with the camera and on both spaniels’, and "
         "hardly on the cat’s. In 181 photos that had no say in its choice, its strongest place "
         "lies on somebody’s head in 48 %; a blind guess would in 9 %, and so would the median "
-        "channel. What this does not prove: that it means a face. It misses every second head and "
-        "takes dogs’ as well, backs of heads were never told from faces, and two other channels "
+        "unit. What this does not prove: that it means a face. It misses every second head and "
+        "takes dogs’ as well, backs of heads were never told from faces, and two other units "
         "do nearly as well.",
         "alexnet",
         "astronaut.jpg",

@@ -61,6 +61,11 @@ def test_a_mosaics_tiles_are_the_layers_activations(name, request):
             np.testing.assert_allclose(cells, channel / scale, atol=1e-4)
 
 
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (5, 3), (16, 4), (32, 8), (112, 14)])
+def test_few_channels_fill_about_a_square_without_a_gap(count, columns):
+    assert mosaic(np.zeros((count, 9, 9)), range(count), 640).columns == columns
+
+
 @pytest.mark.parametrize("count", [7, 200, 672])
 def test_a_finger_finds_every_tile(count):
     for cells in range(1, 60):

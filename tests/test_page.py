@@ -72,6 +72,34 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
     expect(page.locator(".stage figcaption")).to_be_in_viewport(ratio=1)
 
 
+MOVED = """() => { window.moved = 0; new PerformanceObserver((list) => {
+  for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
+}).observe({ type: 'layout-shift' }); }"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1360, 900), (390, 844)])
+def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, height: int) -> None:
+    page = visit(width=width, height=height, query="&compare.methods=gradcam")
+    settled(page)
+    footer = page.locator("footer")
+    if width < 640:  # below what Gradio hides of it there, and not under the dock
+        footer.scroll_into_view_if_needed()
+        expect(footer.locator(".divider >> visible=true")).to_have_count(0)
+        page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
+        low, dock = footer.locator(".settings").bounding_box(), page.locator(".dock").bounding_box()
+        assert low["y"] + low["height"] <= dock["y"]
+    page.evaluate(MOVED)
+    for tab in TABS[1:]:
+        page.evaluate(
+            "(key) => { window.moved = 0; scrollTo(0, 0); seeing.set({ tab: key }); }", tab.key
+        )
+        body = page.locator(f"#{tab.key}-tab")
+        expect(body.locator(".say")).not_to_be_empty()
+        expect(body.locator("img, canvas").locator("visible=true").first).to_be_visible()
+        page.wait_for_timeout(800)
+        assert page.evaluate("() => window.moved") < 0.05, tab.key
+
+
 def test_a_dropped_photo_shows_five_chips_and_its_maps(visit: Visit) -> None:
     page = visit()
     settled(page)

@@ -46,7 +46,7 @@ def order(page: Page) -> list[int]:
 def shown(page: Page, number: int) -> None:
     """Wait until this channel is chosen and seen closely."""
     expect(page.locator("[data-channel-number]")).to_have_value(str(number))
-    expect(page.locator(".act-where b").first).to_contain_text(f"Channel {number} ·")
+    expect(page.locator(".act-where b").first).to_contain_text(f"Unit {number} ·")
     settled(page)
 
 
@@ -185,7 +185,7 @@ def test_the_camera_moves_heat_tiles_and_pins(visit: Visit) -> None:
     expect(page.locator("[data-rate]")).to_contain_text("frames/s")
     expect(page.locator("[data-live-title]")).to_contain_text("Grad-CAM of")
     tiles.click(position={"x": 4, "y": 4})
-    expect(page.locator("[data-live-title]")).to_contain_text("Channel 0 ·")
+    expect(page.locator("[data-live-title]")).to_contain_text("Unit 0 ·")
     page.click("[data-live]")
     expect(page.locator("[data-state]")).to_have_text("Stopped.")
     settled(page)
@@ -217,7 +217,7 @@ def test_the_surveys_figure_is_a_click_away_while_the_camera_runs(visit: Visit) 
     assert order(page) == list(range(256))
     expect(page.locator(".act-where b").first).to_contain_text("conv5")
     expect(page.locator("#activations-tab [name=layer] option:checked")).to_have_text(
-        "conv5 · 13 × 13, 256 channels"
+        "conv5 · 13 × 13, 256 units"
     )
     page.wait_for_function("() => /model=alexnet.*activations.layer=conv5/.test(location.search)")
 

@@ -106,7 +106,7 @@ def test_several_classes_and_units_are_drawn_and_the_search_is_in_the_browser(vi
     assert page.locator(".imp-row").get_attribute("data-drawing") == drawn  # not before Draw
     page.click("#impressions-tab [data-draw]")
     expect(page.locator("figure.imp")).to_have_count(1)
-    expect(page.locator("figure.imp")).to_contain_text("Channel 7")
+    expect(page.locator("figure.imp")).to_contain_text("Unit 7")
     page.fill("#impressions-tab [name=channel]", "70000")
     page.click("#impressions-tab [data-draw]")
     expect(page.locator("#impressions-tab .problem")).to_contain_text("0 to")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
 from tabs.maps import TAB as MAPS
 from tabs.muting import TAB as MUTING
+from tabs.order import TABS
 from tabs.parts import fields, html, lanes
-from tabs.parts.tab import Server, Tab
+from tabs.parts.tab import Server, Tab, markup
 from tabs.parts.work import Jobs, Show
 from tabs.subject import Subject
 from tests.desk import Desk
@@ -82,6 +84,15 @@ def test_a_setting_that_can_t_be_gets_a_sentence_that_names_it(lite0: Network, w
     label = next(each.label for each in FIELDS if each.key in wrong and wrong[each.key] is not None)
     assert label in str(problems[0])
     assert values == fields.read(FIELDS, {}, lite0)[0]
+
+
+@pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.key)
+def test_a_detector_has_one_name_on_the_page(subject: Subject, tab: Tab) -> None:
+    """A unit; that others call it a channel is said where the word is explained, alone."""
+    page = markup(tab, subject)
+    told = re.findall('(?:title|alt|aria-label|placeholder)="([^"]*)"', page)
+    words = " ".join([*told, re.sub("<[^>]*>", " ", page)]).lower()
+    assert "channel" not in words
 
 
 def test_forms_escape_what_they_show(lite0: Network) -> None:
@@ -209,6 +220,19 @@ def test_maps_share_a_tile_where_they_are_one_and_say_why(subject: Subject) -> N
     assert "strongest at the" in found["gradcam:0"]["alt"]
     inner = drained(server, server.ask(CAT | {"settings": {"layer": "blocks.3"}}))
     assert inner["data"]["same"] == ""
+
+
+def test_what_glows_made_it_say_a_class_only_where_it_said_that(subject: Subject) -> None:
+    def said(tab: Tab, target: int) -> str:
+        asked = subject.asked(CAT | {"targets": [target]})
+        values, _ = fields.read(tab.settings, {}, asked.network)
+        return next(iter(tab.draw(asked, values))).places["say"]
+
+    first = subject.asked(CAT).of_first().targets[0]
+    assert "made it say <b>" in said(MAPS, first)
+    assert "speaks for <b>tench</b>, which it gives " in said(MAPS, 0)
+    assert "until the answer is no longer <b>" in said(MUTING, first)
+    assert "what helps <b>tench</b>" in said(MUTING, 0)
 
 
 def test_a_contrast_keeps_both_signs_and_several_classes_have_rows(subject: Subject) -> None:

@@ -77,11 +77,11 @@ def test_the_mosaic_of_a_layer_and_the_channel_that_is_looked_at(resnet18) -> No
     for unit, channel in chosen.items():
         kept = ask(server, layer="layer2", unit=unit)
         assert kept["data"]["sheet"]["channel"] == channel
-        assert "no channel" not in kept["places"]["say"]
+        assert "no unit" not in kept["places"]["say"]
     for unit in ("layer3:5", "layer2:80", "layer2:-1", "layer2:x", "nonsense", "layer2:²"):
         other = ask(server, layer="layer2", unit=unit)
         assert other["data"]["sheet"]["channel"] == shown["data"]["sheet"]["channel"]
-        said = f"no channel “{unit}”" in other["places"]["say"]
+        said = f"no unit “{unit}”" in other["places"]["say"]
         assert said is (unit != "layer3:5")  # which was chosen before the layer was changed
 
 
@@ -138,8 +138,8 @@ def test_pins_fill_places_that_are_there_already(resnet18) -> None:
     kept = "resnet18|layer2:0,layer3:7"
     shown = whole(server, act(server, "pin", {"pins": kept}))["places"]["pins"]
     assert slots(shown) == (2, 2)
-    assert "Channel 0 ·" in shown
-    assert shown.index("Channel 0 ·") < shown.index("Channel 7 ·")
+    assert "Unit 0 ·" in shown
+    assert shown.index("Unit 0 ·") < shown.index("Unit 7 ·")
     again = ask(server, pins=kept)["places"]["pins"]
     assert slots(again) == (2, 2)
     many = "resnet18|" + ",".join(f"layer2:{each}" for each in range(9))
@@ -221,11 +221,11 @@ def test_the_live_heat_is_of_what_was_asked_for(resnet18) -> None:
     titles = {
         frame(heat="class", target=0)["title"]: f"Grad-CAM of {resnet18.labels[0]}",
         frame(heat="class", target=7)["title"]: f"Grad-CAM of {resnet18.labels[7]}",
-        frame(heat="channel", channel=0)["title"]: "Channel 0 · ",
+        frame(heat="channel", channel=0)["title"]: "Unit 0 · ",
     }
     assert all(title.startswith(expected) for title, expected in titles.items())
     between = frame(heat="channel", channel=0, layer=None)  # the form is of the network before
-    assert "Grad-CAM" in between["title"] or "Channel 0" in between["title"]
+    assert "Grad-CAM" in between["title"] or "Unit 0" in between["title"]
     first = frame(heat="first")
     assert first["title"].removeprefix("Grad-CAM of ") in first["classes"].split("</li>")[0]
     wrong = [{"image": "data:,"}, {"layer": "none"}, {"gain": -1}, {"per": "photo"}, {"gamma": []}]

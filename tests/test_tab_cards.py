@@ -34,6 +34,7 @@ def test_a_units_card_tells_all_that_is_known_of_it(desk, resnet18, few_photos) 
     assert first["settings"] == {"layer": "layer3", "unit": "7", "class": ""}
     places = desk.whole(first)["places"]
     assert places["problem"] == ""
+    assert "Channel" not in "".join(places.values())
     assert "data-draw" in places["drawing"]
     best = few_photos.known(resnet18)["layer3"].best(7, 4)
     named = [references()[each.photo].title for each in best if each.peak > 0]

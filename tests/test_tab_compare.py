@@ -151,10 +151,16 @@ def test_progress_counts_what_was_not_known_before(server: Server) -> None:
     for methods in ("gradcam", "gradcam,layercam,gradcam++"):
         asked = server.subject.asked({**asking(methods), "targets": [13]})
         settings, _ = fields.read(TAB.settings, asking(methods)["settings"], asked.network)
-        shares = [show.done for show in TAB.draw(asked, settings) if show is not None]
+        shows = [show for show in TAB.draw(asked, settings) if show is not None]
+        shares = [show.done for show in shows]
         assert shares == sorted(shares)
         assert shares[0] < 0.1
         assert shares[-1] > 0.9
+        told = "".join(show.places.get("verdict", "") for show in shows)
+        total = 2 * len(methods.split(","))
+        counts = [int(each) for each in re.findall(rf"(\d) of {total} measurements", told)]
+        assert counts == sorted(counts)
+        assert counts[-1] >= total - 1  # of both rounds
 
 
 @pytest.mark.parametrize(

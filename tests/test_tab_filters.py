@@ -86,7 +86,7 @@ def test_deeper_filters_are_shown_by_their_slices_strongest_first(resnet18) -> N
     kernels = filters.weights(resnet18, name).numpy()
     best = [channel for channel, *_ in filters.slices(kernels, 3, 256)]
     assert tiles(whole["places"])["order"] == best
-    assert f"Channel {best[0]}<" in whole["places"]["closer"]
+    assert f"Unit {best[0]}<" in whole["places"]["closer"]
     assert "first convolution" in whole["places"]["gabor"]
     other = desk.whole(desk.act("pick", {"filter": 4}, layer=name))
     assert tiles(other["places"])["order"] != best

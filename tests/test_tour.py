@@ -126,14 +126,14 @@ def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
     page.locator(".tour").get_by_role("button", name="Next").click()
     expect(page.locator(".tour")).to_contain_text("No class is called face")
     where = page.locator(".act-where b").first
-    expect(where).to_have_text("Channel 174 · conv5")
+    expect(where).to_have_text("Unit 174 · conv5")
     photos = page.locator(".tour-photos button")
     expect(photos).to_have_count(4)
     picture = page.locator("[data-place=glow] img").get_attribute("src")
     photos.nth(2).click()
     expect(photos.nth(2)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("[data-place=glow] img")).not_to_have_attribute("src", picture)
-    expect(where).to_have_text("Channel 174 · conv5")
+    expect(where).to_have_text("Unit 174 · conv5")
     expect(page.locator(".tour")).to_contain_text(f"{len(STEPS)} of {len(STEPS)}")
 
 

@@ -74,7 +74,7 @@ class Unit:
 
     def title(self, network: Network) -> str:
         if self.layer in network.maps or self.layer in network.flat:
-            where, kind = layer_of(network, self.layer).title.split(" · ")[0], "Channel"
+            where, kind = layer_of(network, self.layer).title.split(" · ")[0], "Unit"
         else:
             where, kind = self.layer, "Filter"
         kind = kind if self.part == "channel" else f"Neuron of {kind.lower()}"

@@ -294,7 +294,7 @@ def _last(maps: Mapping[str, Tensor], stages: set[str]) -> str:
 
 def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
     _, channels, height, width = value.shape
-    size = f"{width} × {height}, {channels} channels"
+    size = f"{width} × {height}, {channels} units"
     reduction = round(probe.shape[-1] / width)
     return Layer(name, f"{title} · {size}", channels, height, width, reduction)
 

@@ -50,7 +50,7 @@ def check(network: Network, layer: str, channel: int) -> int:
     most = layer_of(network, layer).channels - 1
     whole = isinstance(channel, int | float) and not isinstance(channel, bool)
     if not whole or channel != channel // 1 or not 0 <= channel <= most:
-        raise OptionError(f"This layer has the channels 0 to {most}: choose one of them.")
+        raise OptionError(f"This layer has the units 0 to {most}: choose one of them.")
     return int(channel)
 
 

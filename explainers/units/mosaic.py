@@ -110,8 +110,10 @@ def _laid(scaled: np.ndarray, order: Sequence[int], width: int, side: int, signe
     longest = max(height, wide)
     least = longest * math.ceil(side / longest) if longest < side else side
     columns = max(1, min(count, width // (least + 1)))
-    if columns * columns > count:  # few channels: about as many rows as columns
-        columns = max(1, math.ceil(math.sqrt(count)))
+    if columns * columns > count:  # few channels: about as many rows as columns, all of them full
+        square = max(1, math.ceil(math.sqrt(count)))
+        near = range(square, min(columns, 2 * square - 2) + 1)
+        columns = next((each for each in near if count % each == 0), square)
     gap = 2 if width // columns >= max(40, least + 2) else 1  # never at the tiles' cost
     tile = fit(height, wide, min(width // columns - gap, 224))
     rows = math.ceil(count / columns)

@@ -238,7 +238,7 @@ class _Painter:
         stage = layer_of(network, layer).title.split(" · ")[0]
         titles = (
             "Photo",
-            f"Channel {self.look.channel} · {stage}",
+            f"Unit {self.look.channel} · {stage}",
             f"Grad-CAM · {network.labels[self.target]} {chance:.0%}",
         )
         return sheets.row([small, *glowing], titles)

@@ -27,12 +27,9 @@ from .live import Live
 
 HERE = Path(__file__).parent
 AMONG = 12  # channels that add most to the class, of which the sharpest is looked at first
-CHANNEL = html.term(
-    "channel", "One detector of the layer: a small map of how strongly it fires at each place."
-)
 EMPTY = (
-    '<div class="maps-empty"><p><b>The channels appear here.</b> Each tile is one channel of a '
-    "layer: where it glows, that channel has found what it looks for in your photo.</p></div>"
+    '<div class="maps-empty"><p><b>The units appear here.</b> Each tile is one unit of a '
+    "layer: where it glows, that unit has found what it looks for in your photo.</p></div>"
 )
 
 
@@ -57,16 +54,16 @@ SORT = Choice(
     label="Sorted by",
     choices=(("What they add to the class", "contribution"), ("Mean", "mean"), ("Index", "index")),
     default="contribution",
-    help="What a channel adds is its activation times the gradient of the class’s score, summed "
+    help="What a unit adds is its activation times the gradient of the class’s score, summed "
     "over all places.",
 )
 BRIGHTNESS = (
     Choice(
         key="per",
         label="Brightness by",
-        choices=(("The layer", "layer"), ("Each channel", "channel")),
+        choices=(("The layer", "layer"), ("Each unit", "channel")),
         default="layer",
-        help="By the layer, channels can be compared; by each channel, weak ones can be seen.",
+        help="By the layer, units can be compared; by each unit, weak ones can be seen.",
     ),
     Number(key="gain", label="Gain", default=1, low=0.25, high=8, step=0.25, slides=True),
     Number(
@@ -82,7 +79,7 @@ BRIGHTNESS = (
 )
 FRONT = (
     LAYER,
-    Text(key="unit", label="Channel", here=True),  # "bn2:49", so that it can't be another layer's
+    Text(key="unit", label="Unit", here=True),  # "bn2:49", so that it can't be another layer's
     Text(key="pins", label="Pins", here=True),
 )
 FEET = {
@@ -117,7 +114,7 @@ def _wrong(question: Question, settings: Settings) -> str:
     if layer and number.isdecimal() and int(number) < most:
         return ""
     named = escape(settings["unit"][:40])
-    return f"There is no channel “{named}”: this layer’s go from 0 to {most - 1}. "
+    return f"There is no unit “{named}”: this layer’s go from 0 to {most - 1}. "
 
 
 def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
@@ -144,10 +141,10 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     else:
         look = {each.key: settings[each.key] for each in BRIGHTNESS}
         values = as_photo(acts.activation(question).cpu().numpy(), question.view.frame)
-        alt = f"All {len(ranked)} channels of {facts['title']}, the first being {ranked[0]}."
+        alt = f"All {len(ranked)} units of {facts['title']}, the first being {ranked[0]}."
         made = mosaic(values, ranked, tiles.WIDTH, **look)
         foot = FEET[settings["sort"]].format(escape(asked.name()))
-        sheet = tiles.tiles(made, "channel", alt, channel, name="sheet", foot=foot)
+        sheet = tiles.tiles(made, "unit", alt, channel, name="sheet", foot=foot)
     shown = {"sheet": sheet, "say": _wrong(question, settings) + _say(flat)}
     yield Show(shown | (nothing if flat else {}), {"sheet": {**facts, "channel": channel}})
     kept = pins.read(settings["pins"], network)
@@ -161,7 +158,7 @@ def _say(flat: bool) -> str:
     if flat:
         return "Each bar is a unit that has seen the whole photo. <em>Try: click one.</em>"
     return (
-        f"Each tile is a {CHANNEL}: it glows where it found what it looks for. "
+        f"Each tile is a {html.unit()}: it glows where it found what it looks for. "
         "<em>Try: click a tile, or draw a box on the photo.</em>"
     )
 

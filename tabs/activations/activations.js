@@ -62,7 +62,7 @@ const pin = (mine) => {
 const add = (unit) => {
   const mine = pins();
   if (mine.includes(unit) || about.flat || chosen === null) return;
-  if (mine.length >= MOST) return tab.tell(`${MOST} channels are pinned: remove one of them first.`);
+  if (mine.length >= MOST) return tab.tell(`${MOST} units are pinned: remove one of them first.`);
   tab.tell('');
   pin([...mine, unit]);
 };
@@ -128,7 +128,7 @@ const make = async (file) => {
     return;
   }
   if (mine !== taken) return;
-  say('Photo, channel and Grad-CAM side by side:');
+  say('Photo, unit and Grad-CAM side by side:');
   film.hidden = false;
   tab.act('clip', { file: at, channel: chosen ?? 0 });
 };

@@ -34,11 +34,11 @@ def found(question: Question, seen: Photo, best: list[tuple[int, float]]) -> str
         url = html.data_url(render.jpeg(shown, 80), "jpeg")
         items.append(
             f'<li><button type="button" data-channel="{channel}" title="Look at it closely">'
-            f'<img alt="Channel {channel} over the photo" src="{url}"><b>{channel}</b> '
+            f'<img alt="Unit {channel} over the photo" src="{url}"><b>{channel}</b> '
             f"<small>+{score:.2g}</small></button></li>"
         )
     return (
         '<p class="note" title="Mean activation inside the box minus outside.">In your box more '
         "than beside it. Pin one, and try another photo.</p>"
-        f'<ol class="units-found" aria-label="Channels that fire in the box">{"".join(items)}</ol>'
+        f'<ol class="units-found" aria-label="Units that fire in the box">{"".join(items)}</ol>'
     )

@@ -30,9 +30,8 @@ FIELD = html.term(
 
 
 def name(network: Network, layer: str, channel: int) -> str:
-    """Such as “Channel 49 · Stage 5, inside”."""
-    kind = "Unit" if layer in network.flat else "Channel"
-    return f"{kind} {channel} · {layer_of(network, layer).title.split(' · ')[0]}"
+    """Such as “Unit 49 · Stage 5, inside”."""
+    return f"Unit {channel} · {layer_of(network, layer).title.split(' · ')[0]}"
 
 
 def over_photo(question: Question, seen: Photo, channel: int, size: int, top: float) -> np.ndarray:
@@ -103,7 +102,7 @@ def crops(seen: Photo, found: Unit, frame: Frame) -> str:
     how = "The pixels that make its strongest place fire."
     pixels = figure(
         render.relief(as_photo(found.pixels[0].numpy(), frame)),
-        f"{kind} of channel {found.channel} to pixels",
+        f"{kind} of unit {found.channel} to pixels",
         kind,
         how if found.guided else f"{how} Plain, since this network has no ReLUs to guide.",
     )
@@ -118,7 +117,7 @@ def classes(question: Question, channel: int) -> str:
     how = (
         "Exact: the weights of the final layer."
         if found.exact
-        else "How much each score falls on this photo when the channel is switched off."
+        else "How much each score falls on this photo when the unit is switched off."
     )
     rows = [(labels[c], v, v / top) for c, v in zip(found.classes, found.values, strict=True)]
     return f"<h3>Feeds these classes most</h3><p>{how}</p>{bars(rows)}"

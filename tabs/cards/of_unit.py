@@ -20,10 +20,7 @@ from ..subject import Asked
 from . import drawing, links
 
 PLACES = ("head", "photo", "crops", "drawing", "best", "wired", "near")
-UNIT = html.term(
-    "Unit",
-    "One detector of the layer, also called a channel: it looks for the same thing at every place.",
-)
+UNIT = html.unit("Unit")
 MEASURED = 3  # reference photos on which a unit is switched off
 SHOWN = 8  # reference photos
 
@@ -107,7 +104,13 @@ def _best(network: Network, layer: str, channel: int, peaks: Peaks, answers: Ans
 def _near(network: Network, layer: str, channel: int, peaks: Peaks) -> str:
     """Units of the layer that answer alike, each as the middle of what it fires on most."""
     items = "".join(
-        links.tile(network, layer, each.channel, peaks, f"r = {each.correlation:.2f}")
+        links.tile(
+            network,
+            layer,
+            each.channel,
+            peaks,
+            f"r\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{each.correlation:.2f}",
+        )
         for each in peaks.neighbours(channel, 6)
     )
     if not items:

@@ -131,10 +131,15 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         yield from _measured(sides, settings, progress)
     if settings["measure"]:
         for side in sides:
+            known = len(side.found.again)
             for name in side.found.repeat():
                 progress.step()
                 words = progress.words(f"Measuring {_title(side, name)} again")
-                yield Show(done=progress.done, words=words)
+                places = {}
+                if len(side.found.again) > known:
+                    known = len(side.found.again)
+                    places = {"verdict": _verdict(sides, settings)[0]}
+                yield Show(places, done=progress.done, words=words)
     told, slots = _verdict(sides, settings)
     places = {"verdict": told, "agreement": board.agreement(sides), "boxed": box.tell(sides[0])}
     return Show(places, {"slots": slots})
@@ -221,7 +226,7 @@ def _say(asked: Asked, sides: Sequence[Side]) -> str:
     more = " (the first of your classes)" if len(asked.targets) > 1 else ""
     ways = f"{count} maps of" if count > 1 else "One map of"
     return (
-        f"{ways} why it saw <b>{escape(asked.name())}</b>{more}: the network’s own answers say "
+        f"{ways} what speaks for <b>{escape(asked.name())}</b>{more}: the network’s answers say "
         "which to believe. <em>Try: click a map.</em>"
     )
 
@@ -235,11 +240,12 @@ def _verdict(sides: Sequence[Side], settings: Settings) -> tuple[str, dict[str, 
             slots |= board.marks(number, found)
         doubles = {name for twins in side.found.twins().values() for name in twins}
         count = sum(m not in side.found.absent and m not in doubles for m in side.found.methods)
-        done = len(side.found.scores.keys() - doubles)
+        rounds = (side.found.scores, side.found.again)
+        done = sum(len(each.keys() - doubles) for each in rounds)
         doing = ["Not measured: switch on “Measure them” under “Adjust” for a verdict."]
         if settings["measure"]:
-            so_far = f"{done} of {count} so far"
-            doing = [f"No verdict before every map is measured, twice: {so_far}."]
+            so_far = f"{done} of {2 * count} measurements so far"
+            doing = [f"No verdict before every map is measured twice: {so_far}."]
             doing += [] if number else board.WAITS
         head = f"<h3>{escape(side.title)}</h3>" if len(sides) > 1 else ""
         told += f"<div>{head}{board.tell(side, found, doing)}</div>"

@@ -62,7 +62,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     """All filters, one of them closely, whether they resemble Gabors, and those of others."""
     look = looked(asked, settings)
     index = settings["filter"] if settings["filter"] < look.conv.filters else 0
-    places = {"say": _say(look, asked.network), "grid": _grid(look, settings, index)}
+    places = {"say": _say(look), "grid": _grid(look, settings, index, _why(look, asked.network))}
     shown = _shown(look, index)
     chosen = {"filter": index, "layer": look.value}
     yield Show({**places, **shown.places}, shown.data, settings=chosen)
@@ -106,29 +106,36 @@ def _shown(look: Looked, index: int) -> Show:
     return Show({"closer": closer.one(look.asked, conv, look.values, index)}, {"chosen": about})
 
 
-def _say(look: Looked, mine: Network) -> str:
+def _say(look: Looked) -> str:
     conv, network = look.conv, look.asked.network
     if not conv.first:
         return (
-            f"A deeper filter reads {conv.inputs} channels, not colours: these are its slices, "
+            f"A deeper filter reads {conv.inputs} units, not colours: these are its slices, "
             "strongest first. <em>Try: another filter’s number.</em>"
         )
-    why = ""
-    if network.key == LEADS and mine.key != LEADS:
-        first = next(iter(filters.convolutions(mine).values()))
-        if max(first.kernel) < gabor.LEAST:
-            size = f"{first.kernel[1]} × {first.kernel[0]}"
-            why = (
-                f" They are large enough to show a shape; {escape(mine.title)}’s, {size}, are not."
-            )
     return (
         f"The first {conv.filters} filters of {escape(network.title)}: each answers where the "
-        f"photo looks like it.{why} <em>Try: click one, and see where.</em>"
+        "photo looks like it. <em>Try: click one.</em>"
     )
 
 
-def _grid(look: Looked, settings: Settings, index: int) -> str:
-    """All filters in colour, or the slices of one deeper filter."""
+def _why(look: Looked, mine: Network) -> str:
+    """Why another network's filters are shown first, where the visitor's own show nothing."""
+    network = look.asked.network
+    if network.key != LEADS or mine.key == LEADS:
+        return ""
+    first = next(iter(filters.convolutions(mine).values()))
+    if max(first.kernel) >= gabor.LEAST:
+        return ""
+    size = f"{first.kernel[1]} × {first.kernel[0]}"
+    return (
+        f"<p>{escape(network.title)}’s are large enough to show a shape; {escape(mine.title)}’s, "
+        f"{size}, are not.</p>"
+    )
+
+
+def _grid(look: Looked, settings: Settings, index: int, why: str = "") -> str:
+    """All filters in colour, or the slices of one deeper filter; why: HTML below the filters."""
     conv, values = look.conv, look.values
     shared = settings["scale"] == "shared"
     size = f"{conv.kernel[0]} × {conv.kernel[1]}"
@@ -137,16 +144,18 @@ def _grid(look: Looked, settings: Settings, index: int) -> str:
         room = SMALL if max(conv.kernel) < 6 else ROOM
         made = mosaic.kernels(values, order, room, shared=shared)
         alt = f"The {conv.filters} filters of the first convolution, {size} pixels each."
-        return tiles(made, "filter", alt, index, name="filters")
+        return tiles(made, "filter", alt, index, name="filters", foot=why)
     found = filters.slices(values, index, SLICES)
     stack = np.stack([each for _, each, _ in found])
     per = "layer" if shared or conv.kernel == (1, 1) else "channel"
     made = mosaic.mosaic(stack, range(len(stack)), WIDTH, side=30, per=per)
     begin = filters.first_input(look.asked.network, conv, index)
-    alt = f"The slices of filter {index}, strongest input channel first."
-    words = f"Filter {index} of {conv.filters}: a slice of {size} weights for each input channel."
+    alt = f"The slices of filter {index}, strongest input first."
+    words = (
+        f"Filter {index} of {conv.filters}: a slice of {size} weights for each unit that it reads."
+    )
     names = [begin + i for i, *_ in found]
-    return tiles(made, "input channel", alt, names=names, name="slices", foot=f"<p>{words}</p>")
+    return tiles(made, "unit", alt, names=names, name="slices", foot=f"<p>{words}</p>")
 
 
 def _compared(look: Looked, index: int) -> Iterator[Show | None]:

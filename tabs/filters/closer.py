@@ -62,10 +62,10 @@ def _deeper(asked: Asked, conv: Conv, values: np.ndarray, index: int) -> str:
         title = "Its strongest slice"
         picture = figure(large(found[0][1] / top(found[0][1])), title, title)
     begin, most = filters.first_input(asked.network, conv, index), max(found[0][2], 1e-12)
-    rows = bars([(f"Channel {begin + i}", size, size / most) for i, _, size in found])
+    rows = bars([(f"Unit {begin + i}", size, size / most) for i, _, size in found])
     words = (
         f"Half of its weight lies on {filters.half(values, index)} of {conv.inputs} inputs. Look "
-        "at a channel in the Activations tab to see what makes it fire."
+        "at a unit in the Activations tab to see what makes it fire."
     )
     return (
         f'<div class="filter-pair">{picture}<div><b>What filter {index} reads most</b>{rows}</div>'

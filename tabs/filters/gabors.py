@@ -103,9 +103,11 @@ def histogram(found: Compared) -> str:
         '<svg class="gabor-chart" viewBox="0 0 400 136" role="img" aria-label="Histogram of R '
         f'squared: filters above, random and shuffled filters below">{bars}<line x1="0" x2="400" '
         'y1="60" y2="60"/><text x="2" y="132">R² 0</text><text x="398" y="132" '
-        'text-anchor="end">1</text><text x="2" y="12">this layer</text><text x="398" y="98" '
-        'text-anchor="end">random filters</text><text class="shuffled" x="398" y="114" '
-        'text-anchor="end">these, shuffled</text></svg>'
+        'text-anchor="end">1</text><rect class="mine" x="2" y="2" width="11" height="11"/><text '
+        'x="18" y="12">this layer</text><rect class="null" x="387" y="88" width="11" height="11"/>'
+        '<text x="382" y="98" text-anchor="end">random filters</text><rect class="shuffled" '
+        'x="387" y="104" width="11" height="11"/><text x="382" y="114" text-anchor="end">these, '
+        "shuffled</text></svg>"
     )
 
 

@@ -158,10 +158,11 @@ def _say(asked: Asked, question: Question) -> str:
     if len(names) > 1:
         every = html.listed(names)
         return f"What glows speaks for {every}, a row for each. <em>Compare where.</em>"
-    return (
-        f"What glows made it say {names[0]}. "
-        "<em>Try: click another answer, or point at a bright place.</em>"
-    )
+    told = f"What glows made it say {names[0]}."
+    if not asked.says():
+        chance = float(asked.network.probabilities(asked.logits())[asked.targets[0]])
+        told = f"What glows speaks for {names[0]}, which it gives {html.percent(chance)}."
+    return f"{told} <em>Try: click another answer, or point at a bright place.</em>"
 
 
 def _same(found: Mapping[str, Explanation]) -> str:

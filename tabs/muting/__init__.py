@@ -71,10 +71,10 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
 
 def _say(asked: Asked) -> str:
     name = f"<b>{escape(asked.network.labels[asked.targets[0]])}</b>"
-    return (
-        f"Paint over the photo until the answer is no longer {name}. "
-        "<em>Try: the eyes, the background, one half.</em>"
-    )
+    told = f"Paint over the photo: what helps {name}, and what hurts it?"
+    if asked.says():
+        told = f"Paint over the photo until the answer is no longer {name}."
+    return f"{told} <em>Try: the eyes, the background, one half.</em>"
 
 
 TAB = Tab(

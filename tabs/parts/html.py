@@ -71,6 +71,15 @@ def logit(word: str = "logit") -> str:
     return term(word, "The network’s own score of a class, before all scores become probabilities.")
 
 
+def unit(word: str = "unit") -> str:
+    """That word, which says what it means."""
+    return term(
+        word,
+        "One detector of a layer, also called a channel: it looks for the same thing at every "
+        "place of the photo.",
+    )
+
+
 def term(word: str, meaning: str) -> str:
     """A word of the field that says in one sentence what it means, to whoever points at it."""
     return f'<abbr class="term" tabindex="0" title="{escape(meaning)}">{escape(word)}</abbr>'
