@@ -57,7 +57,7 @@ def photo_for(network: Network, source: Any) -> Photo:
 
 def seen(network: Network, view: View) -> Photo:
     """What the network saw, as a photo."""
-    pixels = (view.tensor[0].float().cpu() * network.std + network.mean).clamp(0, 1)
+    pixels = network.pixels(view.tensor)[0]
     return bands(pixels, len(pixels)) if len(pixels) != 3 else read(pixels)
 
 

@@ -138,8 +138,8 @@ def pooled(network: Network, pictures: Sequence[np.ndarray]) -> np.ndarray:
 def final_maps(network: Network, pictures: Sequence[np.ndarray]) -> torch.Tensor:
     """Whole pictures (224, 224, 3) uint8 -> (N, 1280, 7, 7), the last layer's activations."""
     x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    x = (x - network.mean) / network.std
-    return network.module.forward_features(x.to(memory_format=torch.channels_last))
+    x = network.normalised(x).to(memory_format=torch.channels_last)
+    return network.module.forward_features(x)
 
 
 def train_tiles(tiles: Tiles, network: Network, args: argparse.Namespace) -> None:

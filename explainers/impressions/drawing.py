@@ -106,12 +106,10 @@ class Drawing:
 
     def _gradient(self, pixels: Tensor) -> Tensor:
         """Which way down the loss is for each pixel, (N, 3, S, S)."""
-        knobs, network = self.knobs, self.network
-        size = pixels.shape[-1]
+        knobs, size = self.knobs, pixels.shape[-1]
         shake = shaking.draw(knobs.ranges(), knobs.crops, size, self.generator)
         shaken = shaking.apply(pixels, shake, size)
-        x = (shaken - network.mean.to(pixels)) / network.std.to(pixels)
-        inputs = self._uphill(x)
+        inputs = self._uphill(self.network.normalised(shaken))
         gradient = torch.autograd.grad(shaken, pixels, inputs)[0]
         if self.driven:
             gradient = self._inside(pixels, gradient)

@@ -203,8 +203,7 @@ def as_input(network: Network, pictures: Tensor) -> Tensor:
     size = (network.size, network.size)
     if pictures.shape[2:] != size:
         pictures = F.interpolate(pictures, size=size, mode="bicubic", antialias=True)
-    pictures = pictures.to(network.device)
-    return (pictures - network.mean.to(pictures)) / network.std.to(pictures)
+    return network.normalised(pictures.to(network.device))
 
 
 def to_pixels(values: Tensor) -> np.ndarray:

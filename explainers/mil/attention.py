@@ -147,7 +147,7 @@ def as_batch(patches: Sequence[np.ndarray], side: int, network: Network) -> Tens
         return torch.cat([network.transform(each)[0] for each in photos])
     if not network.sees_colours:
         raise OptionError(f"{network.title} does not see red, green and blue, as patches are.")
-    return (as_batch_of(patches, side) - network.mean) / network.std
+    return network.normalised(as_batch_of(patches, side))
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def tile_cam(network: Network, pixels: np.ndarray) -> Explanation:
     start = time.perf_counter()
     weight, bias = load_tiles()
     x = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
-    x = ((x - network.mean) / network.std).to(network.device, memory_format=torch.channels_last)
+    x = network.normalised(x).to(network.device, memory_format=torch.channels_last)
     maps = network.module.forward_features(x)[0].cpu()
     values = torch.einsum("c,chw->hw", weight, maps) / maps[0].numel()
     logits = (values.sum() + bias).reshape(1)

@@ -32,7 +32,7 @@ def baseline(network: Network, x: Tensor, kind: str = "grey", seed: int = 0) -> 
     pixels = torch.full(x.shape, 0.0 if kind == "black" else 0.5)
     if kind == "noise":
         pixels = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed))
-    return ((pixels - network.mean) / network.std).to(x)
+    return network.normalised(pixels).to(x)
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:

@@ -174,7 +174,7 @@ class Muting:
 
 def to_pixels(network: Network, x: Tensor) -> np.ndarray:
     """An input (1, C, H, W) as a picture, uint8 (H, W, 3)."""
-    pixels = (x[0].float().cpu() * network.std + network.mean).clamp(0, 1)
+    pixels = network.pixels(x)[0]
     if len(pixels) != 3:
         return bands(pixels, len(pixels)).pixels
     return (pixels * 255).round().byte().permute(1, 2, 0).numpy()

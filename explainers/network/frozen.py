@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
 from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
-from .frame import ALL
+from .inputs import Inputs
 from .layout import FLAT
 from .lent import Given, Lent
 from .outputs import whole
@@ -34,11 +34,7 @@ from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
-from .transform import Transform
-from .views import Framing, Size, View, framed, noise, placed
-
-if TYPE_CHECKING:
-    from ..photo import Photo
+from .views import Size, View, noise
 
 PIXELS = 2**17  # of the inputs that go through together: two photos; more are no faster on CPUs
 
@@ -52,7 +48,7 @@ def _let_go(hooks: Sequence[RemovableHandle]) -> None:
 _passes: Recent[tuple[str, str], Recording] = Recent()
 
 
-class Network(Owner, Answers):
+class Network(Owner, Inputs, Answers):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     `module` stays as it is, and is explained, by a copy, with the weights that it has when that is
@@ -81,13 +77,10 @@ class Network(Owner, Answers):
     touches. Raises ModelError for a module that can't be explained as it is.
     """
 
-    transform: Transform | None = None
-    framing: Framing = "whole"
     functions: tuple[Any, ...] = ()
     read: Function | None = None
     unread: str = ""
     program: Callable[[Network, Tensor], Recording] | None = None
-    _aspect = ""
 
     def __init__(
         self,
@@ -320,68 +313,10 @@ class Network(Owner, Answers):
         x = x.to(self.device, memory_format=self.memory)
         return torch.cat([self._passed(part) for part in x.split(self.at_once(x.shape[2:]))])
 
-    @property
-    def sees_colours(self) -> bool:
-        """Are its inputs red, green and blue, each normalised by its mean and std?"""
-        return len(self.mean) == 3 and (self.transform is None or self.transform.plain)
-
     def at_once(self, shape: Sequence[int] | None = None) -> int:
         """How many inputs of (height, width) to send through together, 1 or more."""
         height, width = shape or self.shape
         return max(1, PIXELS * (16 if self.device.type == "cuda" else 1) // (height * width))
-
-    def prepare(self, photo: Photo, framing: Framing | None = None) -> View:
-        """The photo as this network's input.
-
-        "whole" fits the shorter side to the network's size and keeps all of the photo (up to 4:1),
-        squeezed to the network's own shape where it takes no other input;
-        "crop" is the network's own evaluation transform: the centre, of the photo or (crop
-        mode "squash") of the photo squeezed to a square, or ("border") with all of its longer side
-        and the mean colour beside it. None: `framing`, "whole" unless the
-        network has a transform of its own.
-        """
-        framing = self.framing if framing is None else framing
-        if not isinstance(framing, str) or framing not in ("whole", "crop"):
-            raise OptionError("The framing is either “whole” or “crop”.")
-        if self.transform is not None and (framing == "crop" or not self.transform.upright):
-            framing = "crop"
-            tensor, frame = self.transform(photo)
-        else:
-            tensor, frame = framed(
-                photo, self.recipe, self.shape, framing, self.any_size, self.title
-            )
-        key = f"{self._tag}:{self._age}:{framing}:{photo.digest}"
-        return placed(tensor, frame, key, framing, (photo.height, photo.width))
-
-    def view(self, tensor: Tensor) -> View:
-        """A ready-made input (1, C, H, W), normalised for this network, as a view of itself."""
-        channels = len(self.mean)
-        if tensor.ndim != 4 or len(tensor) != 1 or tensor.shape[1] not in {channels, self.takes}:
-            raise OptionError(
-                f"A view is made of one input of shape (1, {self.takes}, height, width)."
-            )
-        tensor = tensor.detach().float()
-        tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
-        digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-        key = f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
-        return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
-
-    def made(self, view: View) -> bool:
-        """Is this view one of this network's own?"""
-        return view.key.startswith(f"{self._tag}:")
-
-    def taken(self, view: View) -> View:
-        """The view of another aspect of this network (`scored`) as this one's."""
-        return replace(view, key=f"{self._tag}:{view.key.partition(':')[2]}")
-
-    @property
-    def _age(self) -> int:
-        """Changes when weights are written to, which nobody does who does not have the module."""
-        return 0 if self.program else self._weights.age()
-
-    @property
-    def _tag(self) -> str:
-        return f"{self.serial}{self._aspect}"
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""

@@ -56,7 +56,8 @@ class View:
 def framed(
     photo: Photo, recipe: Recipe, shape: Size, framing: Framing, any_size: bool, title: str
 ) -> tuple[Tensor, Frame]:
-    """The input (1, C, H, W) and the part of the photo that it covers; see `Network.prepare`.
+    """The pixels (1, C, H, W) in 0..1 of an input, and the part of the photo that they cover; see
+    `Network.prepare`.
 
     shape: the network's own size. Raises OptionError for a photo of other channels.
     """
@@ -80,7 +81,7 @@ def framed(
         values = _cut(values, cut, mean if recipe.crop_mode == "border" else 0.0)
     pixels = torch.from_numpy(values)
     pixels = pixels / 255 if photo.bands is None else pixels
-    return normalised(pixels.permute(2, 0, 1), recipe), frame
+    return pixels.permute(2, 0, 1)[None], frame
 
 
 def placed(tensor: Tensor, frame: Frame | None, key: str, framing: Framing, size: Size) -> View:
@@ -88,15 +89,6 @@ def placed(tensor: Tensor, frame: Frame | None, key: str, framing: Framing, size
     if frame is None:
         return View(tensor, ALL, key, framing, False, UNPLACED, size)
     return View(tensor, frame, key, framing, photo_size=size)
-
-
-def normalised(pixels: Tensor, recipe: Recipe) -> Tensor:
-    """Pixels (C, H, W) in 0..1 as an input (1, C, H, W)."""
-    mean, std = (
-        torch.tensor(each, dtype=torch.float32).reshape(-1, 1, 1)
-        for each in (recipe.mean, recipe.std)
-    )
-    return ((pixels - mean) / std).unsqueeze(0)
 
 
 def _layers(photo: Photo, channels: int, title: str) -> Sequence[Image.Image]:
