@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from explainers.mil import FEATURES, AttentionMIL, Standardise, embed, pool, sigmoid
+from explainers.mil import (
+    BACKBONE,
+    FEATURES,
+    INPUT,
+    AttentionMIL,
+    Standardise,
+    embed,
+    feature_head,
+    pool,
+    sigmoid,
+)
 from explainers.network import Network
 
 from . import runs, stain
@@ -19,6 +33,7 @@ from .bags import Bank, auc, draw_bags, hits, mixed_scores
 from .pixels import read
 from .progress import each
 
+WIDTH = 128  # of the head
 STRENGTH = 0.25  # of the stain shift in training copies
 
 
@@ -110,6 +125,32 @@ def fit(
         training.resume()
     training.go(training.batches(bank), training.one, "loss")
     return training.average.eval().requires_grad_(False)
+
+
+def fit_head(bank: Bank, args: Namespace, name: str) -> AttentionMIL:
+    """The gated head over features of the bundled network, trained on the bank as was asked; name:
+    of its checkpoint's folder."""
+    torch.manual_seed(args.seed)
+    head = feature_head(FEATURES, WIDTH)
+    standardise(head, bank)
+    recipe = Recipe(steps=args.steps or 2000, seed=args.seed)
+    return fit(head, bank, recipe, args.checkpoints / name, resume=args.resume)
+
+
+def save_head(head: AttentionMIL, folder: Path, patch: int, **more: Any) -> None:
+    """Its weights, and what is to be known of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(head.state_dict(), folder / "model.safetensors")
+    config = {
+        "backbone": BACKBONE,
+        "input": INPUT,
+        "patch": patch,
+        "features": FEATURES,
+        "width": WIDTH,
+        "labels": ["benign", "malignant"],
+        **more,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def standardise(model: AttentionMIL, bank: Bank) -> None:

@@ -9,22 +9,18 @@ sides of a split. The data set is not shipped, and neither are heads trained on 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import save_file
 
 from explainers import zoo
 from explainers.errors import OptionError
-from explainers.mil import BACKBONE, FEATURES, INPUT, feature_head
 from explainers.network import Network
 
-from .amil import Recipe, evaluate, features, fit, standardise
-from .amil_colon import WIDTH, arguments
+from .amil import evaluate, features, fit_head, save_head
+from .amil_colon import arguments
 from .bags import Bank, hold_out
 
 GRID = (8, 12)  # patches of 57 x 58 px
@@ -70,33 +66,11 @@ def train(slides: Slides, zoom: int, network: Network, args: argparse.Namespace)
     patches = np.stack([features(network, slides.paths, n, GRID, cache) for n in copies])
     bank = Bank(patches, slides.labels, slides.patients)
     test = set_aside(slides, np.ones(len(slides.labels), dtype=bool), args.seed)
-    torch.manual_seed(args.seed)
-    head = feature_head(FEATURES, WIDTH)
-    standardise(head, bank.take(~test))
-    head = fit(
-        head,
-        bank.take(~test),
-        Recipe(steps=args.steps or 2000, seed=args.seed),
-        args.checkpoints / f"breakhis-{zoom}",
-        resume=args.resume,
-    )
-    held_out = bank.take(test)
+    head, held_out = fit_head(bank.take(~test), args, f"breakhis-{zoom}"), bank.take(test)
     figures = evaluate(head, held_out.patches[0], held_out.labels)
-    folder = args.out / f"{zoom}x"
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(head.state_dict(), folder / "model.safetensors")
-    config = {
-        "backbone": BACKBONE,
-        "input": INPUT,
-        "patch": 57,
-        "features": FEATURES,
-        "width": WIDTH,
-        "labels": ["benign", "malignant"],
-        "magnification": zoom,
-        "test_patients": sorted(set(slides.patients[test].tolist())),
-        "figures": figures,
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    patients = sorted(set(slides.patients[test].tolist()))
+    about = {"magnification": zoom, "test_patients": patients, "figures": figures}
+    save_head(head, args.out / f"{zoom}x", 57, **about)
     return figures
 
 

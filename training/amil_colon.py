@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
 from explainers import zoo
-from explainers.mil import BACKBONE, FEATURES, INPUT, WEIGHTS, feature_head
+from explainers.mil import WEIGHTS
 from explainers.network import Network
 
 from . import stain
@@ -31,16 +30,16 @@ from .amil import (
     evaluate,
     features,
     fit,
+    fit_head,
+    save_head,
     small_patches,
     stained,
-    standardise,
 )
 from .bags import Bank, hold_out
 from .pixels import read
 from .progress import each
 
 GRID = (4, 4)  # patches of 56 px in a tile of 224
-WIDTH = 128
 PARTS = ("amil", "author", "tiles")
 
 
@@ -83,28 +82,9 @@ def train_amil(tiles: Tiles, network: Network, args: argparse.Namespace) -> None
     copies = range(args.copies + 1)
     patches = np.stack([features(network, tiles.paths, n, GRID, args.cache) for n in copies])
     bank = Bank(patches, tiles.labels, tiles.groups)
-    torch.manual_seed(args.seed)
-    head = feature_head(FEATURES, WIDTH)
-    standardise(head, bank.take(tiles.kept))
-    head = fit(
-        head,
-        bank.take(tiles.kept),
-        Recipe(steps=args.steps or 2000, seed=args.seed),
-        args.checkpoints / "amil",
-        resume=args.resume,
-    )
-    held_out = bank.take(tiles.validation)
+    head, held_out = fit_head(bank.take(tiles.kept), args, "amil"), bank.take(tiles.validation)
     print("validation", evaluate(head, held_out.patches[0], held_out.labels))
-    save_file(head.state_dict(), args.out / "model.safetensors")
-    config = {
-        "backbone": BACKBONE,
-        "input": INPUT,
-        "patch": 56,
-        "features": FEATURES,
-        "width": WIDTH,
-        "labels": ["benign", "malignant"],
-    }
-    (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_head(head, args.out, 56)
 
 
 def train_author(tiles: Tiles, args: argparse.Namespace) -> None:
