@@ -310,7 +310,7 @@ def test_whatever_was_asked_of_a_network_it_can_leave(uncollected, photo, evicte
     feeds(asked, 0)
     fields(network, 64, 64)
     strongest = Strongest(lambda: [photo])
-    list(strongest.find(network))
+    list(strongest.asking(network))
     assert strongest.known(network)
     folded(network.module, 64)
     assert memory.bytes > 0

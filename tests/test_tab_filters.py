@@ -110,7 +110,8 @@ def test_fitting_goes_a_step_at_a_time_and_finds_what_it_finds_at_once() -> None
     assert len(shares) == 5 + 6 + 6
     assert shares == sorted(shares)
     assert [each.r2 for each in found.fits] == [each.r2 for each in gabor.scores(kernels)]
-    np.testing.assert_array_equal(found.null, gabor._null(5, 3, 6, 0))
+    noise = sorted(each.r2 for each in gabor.scores(gabor.noise(5, count=6)))
+    np.testing.assert_array_equal(found.null, noise)
     others = sorted(each.r2 for each in gabor.scores(gabor.shuffled(kernels, 6)))
     np.testing.assert_array_equal(found.shuffled, others)
     assert list(gabor.compare(kernels)) == [found]  # what was found is not looked for again

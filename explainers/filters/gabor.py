@@ -187,15 +187,9 @@ def _scores(kernels: np.ndarray, seed: int) -> Iterator[Fit]:
     return _fits(np.stack([separate(kernel).plane for kernel in kernels]), seed)
 
 
-def null(size: int, channels: int = 3, count: int = NULL, seed: int = 0) -> np.ndarray:
-    """Sorted R squared of that many filters of normal noise, fitted in the same way."""
-    given = size, channels, count, seed
-    return _known.found(("null", *given), lambda: _null(*given))
-
-
-def _null(size: int, channels: int, count: int, seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).normal(size=(count, channels, size, size))
-    return np.sort([found.r2 for found in scores(noise, seed)])
+def noise(size: int, channels: int = 3, count: int = NULL, seed: int = 0) -> np.ndarray:
+    """That many filters (count, channels, size, size) of normal noise."""
+    return np.random.default_rng(seed).normal(size=(count, channels, size, size))
 
 
 def shuffled(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> np.ndarray:
@@ -219,9 +213,8 @@ class Compared:
 
 
 def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
-    """Fit filters (F, channels, size, size), as many random ones as `null` does and as many
-    shuffled ones, a step at a time: the share that is done, and at the end what was found. Raises
-    OptionError.
+    """Fit filters (F, channels, size, size), `count` random and as many shuffled ones, a step at a
+    time: the share that is done, and at the end what was found. Raises OptionError.
 
     What was found before comes at once.
     """
@@ -244,7 +237,7 @@ def measure(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[f
     chance = _known.get(drawn)
     work = [kernels, shuffled(kernels, count, seed)]
     if chance is None:
-        work.append(np.random.default_rng(seed).normal(size=(count, channels, size, size)))
+        work.append(noise(size, channels, count, seed))
     done, whole, found = 0, sum(map(len, work)), []
     for some in work:
         found.append([])

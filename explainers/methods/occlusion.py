@@ -14,6 +14,7 @@ import torch
 from ..explanation import Explanation, Question
 from ..muting import Score, mute_in_steps, recent
 from ..muting.baselines import BASELINES
+from ..muting.maps import drops
 from ..options import SEEDS, OneOf, Within
 from ..registry import register
 
@@ -55,9 +56,7 @@ def occlusion(
             continue
         if muting.done >= 1:
             recent[key] = muting
-        values = torch.stack([muting.drop(target, score) for target in question.targets])
-        if question.against is not None:
-            values = values - muting.drop(question.against, score)
+        values = drops(muting, question, score)
         found = question.answer("occlusion", values, muting.before[None], start, done=muting.done)
         yield found
 

@@ -11,20 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..explanation import Explanation, Question
 from .result import Muting, Position, Score
 
 
-def drop_map(muting: Muting, question: Question, score: Score = "logit") -> Explanation:
+def drops(muting: Muting, question: Question, score: Score) -> Tensor:
     """How far each target's score (minus that of `against`) falls, (K, H, W)."""
     values = torch.stack([muting.drop(target, score) for target in question.targets])
-    if question.against is not None:
-        values = values - muting.drop(question.against, score)
+    return values if question.against is None else values - muting.drop(question.against, score)
+
+
+def drop_map(muting: Muting, question: Question, score: Score = "logit") -> Explanation:
+    """`drops` as an explanation."""
     options = {"window": muting.window, "stride": muting.stride, "baseline": muting.baseline}
     return question.answer(
         "occlusion",
-        values,
+        drops(muting, question, score),
         muting.before[None],
         0.0,
         options=options | {"score": score},

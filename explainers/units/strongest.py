@@ -215,14 +215,6 @@ def _neighbours(values: Tensor) -> tuple[Tensor, Tensor]:
     return best.indices.to(torch.int16), best.values
 
 
-def peaks(network: Network, photos: Sequence[Photo | Reference]) -> Layers:
-    """The peaks of every convolutional layer on every photo, one pass each."""
-    survey = Survey(photos)
-    while not survey.over:
-        survey.step(network)
-    return survey.answers().layers
-
-
 class Strongest:
     """Keeps what networks answered lately; a network is asked when that is first wanted, and goes
     on where it was left.
@@ -259,8 +251,3 @@ class Strongest:
             found = self.answers(network) or survey.answers()
         self._known.keep(network.serial, found, of=network)
         yield found
-
-    def find(self, network: Network) -> Iterator[Layers | None]:
-        """The same: None while it goes on, then the peaks by layer."""
-        for found in self.asking(network):
-            yield found.layers if isinstance(found, Answers) else None
