@@ -7,8 +7,8 @@ explain(network, "photo.png", "malignant")
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Literal
@@ -22,12 +22,12 @@ from .imagenet import imagenet_labels
 from .network import Head, Network, keeping, slope
 from .network.borrowed import (
     Apart,
-    as_it_is,
     bare,
     check_kind,
     check_open,
     copied,
     evaluating,
+    undone_on_failure,
     without_end,
 )
 from .network.door import check_end, check_order, check_weights, not_alone, tried
@@ -131,23 +131,14 @@ def wrap(
         check_weights(inner, title)
     own, remarks = copied(inner, title) if copy else (inner, {})
     check_open(own, title)
-    handles, back = [], as_it_is(own)
-    try:
+    with undone_on_failure(own) as handles:
         if way.channels == 1:
             handles.append(own.register_forward_pre_hook(_grey))
         if output is not None:
             handles.append(own.register_forward_hook(picked(output, title)))
         probe = noise((1, way.seen, *way.shape)).to(next(own.parameters()).device)
-        try:
-            with Apart(inner, title) if copy else nullcontext():
-                found = _answer(own, probe, title, labels, head, copy)
-        except ModelError as error:
-            if "hooks" not in remarks or error.__cause__ is None:
-                raise
-            raise ModelError(
-                f"{str(error).removesuffix('.')}; its own hooks were left off its copy, so give "
-                "copy=False if it needs them."
-            ) from error
+        with _blaming("hooks" in remarks), Apart(inner, title) if copy else nullcontext():
+            found = _answer(own, probe, title, labels, head, copy)
         if found.read is not None:
             handles.append(own.register_forward_hook(of_batch(found.read)))
         network = Own(
@@ -173,16 +164,25 @@ def wrap(
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
         remarks |= keeping.remark(network) | slope.remark(network)
-    except BaseException:
-        for handle in handles:
-            handle.remove()
-        back()
-        raise
     network._source, network._said, network._handles = inner, said, handles
     network.remarks, network.read, network.unread = remarks, found.read, found.unread
     network.takes, network.transform = way.channels, way.transform
     network.framing = "whole" if way.transform is None else "crop"
     return network
+
+
+@contextmanager
+def _blaming(hooks: bool) -> Iterator[None]:
+    """Where something fails for want of hooks that may have been left off, say so."""
+    try:
+        yield
+    except ModelError as error:
+        if not hooks or error.__cause__ is None:
+            raise
+        raise ModelError(
+            f"{str(error).removesuffix('.')}; its own hooks were left off its copy, so give "
+            "copy=False if it needs them."
+        ) from error
 
 
 def in_order(labels: Any, title: str) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import ModelError
 from .door import VOLUMES, check_parts
@@ -229,7 +230,7 @@ def _let_go(part: nn.Module) -> int:
     return count
 
 
-def as_it_is(module: nn.Module) -> Callable[[], None]:
+def _as_it_is(module: nn.Module) -> Callable[[], None]:
     """What brings a module back to the modes and wishes for gradients that it has now."""
     modes = [(part, part.training) for part in module.modules()]
     wants = [(each, each.requires_grad) for each in module.parameters()]
@@ -246,12 +247,27 @@ def as_it_is(module: nn.Module) -> Callable[[], None]:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """In eval mode, and afterwards in the modes that its parts were in."""
-    back = as_it_is(module)
+    back = _as_it_is(module)
     module.eval()
     try:
         yield
     finally:
         back()
+
+
+@contextmanager
+def undone_on_failure(module: nn.Module) -> Iterator[list[RemovableHandle]]:
+    """For what is done to a module: if it fails, the hooks that were put into the list come off,
+    and the module is as it was."""
+    handles: list[RemovableHandle] = []
+    back = _as_it_is(module)
+    try:
+        yield handles
+    except BaseException:
+        for handle in handles:
+            handle.remove()
+        back()
+        raise
 
 
 def without_end(module: nn.Module, probe: Tensor) -> str:
