@@ -61,14 +61,14 @@ def question(
     wanted = None if targets is None else _listed(targets)
     asked = [_aim(network, each) for each in (wanted or [])]
     rival = None if against is None else _aim(network, against)
-    if any(_is_function(each) for each in (*asked, rival)):
-        return _of_functions(network, view, asked, layer, rival)
-    if network.unread:
+    functions = any(_is_function(each) for each in (*asked, rival))
+    if network.unread and not (asked and functions):
         raise TargetError(network.unread)
     if wanted is None:
-        chosen = (int(network.recorded(view, network.last).logits.argmax()),)
-    else:
-        chosen = tuple(dict.fromkeys(network.resolve(target) for target in asked))
+        asked = [int(network.recorded(view, network.last).logits.argmax())]
+    if functions:
+        return _of_functions(network, view, asked, layer, rival)
+    chosen = tuple(dict.fromkeys(network.resolve(target) for target in asked))
     _check_count(chosen)
     other = None if rival is None else network.resolve(rival)
     if other in chosen:
@@ -93,10 +93,6 @@ def _of_functions(
     network: Network, view: View, asked: list[Any], layer: str, rival: Any
 ) -> Question:
     """The question with functions of the output in the place of all classes."""
-    if not asked:
-        if network.unread:
-            raise TargetError(network.unread)
-        asked = [int(network.recorded(view, network.last).logits.argmax())]
     _check_count(asked)
     aims = [each if _is_function(each) else logit(each)
             for each in (*asked, *([] if rival is None else [rival]))]  # fmt: skip

@@ -260,16 +260,9 @@ def _answer(
             "head": f"{title} ends in a {end}, which was taken off its copy: what is explained is "
             "the logit before it."
         }  # fmt: skip
-        read, unread = None, ""
         if isinstance(found, Tensor) and found.ndim in (0, 1, 4):
             check_order(module, probe, found, title)
-            read = squeezed
-        elif head == "none" and not (isinstance(found, Tensor) and found.ndim == 2):
-            read, kind = gist, type(found).__name__
-            unread = (
-                f"{title} answers with a {kind}, which is no list of scores: give a function as "
-                "the target."
-            )
+        read, unread = _reading(found, head, title)
         if read is not None:
             found = read(found)
     outputs = found.shape[1] if isinstance(found, Tensor) and found.ndim == 2 else 0
@@ -279,14 +272,31 @@ def _answer(
     if head == "auto":
         head = end or ("sigmoid" if outputs == 1 else "softmax")
     if labels is None or unread:
-        known = known_of(module)
-        name = "output" if head == "none" else "class"
-        labels = [f"{name} {index}" for index in range(outputs)]
-        if "labels" in known and len(known["labels"]) == outputs:
-            labels = in_order(known["labels"], title)
-        elif known.get("imagenet") and outputs == 1000:
-            labels = imagenet_labels()
+        labels = _named(module, outputs, head, title)
     return Answer(labels, head, read, remarks, unread)
+
+
+def _reading(found: Any, head: str, title: str) -> tuple[Callable[[Any], Tensor] | None, str]:
+    """What makes logits of such an answer, if anything has to; and why nothing can."""
+    if isinstance(found, Tensor) and found.ndim in (0, 1, 4):
+        return squeezed, ""
+    if head != "none" or (isinstance(found, Tensor) and found.ndim == 2):
+        return None, ""
+    return gist, (
+        f"{title} answers with a {type(found).__name__}, which is no list of scores: give a "
+        "function as the target."
+    )
+
+
+def _named(module: nn.Module, outputs: int, head: str, title: str) -> Sequence[str]:
+    """Names for so many outputs, where nobody gave any: timm's, ImageNet's, or numbers."""
+    known = known_of(module)
+    if "labels" in known and len(known["labels"]) == outputs:
+        return in_order(known["labels"], title)
+    if known.get("imagenet") and outputs == 1000:
+        return imagenet_labels()
+    name = "output" if head == "none" else "class"
+    return [f"{name} {index}" for index in range(outputs)]
 
 
 def slug(title: str) -> str:
