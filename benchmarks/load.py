@@ -16,136 +16,45 @@ those in DIR, or of the examples. Ends with a line of JSON.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import multiprocessing
 import random
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import urlopen
-
-import orjson
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.memory import EXAMPLES, memory  # noqa: E402
+from benchmarks.visitor import (  # noqa: E402
+    ONE_ADDRESS,
+    Photos,
+    Seen,
+    Visitor,
+    memory,
+    places,
+    tabs,
+)
 from tests.browser import serving  # noqa: E402
 
-API = "/gradio_api"
 THINK = (5.0, 15.0)  # seconds
 METHOD = "gradcam"
 VISIT = 3  # photos of a visitor
 GREEDY, LONG = 8, 20  # visitors who don't think, and for how many seconds
 MOST = 60  # maps a second of two cores
-LIKE = {"Accept-Encoding": "gzip"}  # as a browser asks for the page
-IDLE = 2.0  # seconds after which a connection isn't used again: servers hang up after some
-ONE_ADDRESS = {"SEEING_WHY_ADDRESS_RATE": "1000000", "SEEING_WHY_UPLOADS": "400"}  # for them all
 
 
-@dataclass
-class Seen:
-    """What visitors met. maps, told: seconds. errors: what the page said went wrong."""
-
-    maps: list[float] = field(default_factory=list)
-    told: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    busy: int = 0
-    waits: int = 0
-    peak_mb: float = 0.0
-
-
-class Photos:
-    """JPEGs that nobody has seen: each a part of its own of one of the photos. Drawing one takes a
-    millisecond of a core, so those of the runs without a pause are made beforehand."""
-
-    def __init__(self, folder: Path | None, seed: int = 0) -> None:
-        paths = sorted((folder or EXAMPLES).rglob("*.jpg"))[:60]
-        self.images = [Image.open(path).convert("RGB") for path in paths]
-        self._random, self._lock = random.Random(seed), threading.Lock()
-        self._made: deque[bytes] = deque()
-
-    def make(self, count: int) -> None:
-        """Have so many ready."""
-        self._made.extend([self._draw() for _ in range(count)])
-
-    def __call__(self) -> bytes:
-        try:
-            return self._made.popleft()
-        except IndexError:
-            return self._draw()
-
-    def _draw(self) -> bytes:
-        with self._lock:
-            image = self._random.choice(self.images)
-            edge = [self._random.uniform(0, 0.15) for _ in range(4)]
-        width, height = image.size
-        box = (edge[0] * width, edge[1] * height, (1 - edge[2]) * width, (1 - edge[3]) * height)
-        file = io.BytesIO()
-        image.crop(tuple(map(round, box))).save(file, "JPEG", quality=88)
-        return file.getvalue()
-
-
-@cache
-def places(url: str) -> dict[str, int]:
-    """The numbers of the page's components, by name."""
-    with urlopen(f"{url}/config") as answer:
-        listed = json.load(answer)["components"]
-    return {each["props"].get("elem_id"): each["id"] for each in listed}
-
-
-class Visitor:
-    """A browser's side of the Maps tab, without a browser; as lean as can be, since it shares the
-    machine with the server."""
-
-    def __init__(self, url: str, seen: Seen, number: int) -> None:
-        at = urlsplit(url)
-        self.http = HTTPConnection(at.hostname or "", at.port, timeout=120)
-        self.used = time.monotonic()
-        self.maps = places(url)["maps-html"]
-        self.seen, self.visit = seen, f"load-{number}-{random.random()}"
-        self._send("GET", "/")  # the page itself
-
-    def _send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> bytes:
-        if time.monotonic() - self.used > IDLE:
-            self.http.close()  # and the next request opens it anew
-        self.http.request(method, path, body or None, {"Content-Type": kind} if kind else LIKE)
-        answer = self.http.getresponse()
-        content, self.used = answer.read(), time.monotonic()
-        if answer.status != 200:
-            raise OSError(f"{path} answered {answer.status}")
-        return content
-
-    def call(self, place: int, name: str, data: Any) -> dict[str, Any]:
-        """One of the page's own calls; sent again where the page would do so."""
-        body = {"component_id": place, "fn_name": name, "session_hash": self.visit, "data": data}
-        asked = json.dumps(body).encode()
-        while True:
-            said = self._send("POST", f"{API}/component_server", asked, "application/json")
-            answer = orjson.loads(said)
-            if not answer.get("busy"):
-                return answer
-            self.seen.busy += 1
-            time.sleep(answer["busy"])
-
-    def bring(self, photo: bytes) -> dict[str, str]:
-        """Bring a photo; what questions call it."""
-        return {"own": json.loads(self._send("POST", f"{API}/upload_photo", photo))["own"]}
+class Asker(Visitor):
+    """A visitor of the Maps tab."""
 
     def ask(self, photo: dict[str, str]) -> None:
         """Ask for the first guess's map and wait for it."""
+        place = tabs(self.url)["maps"]
         question = {
             "photo": photo,
             "network": "lite0",
@@ -156,7 +65,7 @@ class Visitor:
             "form": "lite0",
         }
         start = time.perf_counter()
-        answer, first = self.call(self.maps, "ask", question), True
+        answer, first = self.call(place, "ask", question), True
         while True:
             if first:
                 self.seen.told.append(time.perf_counter() - start)
@@ -171,10 +80,10 @@ class Visitor:
             if not answer.get("more"):
                 self.seen.errors.append("no map came")
                 return
-            answer = self.call(self.maps, "more", answer["more"])
+            answer = self.call(place, "more", answer["more"])
         self.seen.maps.append(time.perf_counter() - start)
         while answer.get("more"):  # the rest, such as the picture of all classes
-            answer = self.call(self.maps, "more", answer["more"])
+            answer = self.call(place, "more", answer["more"])
 
 
 def settle(url: str) -> None:
@@ -195,7 +104,7 @@ def visits(
     time.sleep(draw.uniform(0, think[1]))  # they don't all come in the same second
     while time.monotonic() < until:
         try:
-            visitor = Visitor(url, seen, number)
+            visitor = Asker(url, seen, number)
             for _ in range(VISIT):
                 visitor.ask(visitor.bring(photos()))
                 time.sleep(draw.uniform(*think))

@@ -16,24 +16,19 @@ import argparse
 import io
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import httpx2
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
+from benchmarks.visitor import EXAMPLES, NETWORKS, Seen, Visitor, memory, tabs  # noqa: E402
 from tests.browser import Server, serving  # noqa: E402
 
-NETWORKS = [entry.key for entry in CATALOGUE if entry.here]  # without a Hub
 PEAK_MB, GROWTH = 2500, 0.02  # at most
-EXAMPLES = ROOT / "assets" / "examples"
 
 
 def photos(folder: Path | None, count: int) -> Iterator[bytes]:
@@ -54,62 +49,19 @@ def photos(folder: Path | None, count: int) -> Iterator[bytes]:
         yield data
 
 
-class Visitor:
-    """What a browser does with the page, without one: uploads, questions, slices of slow work."""
-
-    def __init__(self, url: str) -> None:
-        self.http = httpx2.Client(base_url=f"{url}/gradio_api", timeout=300)
-        config = httpx2.get(f"{url}/config", timeout=60).raise_for_status().json()
-        places = {
-            each["props"].get("elem_id") or "": each["id"]
-            for each in config["components"]
-            if each["type"] == "html"
-        }
-        self.tabs = {name.removesuffix("-html"): place for name, place in places.items()
-                     if name.endswith("-html")}  # fmt: skip
-
-    def call(self, place: int, name: str, data: Any, visit: str) -> dict[str, Any]:
-        """One of a component's functions on the server."""
-        body = {"component_id": place, "fn_name": name, "session_hash": visit, "data": data}
-        return self.http.post("/component_server", json=body).raise_for_status().json()
-
-    def bring(self, photo: bytes, visit: str) -> str:
-        """Bring a photo; its name for questions."""
-        return self.http.post("/upload_photo", content=photo).raise_for_status().json()["own"]
-
-    def look(self, tab: str, asked: dict[str, Any], seconds: float) -> str:
-        """Look at a tab until all is drawn or patience is over; what went wrong, if anything."""
-        place, visit, since = self.tabs[tab], asked["visit"], time.monotonic()
-        answer = self.call(place, "ask", asked, visit)
-        while answer.get("wait"):
-            time.sleep(0.2)
-            answer = self.call(place, "ask", asked, visit)
-        while answer.get("more") and time.monotonic() - since < seconds:
-            answer = self.call(place, "more", answer["more"], visit)
-        return answer.get("problem", "")
-
-
-def memory(server: Server, field: str) -> float:
-    """MB of the server's process: VmRSS is resident now, VmHWM at the most so far."""
-    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
-
-
 def walk(server: Server, folder: Path | None, count: int, seconds: float) -> list[float]:
     """Resident MB at rest and after each photo."""
-    visitor = Visitor(server.url)
-    found = [memory(server, "VmRSS")]
-    print(f"at rest: {found[0]:.0f} MB; {len(visitor.tabs)} tabs: {', '.join(visitor.tabs)}")
+    keys, found = list(tabs(server.url)), [memory(server, "VmRSS")]
+    print(f"at rest: {found[0]:.0f} MB; {len(keys)} tabs: {', '.join(keys)}")
     for index, data in enumerate(photos(folder, count)):
-        visit, network = f"visitor{index}", NETWORKS[index % len(NETWORKS)]
-        asked = {"photo": {"own": visitor.bring(data, visit)}, "network": network, "visit": visit}
-        problems = {}
-        for tab in visitor.tabs:
-            if problem := visitor.look(tab, asked, seconds):
-                problems[tab] = problem
+        visitor, network = Visitor(server.url, Seen(), index), NETWORKS[index % len(NETWORKS)]
+        asked = {"photo": visitor.bring(data), "network": network}
+        for tab in keys:
+            visitor.look(tab, asked, seconds)
         found.append(memory(server, "VmRSS"))
         if index < 5 or (index + 1) % 5 == 0:
-            print(f"{index + 1:4} {network:8} {found[-1]:6.0f} MB", problems or "", flush=True)
+            wrong = visitor.seen.errors or ""
+            print(f"{index + 1:4} {network:8} {found[-1]:6.0f} MB", wrong, flush=True)
     return found
 
 

@@ -18,24 +18,27 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import socket
 import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.load import ONE_ADDRESS, Photos, Seen, places  # noqa: E402
-from benchmarks.load import Visitor as Browser  # noqa: E402
-from benchmarks.memory import EXAMPLES, NETWORKS  # noqa: E402
+from benchmarks.visitor import (  # noqa: E402
+    EXAMPLES,
+    NETWORKS,
+    ONE_ADDRESS,
+    Photos,
+    Seen,
+    Visitor,
+    tabs,
+)
 from tests.browser import Server, serving  # noqa: E402
 
 THINK = (2.0, 8.0)  # seconds
@@ -45,7 +48,6 @@ OFTEN = 5.0  # seconds between looks at the server
 GROWTH = 0.02  # at most
 LOW = 0.1  # share of looks that are below the floor
 LEAVES = 0.2  # share of answers that a visitor goes away from
-TABS = ("maps", "muting", "activations", "cards", "filters", "impressions", "compare", "patches")
 
 
 @dataclass
@@ -99,53 +101,19 @@ class Watch:
         return float(np.quantile(found or [0], share))
 
 
-class Guest(Browser):
-    """A visitor of all tabs."""
-
-    def __init__(self, url: str, seen: Seen, number: int) -> None:
-        super().__init__(url, seen, number)
-        self.url = urlsplit(url)
-        self.tabs = {tab: places(url)[f"{tab}-html"] for tab in TABS}
-
-    def look(self, tab: str, asked: dict[str, Any], seconds: float) -> None:
-        """Look at a tab until all is drawn or one has seen enough."""
-        until = time.monotonic() + seconds
-        answer = self.call(self.tabs[tab], "ask", {**asked, "visit": self.visit})
-        while answer.get("wait"):
-            time.sleep(0.5)
-            answer = self.call(self.tabs[tab], "ask", {**asked, "visit": self.visit})
-        while answer.get("more") and time.monotonic() < until:
-            answer = self.call(self.tabs[tab], "more", answer["more"])
-        if "problem" in answer:
-            self.seen.errors.append(f"{tab}: {answer['problem']}")
-
-    def leave(self, tab: str, asked: dict[str, Any]) -> None:
-        """Ask, and hang up before the answer."""
-        body = {"component_id": self.tabs[tab], "fn_name": "ask", "session_hash": self.visit,
-                "data": {**asked, "visit": self.visit}}  # fmt: skip
-        data = json.dumps(body).encode()
-        with socket.create_connection((self.url.hostname, self.url.port), 30) as line:
-            line.sendall(
-                b"POST /gradio_api/component_server HTTP/1.1\r\nHost: x\r\n"
-                b"Content-Type: application/json\r\nContent-Length: "
-                + str(len(data)).encode()
-                + b"\r\n\r\n"
-                + data
-            )
-
-
 def stay(url: str, photos: Photos, seen: Seen, number: int, since: float, until: float) -> None:
     """Visitors one after the other."""
     draw = random.Random(number)
     examples = sorted(path.name for path in EXAMPLES.glob("*.jpg"))
     while time.monotonic() < until:
         try:
-            guest = Guest(url, seen, number)
+            guest = Visitor(url, seen, number)
             photo = {"example": draw.choice(examples)}
             if draw.random() < 0.7:
                 photo = guest.bring(photos())
             asked = {"photo": photo, "network": draw.choice(NETWORKS)}
-            for tab in draw.sample(TABS, len(TABS)):
+            keys = list(tabs(url))
+            for tab in draw.sample(keys, len(keys)):
                 if draw.random() < LEAVES:
                     guest.leave(tab, asked)
                 else:
