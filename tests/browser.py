@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -21,7 +22,18 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    Error,
+    LocatorAssertions,
+    Page,
+    Request,
+    Route,
+    expect,
+    sync_playwright,
+)
+from skimage.data import chelsea
 
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 
@@ -37,6 +49,7 @@ COMPONENTS = re.compile("component_server")  # where the page's calls go
 AHEAD = "ahead"  # the bar's call for a tab that Gradio has yet to draw
 TWIN = "timm/test_resnet.again"
 TRANSFORMER = "timm/test_vit.r160_in1k"
+EXAMPLES = json.loads((ROOT / "assets/examples/examples.json").read_text("utf-8"))
 NOWHERE = "http://127.0.0.1:9"  # nothing answers there: a Hub that can't be reached
 
 
@@ -358,3 +371,27 @@ def usable(page: Page) -> None:
     assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
     if page.viewport_size["width"] < 821:
         assert not (low := page.evaluate(LOW)), f"lower than 40 px: {low}"
+
+
+def cat_jpeg(**more: object) -> bytes:
+    """A photo of a cat that is none of the examples."""
+    file = io.BytesIO()
+    Image.fromarray(chelsea()).save(file, "JPEG", quality=92, **more)
+    return file.getvalue()
+
+
+def cat(page: Page) -> None:
+    """Drop it, and wait for its maps."""
+    drop(page, cat_jpeg(), "my cat.jpg", "image/jpeg")
+    settled(page)
+
+
+def chip(page: Page, at: int) -> str:
+    """Click a chip; returns its class."""
+    page.locator(".rail .chip").nth(at).click()
+    return page.locator(".rail .chip-name").nth(at).inner_text()
+
+
+def say(page: Page) -> LocatorAssertions:
+    """What the Maps tab says."""
+    return expect(page.locator("#maps-tab .say"))

@@ -14,42 +14,32 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
-from skimage import data
 
 from explainers import Network, explain, read, render
 from tabs.order import TABS
 from tabs.server import gate
-from tests.browser import COMPONENTS, Visit, calls, drop, heats, held, settled, told, usable
+from tests.browser import (
+    EXAMPLES,
+    ROOT,
+    Visit,
+    calls,
+    cat,
+    cat_jpeg,
+    chip,
+    drop,
+    heats,
+    held,
+    say,
+    settled,
+    usable,
+)
 
-HERE = Path(__file__).parent
-EXAMPLES = json.loads((HERE.parent / "assets/examples/examples.json").read_text("utf-8"))
-FIRST, SECOND = EXAMPLES[0]["file"], EXAMPLES[1]["file"]
+FIRST = EXAMPLES[0]["file"]
 MAPS = ["Grad-CAM = CAM", "Guided backprop", "Guided Grad-CAM"]
-
-
-def cat_jpeg(**more: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(data.chelsea()).save(file, "JPEG", quality=92, **more)
-    return file.getvalue()
-
-
-def cat(page: Page) -> None:
-    drop(page, cat_jpeg(), "my cat.jpg", "image/jpeg")
-    settled(page)
 
 
 def titles(page: Page) -> list[str]:
     return page.locator(".stage .row").first.locator("figcaption b").all_inner_texts()
-
-
-def chip(page: Page, at: int) -> str:
-    """Click a chip; returns its class."""
-    page.locator(".rail .chip").nth(at).click()
-    return page.locator(".rail .chip-name").nth(at).inner_text()
-
-
-def say(page: Page):
-    return expect(page.locator("#maps-tab .say"))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1360, 900), (390, 844)])
@@ -301,123 +291,10 @@ def test_chips_and_maps_work_from_the_keyboard(visit: Visit) -> None:
     expect(page.locator("#tab-muting-button")).to_have_attribute("aria-selected", "true")
 
 
-def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: Visit) -> None:
-    page = visit()
-    settled(page)
-    for at in (1, 2, 3, 4, 2):
-        name = chip(page, at)
-    settled(page)
-    say(page).to_contain_text(name)
-    one = heats(page)
-    page.click(f'[data-example="{SECOND}"]')
-    settled(page)
-    two, url = heats(page), page.url
-    page.go_back()
-    say(page).to_contain_text(name)
-    expect(page).to_have_title(f"{name} · Maps · Seeing Why")
-    settled(page)
-    assert heats(page) == one
-    page.go_forward()
-    settled(page)
-    assert (heats(page), page.url) == (two, url)
-    page.reload()
-    settled(page)
-    assert heats(page) == two
-
-
-def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:
-    page = visit(query="&maps.methods=gradcam,integrated,smoothgrad")
-    bar = page.locator("#maps-tab .work >> nth=0")
-    expect(bar).to_be_visible()
-    with held(page, "maps.more", since="gradients: "):
-        drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
-        page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
-        expect(bar).to_be_visible()
-        page.click("#tab-filters-button")
-        page.wait_for_selector("#filters-tab .say:not(:empty)")
-    asked = calls(page)
-    page.evaluate("() => new Promise((done) => setTimeout(done, 400))")  # longer than a slice
-    assert "maps.more" not in asked, "work that was left goes on"
-    page.click("#tab-maps-button")
-    settled(page)
-    assert "cat" in page.locator(".rail .chips").inner_text()
-
-
-def test_work_whose_network_left_meanwhile_waits_for_it(visit: Visit) -> None:
-    page = visit()
-    bar = page.locator("#maps-tab .work >> nth=0")
-    settled(page)
-    with told(page, "maps.more", lambda _: {"wait": {"done": 0.3, "words": "It is on its way"}}):
-        chip(page, 1)
-        expect(bar).to_contain_text("It is on its way")
-    settled(page)
-    expect(bar).to_be_hidden()
-    assert page.locator(".stage canvas").count() == 3
-
-
-def test_where_the_server_was_away_the_page_goes_on_by_itself(visit: Visit) -> None:
-    page = visit(query="&maps.methods=gradcam,integrated")
-    problem, lost = page.locator("#maps-tab > .problem"), ("ask", "more")
-    cat(page)
-
-    def lose(route: Route) -> None:
-        if json.loads(route.request.post_data or "{}").get("fn_name") == lost[at - 1]:
-            route.abort()
-        else:
-            route.continue_()
-
-    for at in (1, 2):  # as a class is asked for, and amid slow work
-        page.route(COMPONENTS, lose)
-        wanted = chip(page, at)
-        expect(problem).to_contain_text("goes on by itself")
-        page.unroute(COMPONENTS)
-        expect(problem).to_be_hidden()
-        settled(page)
-        say(page).to_contain_text(wanted)
-    forgotten = {"problem": "Your photo is gone: drop it again.", "gone": True}
-    page.route(COMPONENTS, lambda route: route.fulfill(json=forgotten), times=1)
-    kept, wanted = page.evaluate("seeing.state.photo.own"), chip(page, 3)
-    page.wait_for_function("(kept) => seeing.state.photo.own !== kept", arg=kept)
-    say(page).to_contain_text(wanted)  # the photo was handed in again, for the class that is asked
-    settled(page)
-
-
-def test_a_link_restores_all_but_the_photo(visit: Visit) -> None:
-    page = visit()
-    cat(page)
-    name = chip(page, 1)
-    say(page).to_contain_text(name)
-    settled(page)
-    query = "&" + page.url.partition("?")[2]
-    other = visit(query=query)
-    expect(other.locator(".rail [data-note]")).to_contain_text(
-        "The photo of this link is not in it"
-    )
-    drop(other, cat_jpeg(), "cat.jpg", "image/jpeg")
-    say(other).to_contain_text(name)
-    settled(other)
-    assert heats(other) == heats(page)
-    there = visit(query=f"&model=lite0&example={SECOND}&target=967&maps.layer=blocks.4&tab=maps")
-    settled(there)
-    say(there).to_contain_text("espresso")
-    assert there.locator("[name=layer]").input_value() == "blocks.4"
-
-
-def test_two_visitors_see_their_own_photos(visit: Visit) -> None:
-    one, two = visit(), visit()
-    one.click(f'[data-example="{EXAMPLES[2]["file"]}"]')
-    two.click(f'[data-example="{SECOND}"]')
-    settled(one)
-    settled(two)
-    names = [page.locator(".rail .chip-name").first.inner_text() for page in (one, two)]
-    assert names[0] != names[1]
-    assert heats(one) != heats(two)
-
-
 def test_the_browser_draws_what_render_draws(visit: Visit, lite0: Network) -> None:
     page = visit()
     settled(page)
-    seen = read(HERE.parent / "assets/examples" / FIRST)
+    seen = read(ROOT / "assets/examples" / FIRST)
     found = explain(lite0, seen)
     address = heats(page)[0].partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(address))) as image:
