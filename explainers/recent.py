@@ -29,12 +29,12 @@ Place = tuple[int, Hashable]  # a drawer and a key in it
 
 @dataclass
 class _Entry:
-    """owners: whose leaving ends it. lent: the value's fields that hold an owner, which is not
+    """owners: whose leaving ends it. weak: the value's fields that hold an owner, which is not
     kept alive by what came of it. large: address -> bytes; small: bytes of the rest."""
 
     value: Any
     owners: frozenset[weakref.ref]
-    lent: dict[str, weakref.ref]
+    weak: dict[str, weakref.ref]
     large: dict[int, int]
     small: int
 
@@ -78,9 +78,9 @@ class Memory:
             self._bury()
             entry = self._entries[place]
             self._entries.move_to_end(place)
-        if not entry.lent:
+        if not entry.weak:
             return entry.value
-        owners = {name: owner() for name, owner in entry.lent.items()}
+        owners = {name: owner() for name, owner in entry.weak.items()}
         if None in owners.values():
             raise KeyError(place)
         return _with(entry.value, owners)
@@ -91,17 +91,17 @@ class Memory:
         owner: the network, or any other object, that it came of. most: how many entries its drawer
         may have.
         """
-        lent = {
+        weak = {
             field.name: weakref.ref(each)
             for field in (dataclasses.fields(value) if dataclasses.is_dataclass(value) else ())
             if isinstance(each := getattr(value, field.name), Owner)
         }
-        if lent:
-            value = _with(value, dict.fromkeys(lent))
-        owners = frozenset([*lent.values(), *([weakref.ref(owner)] if owner is not None else [])])
+        if weak:
+            value = _with(value, dict.fromkeys(weak))
+        owners = frozenset([*weak.values(), *([weakref.ref(owner)] if owner is not None else [])])
         apart = NONE.union(*(self._belongings(each) for each in owners))
         large, small = pieces((place, value), apart)
-        entry = _Entry(value, owners, lent, large, small)
+        entry = _Entry(value, owners, weak, large, small)
         with self._lock:
             self._drop(place)
             if sum(large.values()) + small <= self._room():

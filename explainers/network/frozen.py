@@ -28,13 +28,13 @@ from .discovery import Layer, discover
 from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
 from .inputs import Inputs
 from .layout import FLAT
-from .lent import Given, Lent
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe
 from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .views import Size, View, noise
+from .weights import FollowedWeights, OwnWeights
 
 PIXELS = 2**17  # of the inputs that go through together: two photos; more are no faster on CPUs
 
@@ -109,7 +109,7 @@ class Network(Owner, Inputs, Answers):
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.device = torch.device(device)
         probe = noise((1, len(mean), *self.shape)).to(device)
-        self._weights = Given(module) if taken else Lent(module, title)
+        self._weights = OwnWeights(module) if taken else FollowedWeights(module, title)
         module = self._weights.module
         # Without inference mode, or the parameters could not be kept.
         with torch.inference_mode(False), torch.no_grad(), self._weights.apart:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..errors import OptionError
 from .frame import ALL
-from .lent import Given, Lent
 from .recipe import Recipe
 from .transform import Transform
 from .views import Framing, Size, View, framed, placed
+from .weights import FollowedWeights, OwnWeights
 
 if TYPE_CHECKING:
     from ..photo import Photo
@@ -34,7 +34,7 @@ class Inputs:
     transform: Transform | None = None
     framing: Framing = "whole"
     program: Callable[..., Any] | None
-    _weights: Given | Lent
+    _weights: OwnWeights | FollowedWeights
     _aspect = ""
 
     @property

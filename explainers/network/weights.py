@@ -1,7 +1,6 @@
-"""A module that was given, or lent.
+"""The module whose weights a network explains: its own, or a copy that follows somebody else's.
 
-What is lent is explained by a copy, which follows its weights: its modes, its hooks and what in it
-wants gradients stay as they are.
+Somebody else's module stays as it is: its modes, its hooks and what in it wants gradients.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..errors import OptionError
 from .borrowed import Apart, bare, copied
 
 
-class Given:
+class OwnWeights:
     """`module` is nobody else's."""
 
     apart: AbstractContextManager[Any] = nullcontext()
@@ -40,29 +39,29 @@ class Given:
         return sum(_version(value) for value in values)
 
 
-class Lent:
-    """`module` is a copy of the lender, as `copied` makes it; remarks: what to know of it by key.
+class FollowedWeights:
+    """`module` is a copy of the original, as `copied` makes it; remarks: what to know of it by key.
     Raises ModelError for one that can't be copied."""
 
-    def __init__(self, lender: nn.Module, title: str) -> None:
-        self._lender = lender = bare(lender)
+    def __init__(self, original: nn.Module, title: str) -> None:
+        self._original = original = bare(original)
         self._title = title
-        self.apart = Apart(lender, title)
-        self.module, self.remarks = copied(lender, title)
-        self._seen = _stamps(lender)
+        self.apart = Apart(original, title)
+        self.module, self.remarks = copied(original, title)
+        self._seen = _stamps(original)
         self._changes = 0
         self._lock = threading.Lock()
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def follow(self) -> None:
-        """Take over the lender's weights and statistics, if any was written to. Raises OptionError
-        when they are no longer as many, or of other shapes."""
+        """Take over the original's weights and statistics, if any was written to. Raises
+        OptionError when they are no longer as many, or of other shapes."""
         with self._lock:
-            now = _stamps(self._lender)
+            now = _stamps(self._original)
             if now == self._seen:
                 return
-            theirs, ours = list(_values(self._lender)), list(_values(self.module))
+            theirs, ours = list(_values(self._original)), list(_values(self.module))
             if [each.shape for each in theirs] != [each.shape for each in ours]:
                 raise OptionError(
                     f"{self._title} has other layers than it had: make a new network of it."
