@@ -42,6 +42,7 @@ from explainers.imagenet import imagenet_labels  # noqa: E402
 from explainers.muting.baselines import baseline as baseline_image  # noqa: E402
 from explainers.network import Frame  # noqa: E402
 from explainers.scores import faithfulness as ours  # noqa: E402
+from explainers.scores.boxes import pointing  # noqa: E402
 from explainers.scores.comparison import Comparison, applicable  # noqa: E402
 from tests import nets  # noqa: E402
 from training import coco  # noqa: E402
@@ -212,7 +213,7 @@ class Found:
             strengths = ours.strength(each, 0, found.size)
             for name in ("deletion", "insertion", "gain", "seconds"):
                 kept[name].append(figures[name])
-            kept["pointing"].append(any(ours.pointing(each, box) for box in around))
+            kept["pointing"].append(any(pointing(each, box) for box in around))
             if not chosen.no_road:
                 kept["road"].append(road(asked, strengths))
             if self.photos < CHECKED and asked.network.head == "softmax":

@@ -20,6 +20,8 @@ from explainers.registry import register
 from explainers.render import report
 from explainers.scores import faithfulness as f
 from explainers.scores import sanity
+from explainers.scores.agreement import rank_correlation
+from explainers.scores.boxes import checked_box, energy_inside, pointing
 from explainers.scores.comparison import Comparison, applicable
 from explainers.scores.verdict import lines, verdict
 from tests import nets
@@ -198,12 +200,12 @@ def at(values: torch.Tensor, network, **more):
 def test_pointing_and_energy_on_a_map_of_four_cells(planted) -> None:
     found = at(torch.tensor([[[3.0, -5.0], [0.0, 1.0]]]), planted)
     left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
-    assert f.pointing(found, left)
-    assert not f.pointing(found, right)
+    assert pointing(found, left)
+    assert not pointing(found, right)
     # at the map's own size: 3 of the 4 of what is positive lies in the left half
-    assert f.energy_inside(found, left, (2, 2)) == pytest.approx(0.75)
-    assert f.energy_inside(found, right, (2, 2)) == pytest.approx(0.25)
-    assert f.energy_inside(at(-torch.ones(1, 2, 2), planted), left, (2, 2)) is None
+    assert energy_inside(found, left, (2, 2)) == pytest.approx(0.75)
+    assert energy_inside(found, right, (2, 2)) == pytest.approx(0.25)
+    assert energy_inside(at(-torch.ones(1, 2, 2), planted), left, (2, 2)) is None
 
 
 def test_a_box_counts_where_the_network_s_view_really_is(planted) -> None:
@@ -211,8 +213,8 @@ def test_a_box_counts_where_the_network_s_view_really_is(planted) -> None:
 
     found = at(torch.tensor([[[3.0, 1.0]]]), planted)
     cropped = dataclasses.replace(found, frame=(0.5, 0.0, 1.0, 1.0))
-    assert f.pointing(cropped, (0.5, 0.0, 0.75, 1.0))
-    assert f.energy_inside(cropped, (0.0, 0.0, 0.75, 1.0), (1, 2)) == pytest.approx(0.75)
+    assert pointing(cropped, (0.5, 0.0, 0.75, 1.0))
+    assert energy_inside(cropped, (0.0, 0.0, 0.75, 1.0), (1, 2)) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(
@@ -220,18 +222,18 @@ def test_a_box_counts_where_the_network_s_view_really_is(planted) -> None:
 )
 def test_a_box_that_is_none_is_refused(bad) -> None:
     with pytest.raises(OptionError, match="box"):
-        f.checked_box(bad)
+        checked_box(bad)
 
 
 def test_a_box_is_put_in_order_and_kept_on_the_photo() -> None:
-    assert f.checked_box([0.9, 2, -1, 0.25]) == (0.0, 0.25, 0.9, 1.0)
+    assert checked_box([0.9, 2, -1, 0.25]) == (0.0, 0.25, 0.9, 1.0)
 
 
 def test_rank_correlation_is_spearman_s_with_ties() -> None:
     a = torch.tensor([1.0, 2, 2, 3, 0, 0, 5])
     b = torch.tensor([0.0, 4, 1, 3, 0, 1, 1])
-    assert f.rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
-    assert f.rank_correlation(a, torch.ones(7)) == 0
+    assert rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert rank_correlation(a, torch.ones(7)) == 0
 
 
 def test_a_method_of_tomorrow_is_compared_today(resnet18, photo) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from explainers import METHODS, Explanation, ask, explain, notes, read, steady
 from explainers.api import question
 from explainers.registry import offered
-from explainers.scores.faithfulness import pointing
+from explainers.scores.boxes import pointing
 from tests import nets
 
 

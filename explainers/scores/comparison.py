@@ -13,6 +13,8 @@ from ..explanation import Explanation, Note, Question
 from ..network import Frame, Network
 from ..notes import describe
 from ..registry import COSTS, METHODS, Method, offered
+from .agreement import agreement
+from .boxes import energy_inside, pointing
 from .faithfulness import (
     BASELINES,
     DRAWS,
@@ -21,12 +23,9 @@ from .faithfulness import (
     Scores,
     Steps,
     T,
-    agreement,
     average,
     drawing,
-    energy_inside,
     pieces,
-    pointing,
     recall_orders,
     recall_score,
     same,

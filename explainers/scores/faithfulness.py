@@ -3,14 +3,12 @@
 Deletion and insertion: Petsiuk, Das, Saenko, "RISE", BMVC 2018, section 4.2. Pixels leave the photo
 (or enter a blurred copy) in the order of the map, and the target's probability is followed. The
 counts of pixels, the order of equals and the area are those of torchcam's
-`DeletionInsertionMetric`. Pointing: Zhang et al., "Top-down Neural Attention by Excitation
-Backprop", ECCV 2016. Energy inside: Wang et al., "Score-CAM", CVPRW 2020.
+`DeletionInsertionMetric`.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
@@ -23,15 +21,13 @@ from torch import Tensor
 from ..errors import OptionError
 from ..explanation import Explanation, Question
 from ..muting.baselines import baseline as baseline_image
-from ..network import Frame, Network
-from ..notes import measure
+from ..network import Network
 from ..recent import Recent
 
 STEPS = 24
 DRAWS = 2  # random orders that the floor is the mean of
 SEED = 0
 BASELINES = {"blur": "a blurred copy", "mean": "the photo’s mean colour"}
-SHARES = 28  # cells along the shorter side when two maps are compared
 SAME = 1e-5  # of their range: maps no further apart are one map, and their order is followed once
 
 
@@ -303,79 +299,3 @@ def _score_key(
 
 def _order_key(question: Question, *about: Any) -> tuple[Any, ...]:
     return question.view.key, question.layer, *about
-
-
-def checked_box(given: Any) -> Frame:
-    """(left, top, right, bottom) as fractions of the photo, in order; raises OptionError."""
-    fine = isinstance(given, list | tuple) and len(given) == 4
-    fine = fine and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in given
-    )
-    if not fine:
-        raise OptionError("A box has four numbers: left, top, right and bottom, from 0 to 1.")
-    left, top, right, bottom = (min(max(float(v), 0.0), 1.0) for v in given)
-    left, right, top, bottom = *sorted((left, right)), *sorted((top, bottom))
-    if right - left < 0.005 or bottom - top < 0.005:
-        raise OptionError("The box is empty: draw one round the object.")
-    return left, top, right, bottom
-
-
-def pointing(explanation: Explanation, box: Frame, row: int = 0) -> bool | None:
-    """Is the strongest place of the map inside the box (fractions of the photo)?
-
-    None for a map that has no strongest place, since nothing speaks for the class.
-    """
-    if not measure(explanation, row).strongest_place:
-        return None
-    (x, y), (left, top, right, bottom) = explanation.peak(row), box
-    return left <= x <= right and top <= y <= bottom
-
-
-def energy_inside(
-    explanation: Explanation, box: Frame, size: tuple[int, int], row: int = 0
-) -> float | None:
-    """Share of the map's positive strength that lies inside the box, 0..1.
-
-    size: (H, W) of the input, at which pixels are counted by their centres. None for a map that is
-    positive nowhere.
-    """
-    energy = strength(explanation, row, size).clamp(min=0).double()
-    left, top, right, bottom = explanation.frame
-    x = left + (torch.arange(size[1]) + 0.5) / size[1] * (right - left)
-    y = top + (torch.arange(size[0]) + 0.5) / size[0] * (bottom - top)
-    inside = ((y >= box[1]) & (y <= box[3])).double()[:, None] * (
-        (x >= box[0]) & (x <= box[2])
-    ).double()
-    total = float(energy.sum())
-    return float((energy * inside).sum()) / total if total > 0 else None
-
-
-def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's: 1 for the same order, 0 for none, -1 for the reverse; 0 if either is constant."""
-    a, b = (_average_ranks(each.flatten()) for each in (a, b))
-    a, b = a - a.mean(), b - b.mean()
-    spread = float(a.norm() * b.norm())
-    return float(a @ b) / spread if spread else 0.0
-
-
-def _average_ranks(values: Tensor) -> Tensor:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, inverse, count = values.unique(return_inverse=True, return_counts=True)
-    return (count.cumsum(0) - (count - 1) / 2).double()[inverse]
-
-
-def agreement(
-    explanations: Sequence[Explanation], size: tuple[int, int], row: int = 0
-) -> list[list[float]]:
-    """Rank correlation of each map with each, on cells of about 1/28 of the shorter side.
-
-    size: (H, W) of the input. Cells, since maps of single pixels and of large blobs can only be
-    compared at a scale that both have.
-    """
-    scale = SHARES / min(size)
-    cells = tuple(max(1, round(side * scale)) for side in size)
-    pooled = [
-        F.interpolate(strength(each, row, size)[None, None], cells, mode="area")[0, 0]
-        for each in explanations
-    ]
-    return [[rank_correlation(a, b) for b in pooled] for a in pooled]

@@ -19,7 +19,7 @@ from ..errors import ExplainError
 from ..explanation import Explanation, Question
 from ..network import Network
 from ..registry import METHODS
-from .faithfulness import rank_correlation
+from .agreement import rank_correlation
 
 SEED = 0
 _serials = itertools.count()

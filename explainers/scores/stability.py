@@ -19,7 +19,7 @@ from ..network import Frame, Network
 from ..network.frame import ALL, part
 from ..notes import cells, measure, unstable
 from ..photo import Photo, read
-from .faithfulness import rank_correlation
+from .agreement import rank_correlation
 
 SHIFT = 1 / 16  # of each side: what one crop has and the other has not
 POINTS = 16  # each way, at which the two maps are compared

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from explainers import METHODS
-from explainers.scores.faithfulness import checked_box
+from explainers.scores.boxes import checked_box
 
 from ..parts import figures, html
 from ..parts.tab import Settings, Show

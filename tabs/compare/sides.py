@@ -10,8 +10,8 @@ from typing import Any
 from explainers import METHODS, ExplainError, Network, Photo, Question, TargetError
 from explainers.api import question
 from explainers.methods.patches import SHARE
+from explainers.scores.boxes import checked_box
 from explainers.scores.comparison import Comparison
-from explainers.scores.faithfulness import checked_box
 from explainers.scores.pair import counterpart
 
 from ..parts import html
