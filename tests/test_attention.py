@@ -96,6 +96,12 @@ class Written(nn.Module):
         return self.head(norm(x).mean(1))
 
     def attended(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if "log" in self.form:
+            self.log = (q[:, :, :1] @ k.transpose(2, 3)).softmax(3).mean(1)
+            logged = (q @ k.transpose(2, 3)).softmax(3)
+            out = nn.functional.scaled_dot_product_attention(q, k, v, scale=1.0)
+            self.log = (q @ k.transpose(2, 3)).softmax(3) if "after" in self.form else logged
+            return out
         if self.form == "keys in rows":
             return (k @ q.transpose(2, 3)).softmax(dim=-2).transpose(2, 3) @ v
         if self.form == "heads in the batch":
@@ -104,7 +110,9 @@ class Written(nn.Module):
         return torch.softmax(q @ k.transpose(2, 3), 3) @ v
 
 
-@pytest.mark.parametrize("form", ["keys in rows", "heads in the batch"])
+@pytest.mark.parametrize(
+    "form", ["keys in rows", "heads in the batch", "log before it", "log after it"]
+)
 @pytest.mark.parametrize("method", ["rollout", "gradient_rollout"])
 def test_rollouts_do_not_hang_on_how_the_weights_are_written(method, form):
     x = nets.noise(1, 3, 64, 64, seed=81)

@@ -73,7 +73,7 @@ def test_the_crop_is_the_one_it_was_evaluated_with(
     assert squeezed == (mode == "squash")
 
 
-@pytest.mark.parametrize("crop_pct", [0.9, 1.0])
+@pytest.mark.parametrize("crop_pct", [0.9, 1.0, 1.25])
 @pytest.mark.parametrize("side", [(451, 300), (200, 333), (64, 64)])
 def test_a_border_is_put_round_the_photo_as_timm_does(
     hub, settings, tmp_path, side, crop_pct  # noqa: F811

@@ -56,7 +56,7 @@ def _no_rollout(question: Question) -> str | None:
             f"Attention rollout follows the attention of a vision transformer, and {network.title} "
             "has none; Grad-CAM is defined for every network."
         )
-    if (size := found.blocks * found.heads * found.tokens**2 * 4) > MOST:
+    if (size := len(found.blocks) * found.heads * found.tokens**2 * 4) > MOST:
         return (
             f"The attention of {network.title} over {found.tokens} tokens takes "
             f"{size / 2**20:.0f} MB, and {MOST / 2**20:.0f} are kept; Grad-CAM needs less."
@@ -92,7 +92,7 @@ _FACTS: dict[str, Any] = {
 def attention_rollout(question: Question) -> Iterator[Explanation]:
     """The same map for every class; shares of one, of which no place has none."""
     start = time.perf_counter()
-    with Unfolded() as seen:
+    with Unfolded(question.network.attention.blocks) as seen:
         recording = question.network.record(question.view.tensor, gradients=False)
     values = _places(question, rollout(seen.weights)).expand(len(question.targets), -1, -1)
     yield question.answer("rollout", values, recording.logits, start, zero=False)
@@ -109,7 +109,7 @@ def attention_rollout(question: Question) -> Iterator[Explanation]:
 def gradient_rollout(question: Question) -> Iterator[Explanation]:
     """Each block's attention weighted by the gradient of the logit; never negative."""
     start = time.perf_counter()
-    with Unfolded() as seen:
+    with Unfolded(question.network.attention.blocks) as seen:
         recording = question.network.record(question.view.tensor)
     recording.check(question.targets, question.against)
     logits, rows = recording.logits, []

@@ -18,6 +18,7 @@ from .layout import TALLER, WIDER, order, unsure
 from .recipe import CropMode
 
 SAME = 1e-3  # as a share of the logits' range
+MOST_CROP = 10  # times as long as the photo the input may be; more are a percentage
 
 
 def check_said(
@@ -42,8 +43,11 @@ def check_said(
         raise ModelError(f"The std of {title} must be positive: give that of pixels in 0 to 1.")
     if interpolation not in FILTERS:
         raise ModelError(f"The interpolation of {title} is one of {', '.join(FILTERS)}.")
-    if not (isinstance(crop_pct, Real) and 0 < crop_pct <= 1):
-        raise ModelError(f"The crop_pct of {title} is a share of the photo, above 0 and at most 1.")
+    if not (isinstance(crop_pct, Real) and 0 < crop_pct <= MOST_CROP):
+        raise ModelError(
+            f"The crop_pct of {title} is the input’s share of the photo, such as 0.875, and no "
+            "per cent: give a number above 0, where more than 1 pads the photo."
+        )
     if crop_mode not in get_args(CropMode):
         raise ModelError(f"The crop_mode of {title} is one of {', '.join(get_args(CropMode))}.")
     if thresholds is not None and not (

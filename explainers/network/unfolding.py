@@ -7,7 +7,9 @@ touched, and the network's answer stays what it was, up to rounding.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -26,11 +28,12 @@ from .views import noise
 class Attention:
     """That of a network in which every token looks at every other, block after block.
 
-    blocks, heads, tokens: how many. layout: which of the tokens are places. read: the tokens that
-    the logits are read off behind the last block: the class token, or all.
+    blocks: which of the pass's attentions they are; one computed a second time, for a log, is none.
+    heads, tokens: how many. layout: which of the tokens are places. read: the tokens that the
+    logits are read off behind the last block: the class token, or all.
     """
 
-    blocks: int
+    blocks: tuple[int, ...]
     heads: int
     tokens: int
     layout: Layout
@@ -38,14 +41,16 @@ class Attention:
 
 
 class Unfolded(TorchFunctionMode):
-    """While it is entered, keeps the weights (N, heads, queries, keys) of every attention.
+    """While it is entered, keeps the weights (N, heads, queries, keys) of every attention, or of
+    those `blocks` alone.
 
     With gradients switched on, the first ones are a leaf, so that the backward pass ends there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: Sequence[int] | None = None) -> None:
         super().__init__()
         self.weights: list[Tensor] = []
+        self._blocks, self._seen = blocks, count()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         named = kwargs or {}
@@ -69,7 +74,9 @@ class Unfolded(TorchFunctionMode):
         return self._kept(weights)
 
     def _kept(self, weights: Tensor) -> Tensor:
-        if not self.weights and torch.is_grad_enabled():
+        if self._blocks is not None and next(self._seen) not in self._blocks:
+            return weights
+        if torch.is_grad_enabled() and not weights.requires_grad:
             weights = weights.detach().requires_grad_()
         self.weights.append(weights)
         return weights
@@ -142,16 +149,19 @@ def attention(
     """
     with torch.enable_grad(), Unfolded() as seen:
         logits = module(probe.clone())
-    tokens = places + layout.before + layout.behind
-    fits = [len(w) == 1 and tuple(w.shape[2:]) == (tokens, tokens) for w in seen.weights]
-    if not fits or not all(fits) or not same(logits.detach(), answer):
+    if not seen.weights or not same(logits.detach(), answer):
         return None
     with torch.enable_grad(), Unfolded() as seen:
         logits = functional_call(module, awake(module), probe.clone())
     toward = noise(logits.shape, 3).to(logits.device)
-    (gradient,) = torch.autograd.grad((logits * toward).sum(), seen.weights[-1:], allow_unused=True)
-    if gradient is None:
+    gradients = torch.autograd.grad((logits * toward).sum(), seen.weights, allow_unused=True)
+    blocks = [index for index, gradient in enumerate(gradients) if gradient is not None]
+    tokens = places + layout.before + layout.behind
+    last = gradients[blocks[-1]] if blocks else None
+    if last is None or any(
+        len(seen.weights[index]) != 1 or seen.weights[index].shape[2:] != (tokens, tokens)
+        for index in blocks
+    ):
         return None
-    read = gradient[0].abs().sum((0, 2)).nonzero()[:, 0].tolist()
-    heads = seen.weights[-1].shape[1]
-    return Attention(len(seen.weights), heads, tokens, layout, tuple(read))
+    read = last[0].abs().sum((0, 2)).nonzero()[:, 0].tolist()
+    return Attention(tuple(blocks), last.shape[1], tokens, layout, tuple(read))

@@ -20,7 +20,7 @@ from timm.models._hub import _parse_model_cfg
 from ..errors import ModelError
 from ..imagenet import imagenet_labels
 from ..network import Recipe
-from ..network.door import FILTERS
+from ..network.door import FILTERS, MOST_CROP
 from ..network.recipe import CropMode
 from ..own import in_order
 
@@ -147,7 +147,7 @@ def _recipe(
         or not low <= min(height, width) <= max(height, width) <= high
         or not all(map(math.isfinite, numbers))
         or min(*std, crop_pct) <= 0
-        or crop_pct > 1
+        or crop_pct > MOST_CROP
     ):
         raise ValueError("a number is out of range")
     named = str(cfg.get("license", "")).strip()[:40]
