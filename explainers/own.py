@@ -121,6 +121,11 @@ def wrap(
     title = str(title or "").strip() or type(inner).__name__
     check_kind(inner, title)
     labels = said["labels"] = in_order(labels, title)
+    if output is not None and not callable(output):
+        raise ModelError(
+            f"What picks the logits of {title} is a function: say output=lambda out: "
+            f"out[{output!r}], or the like."
+        )
     if layers is not None and not isinstance(layers, Mapping):
         raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
     way = way_of(inner, title, transform, mean, std, size, channels)

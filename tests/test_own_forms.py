@@ -183,7 +183,8 @@ def lambda_for_a_block() -> nn.Module:
 
 def compiled_forward() -> nn.Module:
     module = plain()
-    module.forward = torch.compile(module.forward, backend="eager")
+    for part in (module, module.head):  # torch wraps its own layers once more
+        part.forward = torch.compile(part.forward, backend="eager")
     return module
 
 
@@ -211,7 +212,7 @@ def test_a_compiled_forward_is_copied_as_it_was_before():
     assert module.training
     with pytest.raises(ModelError, match=r"is compiled \(forward\), and can't be looked into so"):
         wrap(module, copy=False, **HOW)
-    del module.forward
+    del module.forward, module.head.forward
     assert torch.equal(explain(wrap(module, **HOW), PHOTO, 1).logits, found.logits)
 
 
@@ -340,6 +341,8 @@ def quantized() -> nn.Module:
     (plain, {"crop_mode": "round"}, "is one of center, squash, border"),
     (plain, {"layers": {"body": "The body"}}, "No module “body” hands over a map here"),
     (plain, {"layer": 3}, "layer is no part of Form"),
+    (plain, {"output": "logits"}, "say output=lambda out: out['logits'], or the like"),
+    (lambda: views(torch.vmap(lambda x: x.mul(2))), {}, "computes inside torch.vmap or another"),
 ])  # fmt: skip
 def test_what_is_refused_says_the_true_reason(make, said, words):
     with pytest.raises(ModelError) as caught:

@@ -139,9 +139,11 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
     for part in made.modules():
         for name in CHECKPOINTS & vars(part).keys():
             setattr(part, name, False)
-        compiled = getattr(vars(part).get("forward"), "_torchdynamo_orig_callable", None)
-        if getattr(compiled, "__func__", None) is type(part).forward:
-            del part.forward  # torch.compile(module.forward) calls the original
+        forward = vars(part).get("forward")
+        if hasattr(forward, "_torchdynamo_orig_callable"):
+            compiled = inspect.unwrap(forward, stop=inspect.ismethod)
+            if getattr(compiled, "__func__", None) is type(part).forward:
+                del part.forward  # torch.compile(module.forward) calls the original
     remarks = {}
     if _stilled(made):
         remarks["observers"] = (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from numbers import Real
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,60 +14,8 @@ from torch import Tensor, nn
 from ..errors import ExplainError, ModelError, reason, sized
 from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
 from .layout import TALLER, WIDER, order, unsure
-from .recipe import CropMode
 
 SAME = 1e-3  # as a share of the logits' range
-MOST_CROP = 10  # times as long as the photo the input may be; more are a percentage
-
-
-def check_said(
-    title: str,
-    labels: Sequence[str],
-    mean: Sequence[float],
-    std: Sequence[float],
-    interpolation: str,
-    crop_pct: float,
-    crop_mode: str,
-    thresholds: Sequence[float] | None,
-) -> None:
-    """Raises ModelError where what is said of a network can't be."""
-    if isinstance(labels, str):
-        raise ModelError(f"The labels of {title} are one text: give a list with a name each.")
-    if len(mean) != len(std) or len(mean) < 2:
-        raise ModelError(
-            f"Give {title} three numbers each for mean and std, one for each colour; a network of "
-            "greys goes through wrap()."
-        )
-    if not all(deviation > 0 for deviation in std):
-        raise ModelError(f"The std of {title} must be positive: give that of pixels in 0 to 1.")
-    if interpolation not in FILTERS:
-        raise ModelError(f"The interpolation of {title} is one of {', '.join(FILTERS)}.")
-    if not (isinstance(crop_pct, Real) and 0 < crop_pct <= MOST_CROP):
-        raise ModelError(
-            f"The crop_pct of {title} is the input’s share of the photo, such as 0.875, and no "
-            "per cent: give a number above 0, where more than 1 pads the photo."
-        )
-    if crop_mode not in get_args(CropMode):
-        raise ModelError(f"The crop_mode of {title} is one of {', '.join(get_args(CropMode))}.")
-    if thresholds is not None and not (
-        isinstance(thresholds, Iterable) and all(map(_is_share, thresholds))
-    ):
-        raise ModelError(f"The thresholds of {title} are probabilities: give one for each label.")
-    if thresholds is not None and len(thresholds) != len(labels):
-        raise ModelError(
-            f"{title} has {len(thresholds)} thresholds and {len(labels)} labels: give one each."
-        )
-
-
-def _is_share(value: Any) -> bool:
-    try:
-        return 0 <= float(value) <= 1
-    except (TypeError, ValueError):
-        return False
-
-
-#: How a photo may be brought to a network's size.
-FILTERS = ("bilinear", "bicubic", "nearest", "lanczos")
 
 
 def check_module(module: object, title: str) -> None:
@@ -119,7 +66,7 @@ def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, Ends]:
     way. Raises ModelError where it fails."""
     try:
         with Ends(lambda: module(probe.clone())) as ends:
-            return ends.again(), ends
+            answer = ends.again()
     except ExplainError:
         raise
     except Exception as error:
@@ -127,6 +74,12 @@ def tried(module: nn.Module, probe: Tensor, title: str) -> tuple[Any, Ends]:
             f"{title} fails on an input of {sized(probe.shape[1:])} "
             f"({reason(error) or type(error).__name__}): {_remedy(module, str(error))}."
         ) from error
+    if ends.mapped:
+        raise ModelError(
+            f"{title} computes inside torch.vmap or another transform of torch.func, where nothing "
+            "can be looked into: let its forward take the batch as it is, or loop."
+        )
+    return answer, ends
 
 
 def _remedy(module: nn.Module, message: str) -> str:

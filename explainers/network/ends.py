@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.nn.functional import hardsigmoid
 from torch.overrides import TorchFunctionMode
 
@@ -53,12 +54,14 @@ class Ends(TorchFunctionMode):
     """Notes what each function hands out that turns logits into probabilities, and what the last
     ones handed out whatever they are: 1 / (1 + exp(-x)) is a sigmoid, too.
 
-    again: computes the same once more.
+    again: computes the same once more. mapped: was any of it computed inside torch.vmap or the
+    like, whose values are nobody else's?
     """
 
     def __init__(self, again: Callable[[], Any]) -> None:
         super().__init__()
         self.again, self.calls, self.rounds, self.logs = again, 0, False, False
+        self.mapped = False
         self.found, self.latest = _Latest(), _Latest(LATEST)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -66,7 +69,9 @@ class Ends(TorchFunctionMode):
         called = getattr(func, "__name__", "")
         name, self.rounds = NAMES.get(called, ""), self.rounds or called in ROUNDS
         self.logs = self.logs or called in LOGARITHMS
-        if _plain(out) and 0 < out.nbytes <= HELD:
+        inside = _plain(out) and is_functorch_wrapped_tensor(out)
+        self.mapped |= inside
+        if _plain(out) and not inside and 0 < out.nbytes <= HELD:
             if name:
                 self.found.add(self.calls, name, out)
             self.latest.add(self.calls, name, out)

@@ -25,11 +25,11 @@ from ..sizes import Owner
 from .classes import Answers
 from .dense import quicken
 from .discovery import Layer, discover
-from .door import check_alone, check_module, check_said, check_weights, settle, takes_any_size
+from .door import check_alone, check_module, check_weights, settle, takes_any_size
 from .inputs import Inputs
 from .layout import FLAT
 from .outputs import whole
-from .recipe import CropMode, Head, Recipe
+from .recipe import CropMode, Head, Recipe, check_said
 from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied

@@ -20,8 +20,7 @@ from timm.models._hub import _parse_model_cfg
 from ..errors import ModelError
 from ..imagenet import imagenet_labels
 from ..network import Recipe
-from ..network.door import FILTERS, MOST_CROP
-from ..network.recipe import CropMode
+from ..network.recipe import FILTERS, MOST_CROP, CropMode
 from ..own import in_order
 
 LONGEST_LABEL = 80
