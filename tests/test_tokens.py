@@ -173,6 +173,15 @@ def test_a_head_that_is_not_trained_yet_has_a_layer_all_the_same():
     assert METHODS["cam"].defined(network) is False
 
 
+def test_a_part_that_stands_at_two_names_is_left_as_it_was():
+    module = Tokens()
+    module.again = module.blocks
+    nn.init.zeros_(module.blocks[0].norm1.bias)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    wrap(module.eval(), size=SIDE, copy=False, **KNOWN)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "layer", "cells"), [
     (lambda: timm.create_model("test_vit", num_classes=4, img_size=64), "blocks.5.norm1", 4),

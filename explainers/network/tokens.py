@@ -153,7 +153,7 @@ def _felt(
 ) -> set[str]:
     """Those whose places the logits depend on: behind the last attention, a class token is all."""
     with torch.enable_grad(), copied(), calls(module) as noted:
-        logits = functional_call(module, awake(module), probe.clone().requires_grad_().clone())
+        logits = awake(module, probe.clone().requires_grad_().clone())
     outputs = {  # each at its last call; what knows nothing of the input is left out
         name: out for name, _, out in noted.outputs if name in placed and out.requires_grad
     }
@@ -169,11 +169,14 @@ def _felt(
     }
 
 
-def awake(module: nn.Module) -> dict[str, Tensor]:
-    """Noise in place of the weights that are all zero, as those of a head that is yet to be
-    trained: what can depend on a place at all is asked, not what does today."""
-    return {
+def awake(module: nn.Module, x: Tensor) -> Any:
+    """What it answers to x (N, C, H, W) with noise in place of the weights that are all zero, as
+    those of a head that is yet to be trained: what can depend on a place at all is asked, not what
+    does today."""
+    values = {
         name: 0.02 * noise(weight.shape, index).to(weight.device)
         for index, (name, weight) in enumerate(module.named_parameters())
         if not weight.any()
     }
+    # Each at one name alone: a part that stands at two would be handed back with the noise.
+    return functional_call(module, values, x, tie_weights=False)
