@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models.vision_transformer import ParallelThingsBlock
 from torch import Tensor, nn
 
 from explainers import OptionError, explain, wrap
@@ -224,7 +225,8 @@ def test_rollouts_find_what_the_class_token_looks_at():
     (lambda: nets.module("resnet18", num_classes=4), "and It has none; Grad-CAM is defined"),
     (lambda: timm.create_model("swin_tiny_patch4_window7_224", num_classes=4, img_size=64,
                                window_size=2, depths=(1, 1, 1, 1)), "It looks in windows"),
-], ids=["ResNet", "Swin"])  # fmt: skip
+    (lambda: timms(block_fn=ParallelThingsBlock), "or several times side by side somewhere"),
+], ids=["ResNet", "Swin", "side by side"])  # fmt: skip
 def test_others_say_why_they_have_none(make, words):
     network = wrap(make(), title="It", **KNOWN)
     for method in ("rollout", "gradient_rollout"):

@@ -47,9 +47,9 @@ def _no_rollout(question: Question) -> str | None:
     found = network.attention
     if found is None and network.attends:
         return (
-            f"Attention rollout needs blocks in which every token looks at every other, and "
-            f"{network.title} looks in windows, over channels or at fewer tokens from block to "
-            "block; Grad-CAM is defined for it."
+            "Attention rollout needs every token to look at every other, block after block, and "
+            f"{network.title} looks in windows, over channels, with fewer tokens or several times "
+            "side by side somewhere; Grad-CAM is defined for it."
         )
     if found is None:
         return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import torch
@@ -142,7 +142,8 @@ def attention(
     module: nn.Module, probe: Tensor, answer: Tensor, layout: Layout, places: int
 ) -> Attention | None:
     """How the network attends, or None where no single row of weights spans all its tokens, block
-    after block: with windows, with tokens that are pooled on the way, over channels.
+    after block: with windows, with tokens that are pooled on the way, over channels, several times
+    side by side.
 
     answer: the module's for `probe`. layout, places: of its last tokens.
     """
@@ -153,7 +154,9 @@ def attention(
     with torch.enable_grad(), Unfolded() as seen:
         logits = awake(module, probe.clone())
     toward = noise(logits.shape, 3).to(logits.device)
-    gradients = torch.autograd.grad((logits * toward).sum(), seen.weights, allow_unused=True)
+    gradients = torch.autograd.grad(
+        (logits * toward).sum(), seen.weights, retain_graph=True, allow_unused=True
+    )
     blocks = [index for index, gradient in enumerate(gradients) if gradient is not None]
     tokens = places + layout.before + layout.behind
     last = gradients[blocks[-1]] if blocks else None
@@ -162,5 +165,14 @@ def attention(
         for index in blocks
     ):
         return None
+    pairs = ((seen.weights[a], seen.weights[b]) for a, b in pairwise(blocks))
+    if not all(_behind(*pair) for pair in pairs):
+        return None
     read = last[0].abs().sum((0, 2)).nonzero()[:, 0].tolist()
     return Attention(tuple(blocks), last.shape[1], tokens, layout, tuple(read))
+
+
+def _behind(first: Tensor, second: Tensor) -> bool:
+    """Are these weights made of what the first ones attended to, and not beside them?"""
+    (gradient,) = torch.autograd.grad(second.sum(), first, retain_graph=True, allow_unused=True)
+    return gradient is not None
