@@ -20,7 +20,7 @@ from explainers import ModelError, explain, load, read, targets, wrap
 from explainers.zoo import Zoo
 from tests import nets
 from tests.fake_hub import TINY, FakeHub
-from tests.test_brought import made, saved
+from tests.test_brought import HOW, made, saved
 from tests.test_zoo import hub, settings  # noqa: F401
 
 Weights = dict[str, torch.Tensor]
@@ -156,6 +156,28 @@ def test_a_checkpoint_of_timms_training_is_built_as_it_was_trained(tmp_path: Pat
 @pytest.mark.parametrize("names", [[0, 1, 2], {"0": 0, "1": 1, "2": 2}, {"0": 0, "2": 2, "1": 1}])
 def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
     assert load(saved(tmp_path / "m", made(), label_names=names)).labels == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("names", [
+    {"id2label": {"0": "a", "1": "b", "2": "c"}}, {"label2id": {"c": 2, "a": 0, "b": 1}},
+])  # fmt: skip
+def test_names_and_numbers_as_transformers_has_them(tmp_path: Path, names):
+    folder = saved(tmp_path / "m", made(), label_names=None)
+    plain = {"architecture": "test_resnet", "pretrained_cfg": HOW | {"mean": 0.5, "std": 0.25}}
+    (folder / "config.json").write_text(json.dumps(plain | names))
+    assert load(folder).labels == ("a", "b", "c")
+    assert load(folder, labels=["x", "y", "z"]).labels == ("x", "y", "z")
+    (folder / "config.json").write_text(json.dumps(plain))
+    with pytest.raises(ModelError, match="names no num_classes: add it there"):
+        load(folder)
+
+
+def test_an_architecture_may_be_named_as_the_hub_has_it(tmp_path: Path):
+    torch.save(made().state_dict(), tmp_path / "w.pth")
+    for arch in ("timm/test_resnet.r160_in1k", "hf-hub:timm/test_resnet"):
+        assert len(load(tmp_path / "w.pth", arch=arch).labels) == 3
+    with pytest.raises(ModelError, match="knows no architecture “my_own_net”: build, and wrap"):
+        load(tmp_path / "w.pth", arch="my_own_net")
 
 
 def test_features_without_a_head_are_explained_by_functions_of_them(tmp_path: Path):

@@ -33,6 +33,7 @@ from .loaded import shared
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # as timm calls them
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}(@[\w./-]{1,96})?")
+_OF_TIMM = re.compile(r"^(hf[-_]hub:)?(timm/)?")  # before an architecture of its own on the Hub
 _PIECE = re.compile(r"-\d+-of-\d+\.")
 _CODE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
@@ -255,7 +256,8 @@ def _built(
     resized = bool(about) or "size" in told
     if not about:
         arch = told.get("arch") or saved.get("arch")
-        about = _config(arch if isinstance(arch, str) else "", title)
+        arch = arch.strip() if isinstance(arch, str) else ""
+        about = _config(_OF_TIMM.sub("", arch), title)
         if isinstance(args := saved.get("args"), argparse.Namespace):
             about = _trained(about, vars(args))
         names = assembly.blank(configs.described(about, title, own=True)).state_dict()
@@ -301,7 +303,9 @@ def _config(arch: str, title: str) -> dict[str, Any]:
         )
     if not timm.is_model(arch):
         near = difflib.get_close_matches(arch, timm.list_models(), 2)
-        hint = f"try {' or '.join(f'“{each}”' for each in near)}" if near else "or wrap your module"
+        hint = (
+            f"try {' or '.join(f'“{each}”' for each in near)}" if near else "build, and wrap() it"
+        )
         raise ModelError(f"timm knows no architecture “{arch[:60]}”: {hint}.")
     cfg = timm.get_pretrained_cfg(arch)
     cfg = cfg.to_dict() if cfg else {}

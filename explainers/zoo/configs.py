@@ -63,8 +63,13 @@ def described(
         raise ModelError(
             f"The config.json of {title} is not as timm writes it: choose another one."
         ) from error
-    classes = args.pop("num_classes", cfg.get("num_classes"))
+    named = _numbered(config)
+    classes = args.pop("num_classes", cfg.get("num_classes", len(named) or None))
+    if classes == len(named) and not (cfg.get("label_names") or cfg.get("labels")):
+        cfg["label_names"] = named
     least = 0 if own else 1  # features alone
+    if own and classes is None:
+        raise ModelError(f"The config.json of {title} names no num_classes: add it there.")
     if isinstance(classes, bool) or not isinstance(classes, int) or not least <= classes <= 10**5:
         raise ModelError(f"{title} is not a classifier: choose one with named classes.")
     _check_args(args, title, own)
@@ -82,6 +87,15 @@ def described(
         told = {name: cfg[name] for name in _BUILT_FROM if cfg.get(name) is not None}
         recipe = replace(recipe, args=args | {"pretrained_cfg": told})
     return recipe
+
+
+def _numbered(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Class number -> name, as Transformers has them in a config; empty where it names none."""
+    names = config.get("id2label")
+    if isinstance(names, dict) and names:
+        return {str(index): name for index, name in names.items()}
+    numbers = config.get("label2id")
+    return {str(i): name for name, i in numbers.items()} if isinstance(numbers, dict) else {}
 
 
 def _check_args(args: dict[str, Any], title: str, own: bool) -> None:
