@@ -90,11 +90,15 @@ class Written(nn.Module):
         self.blocks = nn.ModuleList(nn.Linear(16, 48) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x).flatten(2).transpose(1, 2)
+        first = self.form == "tokens first"
+        x = self.stem(x).flatten(2).permute((2, 0, 1) if first else (0, 2, 1))
         for norm, block in zip(self.norms, self.blocks, strict=True):
-            q, k, v = (4 * block(norm(x))).unflatten(2, (3, 4, 4)).permute(2, 0, 3, 1, 4)
-            x = x + self.attended(q, k, v).transpose(1, 2).flatten(2)
-        return self.head(norm(x).mean(1))
+            y = 4 * block(norm(x))
+            y = y.transpose(0, 1) if first else y
+            q, k, v = y.unflatten(2, (3, 4, 4)).permute(2, 0, 3, 1, 4)
+            y = self.attended(q, k, v).transpose(1, 2).flatten(2)
+            x = x + (y.transpose(0, 1) if first else y)
+        return self.head(norm(x).mean(0 if first else 1))
 
     def attended(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if "log" in self.form:
@@ -112,7 +116,7 @@ class Written(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "form", ["keys in rows", "heads in the batch", "log before it", "log after it"]
+    "form", ["keys in rows", "heads in the batch", "tokens first", "log before it", "log after it"]
 )
 @pytest.mark.parametrize("method", ["rollout", "gradient_rollout"])
 def test_rollouts_do_not_hang_on_how_the_weights_are_written(method, form):

@@ -28,8 +28,8 @@ class Attention:
     """That of a network in which every token looks at every other, block after block.
 
     blocks: which of the pass's attentions they are; one computed a second time, for a log, is none.
-    heads, tokens: how many. layout: which of the tokens are places. read: the tokens that the
-    logits are read off behind the last block: the class token, or all.
+    heads, tokens: how many. layout: which of them are places, on the axis behind the photos. read:
+    the tokens that the logits are read off behind the last block: the class token, or all.
     """
 
     blocks: tuple[int, ...]
@@ -169,7 +169,8 @@ def attention(
     if not all(_behind(*pair) for pair in pairs):
         return None
     read = last[0].abs().sum((0, 2)).nonzero()[:, 0].tolist()
-    return Attention(tuple(blocks), last.shape[1], tokens, layout, tuple(read))
+    behind = Layout("tokens", layout.before, layout.behind)  # also where the tokens come first
+    return Attention(tuple(blocks), last.shape[1], tokens, behind, tuple(read))
 
 
 def _behind(first: Tensor, second: Tensor) -> bool:
