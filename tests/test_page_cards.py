@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Visit, usable
+from tests.browser import Visit, held, usable
 
 pytestmark = pytest.mark.browser
 
@@ -53,7 +53,18 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     problem = other.locator("#cards-tab .problem")
     expect(problem).to_be_visible()
     expect(problem).to_contain_text(re.compile(r"0 to \d+"))
+    expect(other.locator("#cards-tab .card")).to_be_hidden()  # no frame of what there is not
     other.go_back()
     expect(problem).to_be_hidden()
     expect(other.locator("#cards-tab .say")).to_have_text(say.inner_text())
     usable(other)
+
+
+def test_what_is_told_of_work_is_of_what_is_asked_now(visit: Visit) -> None:
+    page = visit(query="&tab=cards&model=lite0&example=cat.jpg&unit=1")
+    work = page.locator("#cards-tab .card-top .work")
+    with held(page, "cards.more", since="Switching units off"):
+        expect(work).to_contain_text("Switching units off")
+        page.get_by_role("button", name="Unit 2", exact=True).click()
+        expect(page.locator("#cards-tab .say")).to_contain_text("Unit 2 ")
+        expect(work).to_be_hidden()  # its work has yet to begin

@@ -223,13 +223,14 @@ def test_maps_share_a_tile_where_they_are_one_and_say_why(subject: Subject) -> N
 
 
 def test_what_glows_made_it_say_a_class_only_where_it_said_that(subject: Subject) -> None:
-    def said(tab: Tab, target: int) -> str:
-        asked = subject.asked(CAT | {"targets": [target]})
+    def said(tab: Tab, target: int, photo: str = "cat.jpg") -> str:
+        asked = subject.asked({"photo": {"example": photo}, "targets": [target]})
         values, _ = fields.read(tab.settings, {}, asked.network)
         return next(iter(tab.draw(asked, values))).places["say"]
 
     first = subject.asked(CAT).of_first().targets[0]
-    assert "made it say <b>" in said(MAPS, first)
+    assert "made it say <b>bee" in said(MAPS, 309, "honey-bee.jpg")
+    assert "speaks for its best guess, <b>" in said(MAPS, first)
     assert "speaks for <b>tench</b>, which it gives " in said(MAPS, 0)
     assert "until the answer is no longer <b>" in said(MUTING, first)
     assert "what helps <b>tench</b>" in said(MUTING, 0)

@@ -70,6 +70,7 @@ def test_where_much_was_drawn_before_nothing_begins_unasked(resnet18) -> None:
 
 def test_a_class_that_this_network_does_not_know_is_said_and_no_other_drawn(desk: Desk) -> None:
     answer = desk.whole(desk.ask(**{"class": "<b>goldfish", "go": "1"}))
+    assert "Try: click a class" in answer["places"]["say"]  # there are no pictures
     assert "knows no class" in answer["places"]["say"]
     assert "<b>" not in answer["places"]["say"]
     assert answer["settings"] == {"class": "class 3", "go": ""}

@@ -36,7 +36,7 @@ def _network(status: Status) -> dict[str, Any]:
 
 def _stands(status: Status) -> str:
     """How it stands, in a few words; nothing where it is ready."""
-    size = f" ({status.entry.megabytes:.0f} MB)" if status.entry.megabytes else ""
+    size = f" ({status.entry.megabytes:.0f}\N{NO-BREAK SPACE}MB)" if status.entry.megabytes else ""
     return {
         "ready": "",
         "loading": f"loading, {status.progress:.0%}",

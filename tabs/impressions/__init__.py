@@ -61,9 +61,10 @@ def _chosen(asked: Asked, settings: Settings) -> tuple[str, str]:
 
 
 def _say(network: Network) -> str:
+    shown = "picture" if sheet.known(network) else "class"
     return (
         f"From noise, without a photo: what makes {escape(network.title)} say a class. "
-        "<em>Try: click a picture, and watch one grow.</em>"
+        f"<em>Try: click a {shown}, and watch one grow.</em>"
     )
 
 

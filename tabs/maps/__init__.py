@@ -24,6 +24,7 @@ from .raw import of_pass, payload, tables, together
 OFTEN = 0.4  # seconds between pictures of a map that grows
 STRENGTH = 0.75
 SAME = 1e-4  # of a map's range: closer than this, two maps look the same to anybody
+SURE = 0.5  # a class more probable than all others together is said, any other is a guess
 PAIR = ("gradcam", "cam")  # read off the pass that is there already, so they come first
 
 SCRIPT = (Path(__file__).parent / "maps.js").read_text("utf-8")
@@ -158,11 +159,13 @@ def _say(asked: Asked, question: Question) -> str:
     if len(names) > 1:
         every = html.listed(names)
         return f"What glows speaks for {every}, a row for each. <em>Compare where.</em>"
-    told = f"What glows made it say {names[0]}."
-    if not asked.says():
-        chance = float(asked.network.probabilities(asked.logits())[asked.targets[0]])
-        told = f"What glows speaks for {names[0]}, which it gives {html.percent(chance)}."
-    return f"{told} <em>Try: click another answer, or point at a bright place.</em>"
+    chance = float(asked.network.probabilities(asked.logits())[asked.targets[0]])
+    sure = asked.network.head == "sigmoid" or chance > SURE
+    if asked.says():
+        told = f"made it say {names[0]}." if sure else f"speaks for its best guess, {names[0]}."
+    else:
+        told = f"speaks for {names[0]}, which it gives {html.percent(chance)}."
+    return f"What glows {told} <em>Try: click another answer, or point at a bright place.</em>"
 
 
 def _same(found: Mapping[str, Explanation]) -> str:

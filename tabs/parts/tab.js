@@ -216,7 +216,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     for (const channel in tickets) tickets[channel] = null;
     body.querySelectorAll('[data-passing]').forEach((each) => { each.innerHTML = ''; });
     paused.clear();
-    for (const each of bars) if (each.dataset.work) each.hidden = true;
+    for (const each of bars) each.hidden = true; // what they tell of is what was asked before
     hooks.asked?.();
     if (answer.problem) {
       drawn = now;
