@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Generator, Iterator, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from ..recent import memory as results
 from ..room import Claim
 from .own_maps import OwnMaps, kept_bytes, last_uses
 from .plan import WORK, Batch, Planner, Spans
+from .rectangles import gather, nchw, nhwc, paste
 from .steps import Step
 from .tape import record
 
@@ -249,9 +249,9 @@ class _Patches:
     def advance(self, i: int) -> None:
         """One step on."""
         step, values = self.engine.steps[i], self.values
-        contexts = [_nchw(self._context(step, i, v, values[v])) for v in step.inputs]
+        contexts = [nchw(self._context(step, i, v, values[v])) for v in step.inputs]
         out = step.part(contexts)
-        self.values = self.engine.alive({**values, i: _nhwc(out, self.shape)}, i)
+        self.values = self.engine.alive({**values, i: nhwc(out, self.shape)}, i)
 
     def whole(self) -> dict[int, Tensor]:
         """The patches pasted into the photo's own maps: values (windows, C, H, W)."""
@@ -260,8 +260,8 @@ class _Patches:
     def _muted(self, baseline: Tensor) -> Tensor:
         """The muted windows: what is held of the photo, with the baseline inside each window."""
         need = (self.top[0], self.height[0]), (self.left[0], self.width[0])
-        patch = _gather(self.engine.maps.padded(0), *need)
-        muting = _gather(baseline[0].permute(1, 2, 0).contiguous(), *need)
+        patch = gather(self.engine.maps.padded(0), *need)
+        muting = gather(baseline[0].permute(1, 2, 0).contiguous(), *need)
         inside = [
             (lo[:, None] <= at) & (at < hi[:, None])
             for (lo, hi), (start, length) in zip(self.true, need, strict=True)
@@ -286,8 +286,8 @@ class _Patches:
             (_, h, y, _), (_, w, x, _) = axes
             return patch[:, :, -y[0] : h - y[0], -x[0] : w - x[0]]
         source = self.engine.maps.padded(v, step.before, step.after, step.fill)
-        context = _gather(source, axes[0][:2], axes[1][:2])
-        _paste(context, patch, axes[0][2], axes[1][2])
+        context = gather(source, axes[0][:2], axes[1][:2])
+        paste(context, patch, axes[0][2], axes[1][2])
         return context
 
     def _pasted(self, v: int, patch: Tensor) -> Tensor:
@@ -295,10 +295,10 @@ class _Patches:
         full = self.engine.maps.padded(v)
         full = full.expand(*self.shape, *full.shape)
         if patch.shape == full.shape:
-            return _nchw(patch)
+            return nchw(patch)
         full = full.clone(memory_format=torch.contiguous_format)
-        _paste(full, patch, self.top[v], self.left[v])
-        return _nchw(full)
+        paste(full, patch, self.top[v], self.left[v])
+        return nchw(full)
 
 
 @torch.no_grad()
@@ -334,51 +334,6 @@ def _run(
 
 def _cat(maps: list[Tensor]) -> Tensor:
     return torch.cat(maps) if len(maps) > 1 else maps[0]
-
-
-def _gather(source: Tensor, rows, cols) -> Tensor:
-    """Rectangles of one map (H, W, C) at all (row starts, length) x (column starts, length)."""
-    (tops, height), (lefts, width) = rows, cols
-    rows_of, cols_of, channels = source.stride()
-    views = source.as_strided(
-        (source.shape[0] - height + 1, source.shape[1] - width + 1, height, width, source.shape[2]),
-        (rows_of, cols_of, rows_of, cols_of, channels),
-    )
-    at = torch.as_tensor(tops)[:, None], torch.as_tensor(lefts)[None, :]
-    return views[at]
-
-
-def _runs(offsets: np.ndarray) -> list[tuple[slice, int]]:
-    """Neighbours with equal offsets, as (slice of windows, offset)."""
-    runs, at = [], 0
-    for offset, same in groupby(offsets.tolist()):
-        n = len(list(same))
-        runs.append((slice(at, at + n), offset))
-        at += n
-    return runs
-
-
-def _overlap(offset: int, length: int, room: int) -> tuple[slice, slice]:
-    """Where a span put at `offset` into `room` lands, and which part of it that is."""
-    start, stop = max(offset, 0), max(min(offset + length, room), max(offset, 0))
-    return slice(start, stop), slice(start - offset, stop - offset)
-
-
-def _paste(into: Tensor, patch: Tensor, down: np.ndarray, right: np.ndarray) -> None:
-    """Write patches into maps at each window's own offsets, cropping what sticks out."""
-    for rows, y in _runs(down):
-        to_y, from_y = _overlap(y, patch.shape[2], into.shape[2])
-        for cols, x in _runs(right):
-            to_x, from_x = _overlap(x, patch.shape[3], into.shape[3])
-            into[rows, cols, to_y, to_x] = patch[rows, cols, from_y, from_x]
-
-
-def _nchw(patches: Tensor) -> Tensor:
-    return patches.flatten(0, 1).permute(0, 3, 1, 2)
-
-
-def _nhwc(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    return maps.permute(0, 2, 3, 1).unflatten(0, shape)
 
 
 def _close(found: Tensor, logits: Tensor) -> bool:
