@@ -272,22 +272,14 @@ class _Patches:
 
     def _context(self, step: Step, i: int, v: int, patch: Tensor) -> Tensor:
         """What the step reads of value v: the patch, and round it the photo's own map."""
-        axes = []
-        for axis, start, length, out in (
-            (0, self.top, self.height, self.top[i]),
-            (1, self.left, self.width, self.left[i]),
-        ):
-            count = (self.height, self.width)[axis][i]
-            begin = out * step.stride[axis]  # in coordinates of the padded map
-            reads = int((count - 1) * step.stride[axis] + step.reach[axis] + 1)
-            axes.append((begin, reads, start[v] + step.before[axis] - begin, int(length[v])))
-        inside = all((off <= 0).all() and (off + n >= reads).all() for _, reads, off, n in axes)
-        if inside and all((off == off[0]).all() for _, _, off, _ in axes):
-            (_, h, y, _), (_, w, x, _) = axes
-            return patch[:, :, -y[0] : h - y[0], -x[0] : w - x[0]]
+        down = _reads(step, 0, i, v, self.top, self.height)
+        across = _reads(step, 1, i, v, self.left, self.width)
+        if down.within and across.within:
+            y, x = -down.offsets[0], -across.offsets[0]
+            return patch[:, :, y : y + down.length, x : x + across.length]
         source = self.engine.maps.padded(v, step.before, step.after, step.fill)
-        context = gather(source, axes[0][:2], axes[1][:2])
-        paste(context, patch, axes[0][2], axes[1][2])
+        context = gather(source, (down.starts, down.length), (across.starts, across.length))
+        paste(context, patch, down.offsets, across.offsets)
         return context
 
     def _pasted(self, v: int, patch: Tensor) -> Tensor:
@@ -299,6 +291,33 @@ class _Patches:
         full = full.clone(memory_format=torch.contiguous_format)
         paste(full, patch, self.top[v], self.left[v])
         return nchw(full)
+
+
+class _Reads(NamedTuple):
+    """What a step reads of a value along one axis, window by window: from where in the padded map,
+    how many places. offsets: where in them the patch begins; held: its length."""
+
+    starts: np.ndarray
+    length: int
+    offsets: np.ndarray
+    held: int
+
+    @property
+    def within(self) -> bool:
+        """Is all that is read in the patch, at one place for all windows?"""
+        first = self.offsets[0]
+        return bool(
+            (self.offsets == first).all() and first <= 0 and first + self.held >= self.length
+        )
+
+
+def _reads(
+    step: Step, axis: int, i: int, v: int, starts: np.ndarray, lengths: np.ndarray
+) -> _Reads:
+    """For step number i and value v; starts (values, windows) and lengths (values,) of patches."""
+    begin = starts[i] * step.stride[axis]
+    length = int((lengths[i] - 1) * step.stride[axis] + step.reach[axis] + 1)
+    return _Reads(begin, length, starts[v] + step.before[axis] - begin, int(lengths[v]))
 
 
 @torch.no_grad()
