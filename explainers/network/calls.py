@@ -8,8 +8,9 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from .tokens import Outputs
 from .views import noise
+
+Outputs = list[tuple[str, nn.Module, Tensor]]  # name, module, and what it handed out
 
 
 class Calls:
@@ -18,7 +19,7 @@ class Calls:
     stands at all places of it."""
 
     def __init__(self, module: nn.Module, most: int | None = None) -> None:
-        self.outputs: list[tuple[str, nn.Module, Tensor]] = []
+        self.outputs: Outputs = []
         self._most = most
         self._small: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
         self._hooks = [

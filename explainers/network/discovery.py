@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from .calls import Calls, why_no_map
+from .calls import Calls, Outputs, why_no_map
 from .door import same
 from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
-from .tokens import Outputs, follow, token_layouts
+from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
 from .watching import watch
 
@@ -185,7 +185,7 @@ def _tokens(
     grids = {value.shape[2] for value in maps.values()}
     if not follow(outputs[at + 1 :], grids, tuple(probe.shape[2:])):
         return {}
-    return token_layouts(module, probe, Calls, grids, {n: found.layouts[n] for n in maps})
+    return token_layouts(module, probe, grids, {n: found.layouts[n] for n in maps})
 
 
 def _shapes_for_a_larger(

@@ -8,14 +8,15 @@ is changed, here and there, and the tokens that change most must be those of tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import ModelError
+from .calls import Calls, Outputs
 from .layout import Layout, Size, sequences
 from .swaps import copied
 from .views import noise
@@ -26,7 +27,12 @@ PART = 1 / 8  # of a side
 SURE = 0.8  # of all tokens that change less; by chance it would be half of them
 SLACK = 0.05  # where no map that the tokens are made of is surer: coarse ones behind a stem
 
-Outputs = list[tuple[str, nn.Module, Tensor]]
+
+class Way(NamedTuple):
+    """A way to read tokens of that shape; () for the maps, whose way is known."""
+
+    shape: tuple[int, ...]
+    layout: Layout
 
 
 def follow(outputs: Outputs, grids: set[int], size: Size) -> bool:
@@ -44,34 +50,32 @@ def follow(outputs: Outputs, grids: set[int], size: Size) -> bool:
 def token_layouts(
     module: nn.Module,
     probe: Tensor,
-    calls: Callable[[nn.Module], Any],
     grids: set[int],
     maps: Mapping[str, Layout],
 ) -> dict[str, Layout]:
     """How the tokens and maps of each module that the logits depend on lie on the photo, by name.
 
-    calls: a context that notes the outputs of all modules in one pass. maps: the layouts of those
-    that hand over maps, and grids their sides. Raises ModelError where the order of the tokens is
-    none that can be told.
+    maps: the layouts of those that hand over maps, and grids their sides. Raises ModelError where
+    the order of the tokens is none that can be told.
     """
-    changes = _changes(module, probe, calls, grids, maps)
+    changes = _changes(module, probe, grids, maps)
     of_maps = [sure for name in maps for sure in changes.pop(name, {}).values()]
     sure_enough = min(SURE, max(of_maps, default=1.0) - SLACK)
     votes: dict[tuple[int, ...], dict[Layout, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for by_layout in changes.values():
-        for (shape, layout), sure in by_layout.items():
-            votes[shape][layout].append(sure)
+    for ways in changes.values():
+        for way, sure in ways.items():
+            votes[way.shape][way.layout].append(sure)
     best = {
         shape: max(found, key=lambda layout: round(sum(found[layout]) / len(found[layout]), 2))
         for shape, found in votes.items()
     }
     placed = {
-        name: layout
-        for name, by_layout in changes.items()
-        for (shape, layout), sure in by_layout.items()
-        if layout == best[shape] and sure >= sure_enough
+        name: way.layout
+        for name, ways in changes.items()
+        for way, sure in ways.items()
+        if way.layout == best[way.shape] and sure >= sure_enough
     }
-    felt = _felt(module, probe, calls, {**maps, **placed}) if placed else set()
+    felt = _felt(module, probe, {**maps, **placed}) if placed else set()
     if not felt & placed.keys():
         raise ModelError(
             "This network keeps its places as tokens in an order that can't be told, so no map "
@@ -84,39 +88,37 @@ def token_layouts(
 def _changes(
     module: nn.Module,
     probe: Tensor,
-    calls: Callable[[nn.Module], Any],
     grids: set[int],
     maps: Mapping[str, Layout],
-) -> dict[str, dict[tuple[tuple[int, ...], Layout], float]]:
+) -> dict[str, dict[Way, float]]:
     """For each module and way to read its tokens: the share of places that change less than those
     where the input was changed, over all `PLACES`."""
     coarse = noise((1, probe.shape[1], 8, 8), 4).to(probe.device)
     photo = nn.functional.interpolate(coarse, tuple(probe.shape[2:]), mode="bicubic")
-    with calls(module) as before:
+    with Calls(module) as before:
         module(photo.clone())
     plain = {name: output for name, child, output in before.outputs if _may_be(child, output)}
     size = tuple(probe.shape[2:])
-    found: dict[str, dict[tuple[tuple[int, ...], Layout], list[float]]] = {
-        name: {(tuple(output.shape), each): [] for each in sequences(output.shape, grids, size)}
+    found: dict[str, dict[Way, list[float]]] = {
+        name: {Way(tuple(output.shape), each): [] for each in sequences(output.shape, grids, size)}
         for name, output in plain.items()
     }
     plain |= {name: output for name, _, output in before.outputs if name in maps}
-    found |= {name: {((), layout): []} for name, layout in maps.items()}
+    found |= {name: {Way((), layout): []} for name, layout in maps.items()}
     other = noise(probe.shape, 1).to(probe.device)
     for x, y in PLACES:
         region = changed((x, y), size).to(probe.device)
-        with calls(module) as after:
+        with Calls(module) as after:
             module(photo + region * other)
         for name, _, output in after.outputs:
             if name not in plain or output.shape != plain[name].shape:
                 continue
             change = (output - plain[name]).abs()
-            for (_, layout), sure in found[name].items():
-                if not layout.fits(output, size):
-                    continue
-                sure.append(share(layout.maps(change, size)[0].mean(0), region))
+            for way, sure in found[name].items():
+                if way.layout.fits(output, size):
+                    sure.append(share(way.layout.maps(change, size)[0].mean(0), region))
     return {
-        name: {key: sum(sure) / len(sure) for key, sure in ways.items() if sure}
+        name: {way: sum(sure) / len(sure) for way, sure in ways.items() if sure}
         for name, ways in found.items()
     }
 
@@ -148,11 +150,10 @@ def share(change: Tensor, region: Tensor) -> float:
 def _felt(
     module: nn.Module,
     probe: Tensor,
-    calls: Callable[[nn.Module], Any],
     placed: dict[str, Layout],
 ) -> set[str]:
     """Those whose places the logits depend on: behind the last attention, a class token is all."""
-    with torch.enable_grad(), copied(), calls(module) as noted:
+    with torch.enable_grad(), copied(), Calls(module) as noted:
         logits = awake(module, probe.clone().requires_grad_().clone())
     outputs = {  # each at its last call; what knows nothing of the input is left out
         name: out for name, _, out in noted.outputs if name in placed and out.requires_grad

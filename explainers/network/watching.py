@@ -9,11 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .calls import Calls, idle
+from .calls import Calls, Outputs, idle
 from .cuts import behind, compares, cuts, says_its_own, unseen
 from .door import followed
 from .swaps import LEAN, Clamp, Overwritten, Swapped, rectified_to, relus
-from .tokens import Outputs
 
 LARGE = 2**23  # bytes of a module's output from which on its shape has to do
 NONLINEARITIES = frozenset(
