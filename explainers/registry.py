@@ -13,6 +13,7 @@ from . import notes, options
 from .errors import OptionError
 from .explanation import Explanation, Question
 from .network import Network, View
+from .network.frame import ALL
 
 Family = Literal["cam", "attention", "gradient", "guided", "perturbation", "patches"]
 Cost = Literal["one pass", "dozens", "hundreds"]
@@ -76,7 +77,7 @@ class Method:
     def defined(self, network: Network) -> bool:
         """Is it defined for that network, at its own layer?"""
         size = network.size
-        view = View(torch.zeros(1, 3, size, size), (0.0, 0.0, 1.0, 1.0), "")
+        view = View(torch.zeros(1, 3, size, size), ALL, "")
         return self.why_not(Question(network, view, (0,), network.last)) is None
 
     @property

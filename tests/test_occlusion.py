@@ -14,6 +14,7 @@ from explainers import OptionError, Question
 from explainers.methods.rise import Running, random_masks, rise
 from explainers.muting import incremental, mute, mute_in_steps, sweep, windows
 from explainers.muting.brush import score_mask, smallest_flip
+from explainers.muting.maps import drop_map
 from tests import nets
 
 
@@ -59,6 +60,9 @@ def test_a_five_by_five_case_by_hand():
     assert drop[2].tolist() == [99, 99, 108, 117, 117]  # and here in four
     assert drop[4].tolist() == [144, 144, 153, 162, 162]
     torch.testing.assert_close(muting.drop(1), -drop)
+    found = drop_map(muting, Question(network, muting.view, (0,), network.last, against=1))
+    torch.testing.assert_close(found.values[0], 2 * drop)
+    assert found.seconds == pytest.approx(muting.seconds, abs=1)  # of the sweep, not of the machine
     assert muting.most_likely().tolist() == [[0, 0], [0, 0]]
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import ModelError, OptionError
 from ..explanation import Explanation
 from ..network import Network
+from ..network.frame import ALL
 from .attention import BACKBONE, WEIGHTS
 
 
@@ -57,7 +58,7 @@ def tile_cam(network: Network, pixels: np.ndarray) -> Explanation:
         targets=(0,),
         logits=logits,
         probabilities=logits.sigmoid(),
-        frame=(0.0, 0.0, 1.0, 1.0),
+        frame=ALL,
         seconds=time.perf_counter() - start,
         labels=("malignant",),
         title="Grad-CAM of whole tiles",

@@ -6,6 +6,7 @@ The three maps of Zeiler and Fergus, "Visualizing and Understanding Convolutiona
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,13 @@ def drops(muting: Muting, question: Question, score: Score) -> Tensor:
 
 def drop_map(muting: Muting, question: Question, score: Score = "logit") -> Explanation:
     """`drops` as an explanation."""
+    since = time.perf_counter() - muting.seconds
     options = {"window": muting.window, "stride": muting.stride, "baseline": muting.baseline}
     return question.answer(
         "occlusion",
         drops(muting, question, score),
         muting.before[None],
-        0.0,
+        since,
         options=options | {"score": score},
         done=muting.done,
     )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OptionError
-from ..network import Network, View
+from ..network import Frame, Network, View
 from ..photo.bands import bands
 from .incremental import Interval
 
@@ -68,7 +68,7 @@ class Muting:
     note: str | None = None
 
     @property
-    def frame(self) -> tuple[float, float, float, float]:
+    def frame(self) -> Frame:
         return self.view.frame
 
     @property

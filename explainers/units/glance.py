@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import PhotoError
 from ..methods.cam import gradcam
-from ..network import Network, Recording
+from ..network import Frame, Network, Recording
 from ..photo import Photo, read
 from .activations import check, layer_of
 from .mosaic import Mosaic, Per, mosaic
@@ -37,7 +37,7 @@ class Glance:
     mosaic: Mosaic | None
     pins: tuple[np.ndarray, ...]
     classes: tuple[tuple[int, float], ...]
-    frame: tuple[float, float, float, float]
+    frame: Frame
     network_seconds: float
 
 

@@ -221,9 +221,8 @@ class _Painter:
         view = network.prepare(seen)
         recording = passed(network, view.tensor, [layer])
         if self.target is None:
-            self.target = self.look.target
-            if self.target is None:
-                self.target = int(recording.logits.argmax())
+            asked = self.look.target
+            self.target = int(recording.logits.argmax()) if asked is None else asked
         maps = [
             recording.activations[layer].detach()[0, self.look.channel].cpu().numpy(),
             warmth(network, recording, self.target).cpu().numpy(),
