@@ -229,6 +229,8 @@ def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
     page.set_input_files("[data-clip]", bad)
     expect(page.locator("#activations-tab .problem")).to_contain_text("not a video")
     shades = list(range(20, 240, 40))
+    expect(page.locator("[data-state]")).to_have_text("")  # nothing stands side by side
+    expect(page.locator(".act-clip")).to_be_hidden()
     page.set_input_files("[data-clip]", clip(tmp_path / "in.mp4", shades))
     expect(page.locator("[data-state]")).to_contain_text(f"{len(shades)} frames", timeout=60_000)
     page.wait_for_function("document.querySelector('.act-clip video')?.readyState >= 2")

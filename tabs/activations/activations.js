@@ -130,7 +130,8 @@ const make = async (file) => {
   if (mine !== taken) return;
   say('Photo, unit and Grad-CAM side by side:');
   film.hidden = false;
-  tab.act('clip', { file: at, channel: chosen ?? 0 });
+  const answer = await tab.act('clip', { file: at, channel: chosen ?? 0 });
+  if (mine === taken && answer?.problem) { forget(); say(''); } // there is nothing side by side
 };
 const forget = () => {
   if (save.href) URL.revokeObjectURL(save.href);

@@ -227,7 +227,7 @@ def _say(asked: Asked, sides: Sequence[Side]) -> str:
     ways = f"{count} maps of" if count > 1 else "One map of"
     return (
         f"{ways} what speaks for <b>{escape(asked.name())}</b>{more}: the network’s answers say "
-        "which to believe. <em>Try: click a map.</em>"
+        "which to believe. <em>Try: click one.</em>"
     )
 
 
