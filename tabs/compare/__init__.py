@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from explainers import METHODS, ExplainError, render
+from explainers import METHODS, ExplainError
 from explainers.registry import COSTS, offered
 from explainers.render import report
 from explainers.scores.comparison import FIRST, SORTS, Comparison, applicable
 from explainers.scores.verdict import verdict
 
+from ..parts.choices import COLOURS, LAYER
 from ..parts.fields import Choice, Many, Switch, Text
 from ..parts.pace import Often
 from ..parts.tab import Settings, Show, Tab
@@ -35,14 +36,7 @@ FIELDS = (
         ],
         default=applicable,
     ),
-    Choice(
-        key="layer",
-        label="Layer to explain",
-        choices=lambda network: [(layer.title, name) for name, layer in network.layers.items()],
-        default=lambda network: network.last,
-        help="The stage of the network whose maps are weighed; later ones are coarser and know "
-        "more.",
-    ),
+    LAYER,
     Choice(
         key="baseline",
         label="Missing pixels show",
@@ -51,12 +45,7 @@ FIELDS = (
         help="No choice is neutral: everything is measured again with the other one, and what that "
         "changes counts as noise.",
     ),
-    Choice(
-        key="colours",
-        label="Colours",
-        choices=[(name, name) for name in render.COLOURMAPS],
-        default=render.DEFAULT,
-    ),
+    COLOURS,
     Switch(key="measure", label="Measure them", default=True),
 )
 FRONT = (
@@ -85,22 +74,51 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         say = "Tick a method under “Adjust” to see its map."
         empty = dict.fromkeys(("verdict", "grid", "tables", "agreement"), "")
         return Show({"say": say, **empty, **pair.NOTHING})
+    quick = yield from _begun(sides, settings)
+    progress = Progress(sides, settings["measure"])
+    yield _first(asked, sides, word, settings, progress)
+    for number, work in enumerate(quick):
+        yield from _drawn(sides, number, work, settings, progress)
+    if pair.there(sides):
+        yield from pair.measured(sides, settings, progress)
+        for number, side in enumerate(sides):
+            yield Show(data=_one(side, number, settings["pair"], settings), done=progress.done)
+    yield from _measured(sides, settings, progress)
+    for cost in range(1, len(COSTS)):
+        for number, side in enumerate(sides):
+            yield from _drawn(sides, number, side.found.draw((cost,)), settings, progress)
+        yield from _measured(sides, settings, progress)
+    yield from _repeated(sides, settings, progress)
+    told, slots = _verdict(sides, settings)
+    places = {"verdict": told, "agreement": board.agreement(sides), "boxed": box.tell(sides[0])}
+    return Show(places, {"slots": slots})
+
+
+def _begun(sides: Sequence[Side], settings: Settings) -> Generator[None, None, list[Iterator[str]]]:
+    """All that decides how many cards there are: which maps are the same one. Returns the rest of
+    the quick drawing of each side."""
     for side in sides:
         side.found.recall()
         if pair.there(sides):
             for _ in side.found.draw((0,), [settings["pair"]]):
                 yield None
-    draws = [side.found.draw((0,)) for side in sides]
-    for side, work in zip(sides, draws, strict=True):
-        for _ in work:  # which of them are the same map decides how many cards there are
+    quick = [side.found.draw((0,)) for side in sides]
+    for side, work in zip(sides, quick, strict=True):
+        for _ in work:
             yield None
             if not _cams(side.found):
                 break
-    progress = Progress(sides, settings["measure"])
+    return quick
+
+
+def _first(
+    asked: Asked, sides: Sequence[Side], word: str, settings: Settings, progress: Progress
+) -> Show:
+    """Every place, with what is known by now."""
     told, slots = _verdict(sides, settings)
     data = _all(sides, settings, progress)
     data["slots"] |= slots
-    yield Show(
+    return Show(
         {
             "say": _say(asked, sides),
             "verdict": told,
@@ -118,31 +136,6 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
         done=progress.done,
         words=progress.words("Drawing"),
     )
-    for number, work in enumerate(draws):
-        yield from _drawn(sides, number, work, settings, progress)
-    if pair.there(sides):
-        yield from pair.measured(sides, settings, progress)
-        for number, side in enumerate(sides):
-            yield Show(data=_one(side, number, settings["pair"], settings), done=progress.done)
-    yield from _measured(sides, settings, progress)
-    for cost in range(1, len(COSTS)):
-        for number, side in enumerate(sides):
-            yield from _drawn(sides, number, side.found.draw((cost,)), settings, progress)
-        yield from _measured(sides, settings, progress)
-    if settings["measure"]:
-        for side in sides:
-            known = len(side.found.again)
-            for name in side.found.repeat():
-                progress.step()
-                words = progress.words(f"Measuring {_title(side, name)} again")
-                places = {}
-                if len(side.found.again) > known:
-                    known = len(side.found.again)
-                    places = {"verdict": _verdict(sides, settings)[0]}
-                yield Show(places, done=progress.done, words=words)
-    told, slots = _verdict(sides, settings)
-    places = {"verdict": told, "agreement": board.agreement(sides), "boxed": box.tell(sides[0])}
-    return Show(places, {"slots": slots})
 
 
 def _cams(found: Comparison) -> list[str]:
@@ -192,6 +185,22 @@ def _measured(
             known = new
             data = {"slots": slots, "values": numbers} if slots else {}
             yield Show(places, data, done=progress.done, words=words)
+
+
+def _repeated(
+    sides: Sequence[Side], settings: Settings, progress: Progress
+) -> Iterator[Show | None]:
+    """Everything is measured once more, which tells what is noise."""
+    for side in sides if settings["measure"] else []:
+        known = len(side.found.again)
+        for name in side.found.repeat():
+            progress.step()
+            words = progress.words(f"Measuring {_title(side, name)} again")
+            places = {}
+            if len(side.found.again) > known:
+                known = len(side.found.again)
+                places = {"verdict": _verdict(sides, settings)[0]}
+            yield Show(places, done=progress.done, words=words)
 
 
 def _title(side: Side, name: str) -> str:

@@ -123,10 +123,7 @@ def _why(twins: Sequence[str]) -> str:
             " Behind this layer the network only averages and weighs once, so the gradient that "
             "Grad-CAM asks for is the weight that CAM reads."
         )
-    return (
-        f'<button type="button" class="why" title="{escape(words)}" '
-        f'aria-label="Why? {escape(words)}">?</button>'
-    )
+    return html.why(words)
 
 
 def picture(side: Side, number: int, found: Explanation, settings: Settings) -> Slots:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from explainers.registry import COSTS, offered, opening
 from explainers.render import sheets
 
 from ..parts import html
+from ..parts.choices import COLOURS, LAYER
 from ..parts.fields import Choice, Many, Number, Text
 from ..parts.guard import sentence
 from ..parts.pace import Often, Pace
@@ -35,10 +37,6 @@ def _methods(network: Any) -> list[tuple[str, str]]:
     return [(each.title, each.key) for each in offered(network) if each.home == "maps"]
 
 
-def _layers(network: Any) -> list[tuple[str, str]]:
-    return [(layer.title, name) for name, layer in network.layers.items()]
-
-
 FIELDS = (
     Many(
         key="methods",
@@ -46,14 +44,7 @@ FIELDS = (
         choices=_methods,
         default=opening,
     ),
-    Choice(
-        key="layer",
-        label="Layer to explain",
-        choices=_layers,
-        default=lambda network: network.last,
-        help="The stage of the network whose maps are weighed; later ones are coarser and know "
-        "more.",
-    ),
+    LAYER,
     Choice(
         key="scale",
         label="Scale",
@@ -70,13 +61,7 @@ FIELDS = (
         help="Guided and plain gradients have a sign and a colour at every pixel; as strength, "
         "only how large they are.",
     ),
-    Choice(
-        key="colours",
-        label="Colours",
-        choices=[(name, name) for name in render.COLOURMAPS],
-        default=render.DEFAULT,
-        here=True,
-    ),
+    replace(COLOURS, here=True),
 )
 FRONT = (
     Number(key="opacity", label="Heat", default=STRENGTH, low=0, high=1, step=0.05, slides=True,

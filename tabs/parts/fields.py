@@ -10,6 +10,8 @@ from typing import Any
 
 from explainers import ExplainError, Network
 
+from . import html
+
 Choices = Sequence[tuple[str, str]]  # (title, value)
 LONGEST = 300  # characters of a value
 
@@ -46,7 +48,7 @@ class Field:
         )
 
     def _help(self) -> str:
-        return f' <button type="button" class="why" title="{escape(self.help)}" aria-label="What is {escape(self.label)}? {escape(self.help)}">?</button>' if self.help else ""  # fmt: skip # noqa: E501
+        return f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
 
     def _facts(self, network: Network) -> str:
         first = self.first(network)

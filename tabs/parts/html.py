@@ -66,6 +66,15 @@ def legend(colourmap: str, signed: bool, ends: tuple[str, str] | None = None) ->
     return scale(render.stops(colourmap, signed), *(ends or usual))
 
 
+def why(words: str, question: str = "Why?") -> str:
+    """A button that answers a question by a sentence, to whoever points at it."""
+    words = escape(words)
+    return (
+        f'<button type="button" class="why" title="{words}" aria-label="{escape(question)} '
+        f'{words}">?</button>'
+    )
+
+
 def logit(word: str = "logit") -> str:
     """That word, which says what it means."""
     return term(word, "The network’s own score of a class, before all scores become probabilities.")
