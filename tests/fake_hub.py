@@ -19,6 +19,9 @@ import timm
 import torch
 from safetensors.torch import save
 
+from explainers.zoo.catalogue import Entry
+from explainers.zoo.sources import Hub
+
 TINY = "timm/test_resnet.r160_in1k"
 PHOTO = {
     "input_size": [3, 160, 160],
@@ -213,3 +216,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _git_digest(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def entry_for(repo: str, arch: str, weights: bytes | None = None) -> Entry:
+    """A network of that Hub, as the catalogue would have it; without weights no digest is known."""
+    digest = hashlib.sha256(weights).hexdigest() if weights else None
+    return Entry(
+        key=repo.split("/")[1].split(".")[0],
+        title=arch,
+        arch=arch,
+        source=Hub(repo, revision=commit_of(repo), sha256=digest),
+        licence="Apache-2.0",
+        megabytes=len(weights or b"") // 10**6,
+        remark="For a test.",
+    )

@@ -1,17 +1,20 @@
-"""Networks and a photo that many test files share; each is built once."""
+"""Networks, a photo and a Hub that many test files share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 from skimage import data
 
 from explainers import Network, Photo, load, read
+from explainers.settings import Settings
 from tests import nets
 from tests.browser import chromium, open_hub, open_server, server, visit  # noqa: F401
+from tests.fake_hub import FakeHub, running, weights_of
 
 torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy
 
@@ -45,3 +48,24 @@ def exact(lite0, resnet18, vgg16) -> Callable[[str], Network]:
     """By the name of a fixture above: that network in float64."""
     found = {"lite0": lite0, "resnet18": resnet18, "vgg16": vgg16}
     return cache(lambda name: nets.exact(found[name]))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> bytes:
+    """A file of weights of the smallest ResNet."""
+    return weights_of("test_resnet")
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A Hub on loopback, which is empty at first."""
+    with running() as hub:
+        yield hub
+
+
+@pytest.fixture
+def settings(hub: FakeHub, tmp_path: Path) -> Settings:
+    """Of a server that asks that Hub, and whose cache is empty."""
+    return Settings(
+        startup=(), endpoint=hub.url, cache_dir=str(tmp_path / "cache"), device="cpu", hub_ids=True
+    )

@@ -29,7 +29,6 @@ from tabs.page import several, start
 from tests import nets
 from tests.desk import Desk
 from tests.fake_hub import FakeHub, commit_of
-from tests.test_zoo import hub, settings  # noqa: F401
 
 NAMES = ["benign", "malignant", "normal"]
 HOW = {"input_size": (3, 64, 64), "crop_pct": 0.9, "interpolation": "bilinear"}
@@ -48,7 +47,7 @@ def saved(folder: Path, module: nn.Module, safe: bool = True, **config: Any) -> 
 
 
 @pytest.fixture(autouse=True)
-def one_zoo(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Zoo:  # noqa: F811
+def one_zoo(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     """The zoo of this process, with a Hub in miniature behind it."""
     zoo = Zoo(settings)
     monkeypatch.setattr(brought, "shared", lambda: zoo)
@@ -222,7 +221,7 @@ def test_one_of_several_networks_in_a_checkpoint_is_named_by_its_prefix(tmp_path
 
 @pytest.mark.parametrize("safe", [True, False])
 def test_anyone_s_repository_is_loaded_and_kept(
-    hub: FakeHub, tmp_path: Path, photo: Photo, safe: bool  # noqa: F811
+    hub: FakeHub, tmp_path: Path, photo: Photo, safe: bool
 ):  # fmt: skip
     folder = saved(tmp_path / "mine", made(), safe)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -244,7 +243,7 @@ def test_anyone_s_repository_is_loaded_and_kept(
 
 
 @pytest.mark.slow
-def test_a_second_process_needs_no_hub(hub: FakeHub, settings: Settings, tmp_path: Path):  # noqa: F811
+def test_a_second_process_needs_no_hub(hub: FakeHub, settings: Settings, tmp_path: Path):
     folder = saved(tmp_path / "mine", made())
     hub.put(THEIRS, **{path.name: path.read_bytes() for path in folder.iterdir()})
     load(THEIRS)
@@ -278,7 +277,7 @@ def three():
 
 def test_what_an_operator_names_stands_first_each_under_its_own_name(
     tmp_path: Path,
-    settings: Settings,  # noqa: F811
+    settings: Settings,
 ):
     (tmp_path / "code.py").write_text(CODE)
     for name in ("runs/one", "runs/two", "more/two", "resnet18"):
@@ -331,7 +330,7 @@ SLOW = {tab: [pytest.mark.slow] for tab in ("compare", "cards")}  # what measure
     "tab", [pytest.param(t, id=t.key, marks=SLOW.get(t.key, ())) for t in TABS]
 )
 @pytest.mark.parametrize("kind", ["greys", "one logit of five channels"])
-def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):  # noqa: F811
+def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):
     if kind == "greys":
         own = wrap(made(in_chans=1), NAMES, size=64, title=kind, mean=0.4, std=0.2)
     else:

@@ -20,20 +20,8 @@ from tabs.parts.work import Jobs, Show
 from tabs.server.limits import Rate
 from tests import nets, twins
 from tests.browser import Server
-from tests.fake_hub import TINY, FakeHub, Repo, running, weights_of
+from tests.fake_hub import TINY, FakeHub, Repo, entry_for
 from tests.scripted import CAT, Page
-from tests.test_zoo import entry_for
-
-
-@pytest.fixture(scope="module")
-def tiny() -> bytes:
-    return weights_of("test_resnet")
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    with running() as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from explainers.zoo import Zoo
 from tests import nets
 from tests.fake_hub import TINY, FakeHub
 from tests.test_brought import HOW, made, saved
-from tests.test_zoo import hub, settings  # noqa: F401
 
 Weights = dict[str, torch.Tensor]
 
@@ -78,7 +77,7 @@ FORMS: dict[str, tuple[str, dict, Callable[[Weights], Weights], dict]] = {
 @pytest.mark.parametrize("own", [True, False], ids=["own", "Hub"])
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_in_another_form_make_the_network_that_timm_makes_of_them(
-    hub: FakeHub, settings, tmp_path: Path, form: str, own: bool  # noqa: F811
+    hub: FakeHub, settings, tmp_path: Path, form: str, own: bool
 ):  # fmt: skip
     arch, args, change, cfg = FORMS[form]
     module = nets.module(arch, num_classes=3, **args)

@@ -26,7 +26,6 @@ from tabs.order import TABS
 from tabs.subject import examples
 from tests import nets
 from tests.fake_hub import FakeHub
-from tests.test_zoo import hub, settings  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -36,7 +35,7 @@ LABELS = ["benign", "malignant"]
 
 
 @pytest.fixture
-def desk(hub: FakeHub, settings: Settings, tmp_path: Path, monkeypatch) -> list[list[Network]]:  # noqa: F811
+def desk(hub: FakeHub, settings: Settings, tmp_path: Path, monkeypatch) -> list[list[Network]]:
     """A folder as the guides take it for granted; returns the networks of each page opened."""
     zoo = Zoo(settings)
     monkeypatch.setattr(brought, "shared", lambda: zoo)

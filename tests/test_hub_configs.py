@@ -16,12 +16,11 @@ from skimage import data
 from explainers import ModelError, explain, read
 from explainers.zoo import Zoo, hub_ids
 from tests.fake_hub import CONFIG, PHOTO, TINY, FakeHub, weights_of
-from tests.test_zoo import hub, settings, tiny  # noqa: F401
 
 SMALL = PHOTO | {"input_size": [3, 64, 64], "crop_pct": 0.9}
 
 
-def put(hub: FakeHub, folder: Path, *, classes: int = 3, cfg: dict | None = None, **args: Any):  # noqa: F811
+def put(hub: FakeHub, folder: Path, *, classes: int = 3, cfg: dict | None = None, **args: Any):
     """Write a network as timm does and hand it to the Hub; timm's own reading of it."""
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=classes, **args)
@@ -42,7 +41,7 @@ def put(hub: FakeHub, folder: Path, *, classes: int = 3, cfg: dict | None = None
     {"avg_down": True}, {"block_args": {"attn_layer": "se"}}, {"drop_rate": 0.5},
     {"global_pool": "catavgmax"},
 ], ids=str)  # fmt: skip
-def test_it_is_built_with_its_model_args(hub, settings, tmp_path, args):  # noqa: F811
+def test_it_is_built_with_its_model_args(hub, settings, tmp_path, args):
     theirs = put(hub, tmp_path, **args)
     zoo = Zoo(settings)
     network = zoo.get(zoo.add(TINY))
@@ -55,7 +54,7 @@ def test_it_is_built_with_its_model_args(hub, settings, tmp_path, args):  # noqa
 @pytest.mark.parametrize("mode", ["center", "squash"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 def test_the_crop_is_the_one_it_was_evaluated_with(
-    hub, settings, tmp_path, mode, interpolation  # noqa: F811
+    hub, settings, tmp_path, mode, interpolation
 ):  # fmt: skip
     cfg = {"crop_mode": mode, "interpolation": interpolation}
     theirs = put(hub, tmp_path, cfg=cfg)
@@ -76,7 +75,7 @@ def test_the_crop_is_the_one_it_was_evaluated_with(
 @pytest.mark.parametrize("crop_pct", [0.9, 1.0, 1.25])
 @pytest.mark.parametrize("side", [(451, 300), (200, 333), (64, 64)])
 def test_a_border_is_put_round_the_photo_as_timm_does(
-    hub, settings, tmp_path, side, crop_pct  # noqa: F811
+    hub, settings, tmp_path, side, crop_pct
 ):  # fmt: skip
     theirs = put(hub, tmp_path, cfg={"crop_mode": "border", "crop_pct": crop_pct})
     facts = timm.data.resolve_data_config({}, model=theirs)
@@ -101,7 +100,7 @@ def test_a_border_is_put_round_the_photo_as_timm_does(
     (1, ["healthy", "ill"], "ill", "ill"), (1, ["ill"], "ill", "ill"),
 ])  # fmt: skip
 def test_classes_have_the_names_of_the_config_or_of_timms_sets(
-    hub, settings, classes, names, first, last  # noqa: F811
+    hub, settings, classes, names, first, last
 ):  # fmt: skip
     config = CONFIG | {"num_classes": classes, "pretrained_cfg": SMALL}
     config |= {"label_names": names} if names else {}
@@ -129,7 +128,7 @@ def test_classes_have_the_names_of_the_config_or_of_timms_sets(
     ({"pretrained_cfg": SMALL | {"interpolation": "random"}}, "the interpolation is random"),
     ({"pretrained_cfg": SMALL | {"input_size": [3, 64, 96]}}, "64 by 96 pixels, and not square"),
 ], ids=str)  # fmt: skip
-def test_what_a_config_asks_for_in_vain_is_told(hub, settings, changes, sentence, monkeypatch):  # noqa: F811
+def test_what_a_config_asks_for_in_vain_is_told(hub, settings, changes, sentence, monkeypatch):
     monkeypatch.setattr(hub_ids, "MOST_CALLS", 3000)
     names = ["a", "b", "c"]
     config = CONFIG | {"num_classes": 3, "label_names": names, "pretrained_cfg": SMALL} | changes

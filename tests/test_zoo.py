@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,50 +18,19 @@ from explainers.photo import read
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, load
 from explainers.zoo import loaded as zoo_module
-from explainers.zoo.catalogue import CATALOGUE, Entry, offered
+from explainers.zoo.catalogue import CATALOGUE, offered
 from explainers.zoo.sources import Hub
 from tabs.bar import Bar
 
-from .fake_hub import CONFIG, TINY, FakeHub, commit_of, running, weights_of
+from .fake_hub import CONFIG, TINY, FakeHub, entry_for, weights_of
 from .waiting import until
 
 CATS = {"tabby", "tiger cat", "Egyptian cat"}
 
 
-def entry_for(repo: str, arch: str, weights: bytes | None = None) -> Entry:
-    digest = hashlib.sha256(weights).hexdigest() if weights else None
-    return Entry(
-        key=repo.split("/")[1].split(".")[0],
-        title=arch,
-        arch=arch,
-        source=Hub(repo, revision=commit_of(repo), sha256=digest),
-        licence="Apache-2.0",
-        megabytes=len(weights or b"") // 10**6,
-        remark="For a test.",
-    )
-
-
-@pytest.fixture(scope="module")
-def tiny() -> bytes:
-    return weights_of("test_resnet")
-
-
 @pytest.fixture(scope="module")
 def resnet18() -> bytes:
     return weights_of("resnet18")
-
-
-@pytest.fixture
-def hub():
-    with running() as hub:
-        yield hub
-
-
-@pytest.fixture
-def settings(hub: FakeHub, tmp_path: Path) -> Settings:
-    return Settings(
-        startup=(), endpoint=hub.url, cache_dir=str(tmp_path / "cache"), device="cpu", hub_ids=True
-    )
 
 
 def cached(settings: Settings) -> list[Path]:
