@@ -359,7 +359,8 @@ def usable(page: Page) -> None:
     """No serious accessibility violation, nothing wider than the window, and on a phone nothing
     too small for a finger."""
     page.wait_for_function(  # colours half way between two others would be judged, too
-        "() => !document.getAnimations().some((a) => a instanceof CSSTransition)"
+        "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
+        " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
     )
     serious = [
         (each["id"], [node["html"][:160] for node in each["nodes"]])
