@@ -24,7 +24,7 @@ from ..recent import Recent
 from ..sizes import Owner
 from .classes import Answers
 from .dense import quicken
-from .discovery import Layer, discover
+from .discovery import Discovery, Layer, discover
 from .door import check_alone, check_module, check_weights, settle, takes_any_size
 from .inputs import Inputs
 from .layout import FLAT
@@ -108,21 +108,6 @@ class Network(Owner, Inputs, Answers):
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.device = torch.device(device)
-        probe = noise((1, len(mean), *self.shape)).to(device)
-        self._weights = OwnWeights(module) if taken else FollowedWeights(module, title)
-        module = self._weights.module
-        # Without inference mode, or the parameters could not be kept.
-        with torch.inference_mode(False), torch.no_grad(), self._weights.apart:
-            module.eval()  # which may return nothing
-            self.module = module.requires_grad_(False).to(device)
-            check_weights(module, title)
-            self.memory = settle(
-                self.module, probe, title, tuple(labels), head, photos=1 if alone else 2
-            )
-            self.remarks = dict(self._weights.remarks)
-            if not alone:
-                self.remarks |= check_alone(module, probe, self.memory, title, self.at_once())
-        quicken(self.module)
         self.serial, self.key, self.title = next(serials), key, title
         self.licence, self.head, self.labels = licence, head, tuple(labels)
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
@@ -143,7 +128,29 @@ class Network(Owner, Inputs, Answers):
         )
         self.mean = torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
-        found = discover(self.module, probe, layers, last)
+        self._weights = OwnWeights(module) if taken else FollowedWeights(module, title)
+        probe = noise((1, len(mean), *self.shape)).to(device)
+        self._freeze(self._weights.module, probe, alone)
+        self._tap(discover(self.module, probe, layers, last))
+        recorded = partial(self.record, layers=(self.last,), gradients=False)
+        self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
+
+    def _freeze(self, module: nn.Module, probe: Tensor, alone: bool) -> None:
+        """Bring the module into the state that it stays in; raises ModelError."""
+        # Without inference mode, or the parameters could not be kept.
+        with torch.inference_mode(False), torch.no_grad(), self._weights.apart:
+            module.eval()  # which may return nothing
+            self.module = module.requires_grad_(False).to(self.device)
+            check_weights(module, self.title)
+            photos = 1 if alone else 2
+            self.memory = settle(self.module, probe, self.title, self.labels, self.head, photos)
+            self.remarks = dict(self._weights.remarks)
+            if not alone:
+                self.remarks |= check_alone(module, probe, self.memory, self.title, self.at_once())
+        quicken(self.module)
+
+    def _tap(self, found: Discovery) -> None:
+        """Keep what was found of the module, and a hook at each of its layers."""
         self.layers: dict[str, Layer] = found.layers
         self.maps: dict[str, Layer] = found.maps
         self.places: dict[str, Layer] = found.places
@@ -159,8 +166,6 @@ class Network(Owner, Inputs, Answers):
             for name in (*self.places, *self.flat)
         }
         self._keep_taps()
-        recorded = partial(self.record, layers=(self.last,), gradients=False)
-        self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
 
     @classmethod
     def from_recipe(
