@@ -300,7 +300,7 @@ def test_a_typed_network_that_left_says_how_much_it_is_to_load_again(
     assert (left.state, left.entry.megabytes) == ("on demand", 47)
     assert "(47 MB)" in left.message
     menu = {each["key"]: each["stands"] for each in Bar(zoo).networks()["networks"]}
-    assert menu[new] == "loads when chosen (47 MB)"
+    assert menu[new] == "loads when chosen (47\N{NO-BREAK SPACE}MB)"
     hub.stop()
     assert zoo.get(new).title == "a.x"  # its files are still here
 
