@@ -46,28 +46,17 @@ def camera(path: Path, photo: Path, frames: int = 90) -> None:
 
 def watch(page: Page, url: str, seconds: float, layer: str | None) -> dict:
     """Pin a channel, start the camera, let it run, and read what the page measured."""
-    page.goto(url)
-    page.wait_for_selector("#examples button")
-    page.wait_for_timeout(2000)
-    page.click("#examples button")
-    page.wait_for_selector(".chip-name")
-    page.get_by_role("tab", name="Activations").click()
-    page.wait_for_selector("#mosaic img", timeout=120_000)
-    page.wait_for_selector(".unit-examples", timeout=120_000)
-    if layer:
-        page.locator("#unit-layer input").click()
-        page.get_by_role("option", name=layer).first.click()
-        page.wait_for_timeout(4000)
-    page.click("#pin")
-    page.wait_for_selector(".pin")
-    page.get_by_text("Camera: the channels live").click()
-    page.click(".live-start")
+    chosen = f"&activations.layer={layer}" if layer else ""
+    page.goto(f"{url}/?tab=activations&example=cat.jpg{chosen}")
+    page.wait_for_selector("#activations-tab .unit-examples img", timeout=120_000)
+    page.click("[data-pin]")
+    page.wait_for_selector(".pin img")
+    page.click("[data-live]")
+    found = page.locator("[data-frames]").first
     page.wait_for_function(
-        "+document.querySelector('#live [data-frames],#live[data-frames]')?.dataset.frames > 5",
-        timeout=120_000,
+        "+document.querySelector('[data-frames]')?.dataset.frames > 5", timeout=120_000
     )
     page.wait_for_timeout(3000)
-    found = page.locator("#live[data-frames], #live [data-frames]").first
     rates, start, before = [], time.monotonic(), int(found.get_attribute("data-frames"))
     while time.monotonic() - start < seconds:
         page.wait_for_timeout(1000)
@@ -79,7 +68,7 @@ def watch(page: Page, url: str, seconds: float, layer: str | None) -> dict:
         "fps": frames / passed,
         "rates": rates,
         "waits": waits,
-        "layer": page.locator("#unit-layer input").input_value(),
+        "layer": page.locator("#activations-tab [name=layer] option:checked").inner_text(),
         "frames": frames,
     }
 
@@ -103,7 +92,7 @@ def main() -> None:
     """Measure, print the table, print the JSON."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=float, default=20)
-    options.add_argument("--layer", help="part of a layer's title; default: the page's own")
+    options.add_argument("--layer", help="its name, such as bn2; default: the page's own")
     options.add_argument("--photo", type=Path, help="default: the first of the examples")
     chosen = options.parse_args()
     photo = chosen.photo or sorted((ROOT / "assets" / "examples").glob("*.jpg"))[0]
