@@ -18,8 +18,10 @@ import torch
 from explainers import ExplainError, Network
 from explainers.methods import rise
 from explainers.registry import offered
+from explainers.render.report import shown_as
+from explainers.scores.verdict import Verdict
 from tabs import page
-from tabs.compare import TAB, sides
+from tabs.compare import TAB, board, sides
 from tabs.parts import fields
 from tabs.parts.tab import Server
 from tabs.parts.work import Jobs
@@ -357,3 +359,9 @@ def test_slots_name_methods_that_need_escaping_as_they_are(server: Server) -> No
     shown = together(slices(server, server.ask(asking("gradcam++"))))
     assert 'data-slot="0:gradcam++:map"' in shown["grid"]
     assert "0:gradcam++:map" in shown["slots"]
+
+
+def test_no_gain_is_a_negative_nought() -> None:
+    found = Verdict(("gradcam",), {"gradcam": -0.001}, noise=0.1, best=(), weak=("gradcam",))
+    assert board.marks(0, found)["0:gradcam:card"].startswith("gain +0.00 ")
+    assert shown_as("gain", -0.0001) == "+0.000"

@@ -144,8 +144,7 @@ def _support(sides: Sequence[Side], stands: Sequence[Standing], settings: Settin
 
 def _favours(found: Support, titles: Sequence[str], curve: str) -> str:
     leads = " and ".join(
-        f"{round(lead, 2) + 0.0:+.2f} ({title})"
-        for lead, title in zip(found.leads, titles, strict=True)
+        f"{lead:+z.2f} ({title})" for lead, title in zip(found.leads, titles, strict=True)
     )
     if len(found.weak) == len(titles):
         head = f"The {curve} favours neither: no map does better than a random order of pixels"
