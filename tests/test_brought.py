@@ -301,6 +301,7 @@ def test_what_an_operator_names_stands_first_each_under_its_own_name(
     (["code.py:three"], "“three” of code.py hands over a int"),
     (["code.py:four"], "code.py has no function “four”"),
     (["none.py:make"], "no file “none.py”"),
+    (["code.py"], "code.py is code: name its function as well, code.py:make"),
     (["code.py:make", "code.py:make"], "a network called “Mine” already"),
     (["lite0"], "on the page's list already"),
 ])  # fmt: skip
@@ -310,6 +311,14 @@ def test_what_an_operator_names_in_vain_is_told(tmp_path, monkeypatch, given, se
     with pytest.raises(ExplainError) as caught:
         bring(given)
     assert sentence in str(caught.value)
+
+
+def test_what_is_made_already_and_a_config_are_taken_for_what_they_stand_for(tmp_path: Path):
+    (tmp_path / "code.py").write_text(CODE + "\nready = make()\n")
+    (network,) = bring([f"{tmp_path}/code.py:ready"])
+    assert network.title == "Mine"
+    folder = saved(tmp_path / "runs", made())
+    assert load(folder / "config.json").title == "runs"
 
 
 def test_the_setting_lists_them():

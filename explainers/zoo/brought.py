@@ -151,7 +151,7 @@ def _free(title: str, taken: set[str]) -> str:
 
 
 def _made(file: str, name: str) -> Network | nn.Module:
-    """What the function `name` of the operator's own file hands over."""
+    """What the function `name` of the operator's own file hands over, or what is there by name."""
     path = Path(file).resolve()
     if not path.is_file():
         raise ModelError(
@@ -161,10 +161,10 @@ def _made(file: str, name: str) -> Network | nn.Module:
     spec = importlib.util.spec_from_file_location(f"brought_{path.stem}", path)
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    make = getattr(module, name, None)
-    if not callable(make):
+    made = getattr(module, name, None)
+    if not callable(made) and not isinstance(made, Network):
         raise ModelError(f"{path.name} has no function “{name}”: name one that makes a network.")
-    made = make()
+    made = made if isinstance(made, Network | nn.Module) else made()
     if not isinstance(made, Network | nn.Module):
         raise ModelError(
             f"“{name}” of {path.name} hands over a {type(made).__name__}: let it return "
@@ -193,6 +193,12 @@ def _name(path: Path) -> str:
 
 
 def _on_disk(path: Path, told: dict[str, Any], settings: Settings) -> Network:
+    if path.suffix == ".py":
+        raise ModelError(
+            f"{path.name} is code: name its function as well, {path.name}:make, or wrap() what it "
+            "makes."
+        )
+    path = path.parent if path.name == "config.json" else path
     title = told.get("title") or _name(path)
     file = _weights(path, title) if path.is_dir() else path
     config = file.with_name("config.json")
