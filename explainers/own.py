@@ -119,6 +119,8 @@ def wrap(
     said = {name: value for name, value in locals().items() if name != "module"}
     inner = bare(module) if isinstance(module, nn.Module) else module
     title = str(title or "").strip() or type(inner).__name__
+    if isinstance(module, Network):
+        raise ModelError(f"{module.title} is wrapped already: hand it to explain() as it is.")
     check_kind(inner, title)
     labels = said["labels"] = in_order(labels, title)
     if output is not None and not callable(output):

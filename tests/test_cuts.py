@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from captum.attr import GuidedBackprop
 from torch import Tensor, nn
+from torchvision.ops import DeformConv2d
 
 from explainers import OptionError, explain, wrap
 from tests import nets
@@ -76,3 +78,27 @@ def test_a_relu_that_no_gradient_passes_is_none_to_guide() -> None:
     network = wrap(Between(rectified_behind), mean=0.5, std=0.25, size=16)
     with pytest.raises(OptionError, match="no activation function"):
         explain(network, network.view(nets.noise(1, 3, 16, 16)), 0, "guided")
+
+
+class Deformed(nn.Module):
+    """A deformable convolution between two rectifiers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.offsets = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 18, 3)
+        self.bent, self.head = DeformConv2d(8, 6, 3, padding=1), nn.Conv2d(6, 3, 1)
+        self.act, self.last = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        bent = self.bent(self.act(self.first(x)), self.offsets(x))
+        return self.head(self.last(bent)).mean((2, 3))
+
+
+def test_operators_of_torchvision_are_guided_past() -> None:
+    torch.manual_seed(0)
+    module = Deformed().eval()
+    network = wrap(module, mean=0.5, std=0.25, size=16)
+    x = nets.noise(1, 3, 16, 16)
+    ours = explain(network, network.view(x), 1, "guided").values[0]
+    theirs = GuidedBackprop(module).attribute(x.requires_grad_(), target=1)[0]
+    nets.assert_close(ours, theirs, 1e-5)

@@ -169,6 +169,7 @@ def normed(**about: bool) -> Mine:
     (lambda: torch.jit.trace(Mine(), torch.zeros(1, 3, 32, 32)), {}, "is TorchScript, whose layer"),
     (lambda: exported(), {}, "an exported program, whose layers"),
     (lambda: exported().module(), {}, "an exported program, whose layers"),
+    (lambda: wrap(Mine(), **HOW), {}, "Mine is wrapped already: hand it to explain() as it is"),
     (lambda: "resnet18", {}, "torch.nn.Module"),
     (lambda: Mine, {}, "torch.nn.Module: build it first"),
 ])  # fmt: skip

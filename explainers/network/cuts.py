@@ -11,6 +11,7 @@ from torch.autograd.function import BackwardCFunction
 
 from .swaps import Clamp
 
+_OPERATORS = "GeneratedBackwardFor_torchvision_"  # deformable convolutions, and none rectifies
 COMPARISONS = frozenset("gt ge lt le greater less greater_equal less_equal sign heaviside".split())
 PAIRS = frozenset("max min maximum minimum fmax fmin".split())  # of one tensor some reduce it
 READ = frozenset("detach detach_ numpy __array__ item __float__ tolist".split())
@@ -46,6 +47,8 @@ def says_its_own(node: Any) -> bool:
 
 def unseen(node: Any) -> str:
     """What computes there that no function mode sees a rectifier in, though it may be one."""
+    if node.name().startswith(_OPERATORS):
+        return ""
     if says_its_own(node):
         return f"an autograd.Function ({type(node)._forward_cls.__name__})"
     scripted = node.name().startswith(("torch::jit", "Relu", "Threshold", "Hardtanh"))
