@@ -36,6 +36,7 @@ BAR = (
 )
 
 EMPTY = "Drop a photo, or choose an example, to see this."
+NO_SUCH = "There is no such thing to do: choose one of those shown."
 Settings = dict[str, Any]
 Draw = Callable[[Asked, Settings], Work]
 Act = Callable[[Asked, Settings, Mapping[str, Any]], "Show | Work"]
@@ -97,7 +98,7 @@ class Server:
         name = data.get("act") if isinstance(data, dict) else None
         work = self.tab.acts.get(name) if isinstance(name, str) else None
         if work is None:
-            return {"problem": "There is no such thing to do: choose one of those shown."}
+            return {"problem": NO_SUCH}
         given = data.get("data")
         given = given if isinstance(given, dict) else {}
 
@@ -127,7 +128,7 @@ class Server:
         data = data if isinstance(data, dict) else {}
         work = self.tab.calls.get(str(data.get("call")))
         if work is None:
-            return {"problem": "There is no such thing to do: choose one of those shown."}
+            return {"problem": NO_SUCH}
         try:
             with self.jobs.lanes.quick.turn(object()) as ahead:
                 if ahead:
