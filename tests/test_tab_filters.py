@@ -92,6 +92,13 @@ def test_deeper_filters_are_shown_by_their_slices_strongest_first(resnet18) -> N
     assert tiles(other["places"])["order"] != best
 
 
+def test_a_depthwise_filter_reads_one_unit(lite0) -> None:
+    desk = Desk(TAB, lite0, **CAT)
+    places = desk.whole(desk.ask(layer="blocks.1.0.conv_dw"))["places"]
+    assert "reads one unit, not colours" in places["say"]
+    assert "this one unit alone" in places["closer"]
+
+
 def test_a_filter_of_a_larger_layer_is_not_looked_for_in_a_smaller_one(resnet18) -> None:
     answer = Desk(TAB, resnet18).ask(filter="64", layer="conv1")
     assert answer["settings"] == {"filter": 0, "layer": "conv1"}

@@ -109,10 +109,10 @@ def _shown(look: Looked, index: int) -> Show:
 def _say(look: Looked) -> str:
     conv, network = look.conv, look.asked.network
     if not conv.first:
-        return (
-            f"A deeper filter reads {conv.inputs} units, not colours: these are its slices, "
-            "strongest first. <em>Try: another filter’s number.</em>"
-        )
+        reads = f"{conv.inputs} units, not colours: these are its slices, strongest first"
+        if conv.inputs == 1:  # a depthwise convolution
+            reads = "one unit, not colours: this is its only slice"
+        return f"A deeper filter here reads {reads}. <em>Try: another filter’s number.</em>"
     return (
         f"The first {conv.filters} filters of {escape(network.title)}: each answers where the "
         "photo looks like it. <em>Try: click one.</em>"

@@ -63,10 +63,10 @@ def _deeper(asked: Asked, conv: Conv, values: np.ndarray, index: int) -> str:
         picture = figure(large(found[0][1] / top(found[0][1])), title, title)
     begin, most = filters.first_input(asked.network, conv, index), max(found[0][2], 1e-12)
     rows = bars([(f"Unit {begin + i}", size, size / most) for i, _, size in found])
-    words = (
-        f"Half of its weight lies on {filters.half(values, index)} of {conv.inputs} inputs. Look "
-        "at a unit in the Activations tab to see what makes it fire."
-    )
+    spread = f"Half of its weight lies on {filters.half(values, index)} of {conv.inputs} inputs."
+    if conv.inputs == 1:
+        spread = "It reads this one unit alone."
+    words = f"{spread} Look at a unit in the Activations tab to see what makes it fire."
     return (
         f'<div class="filter-pair">{picture}<div><b>What filter {index} reads most</b>{rows}</div>'
         f'</div><p class="note">{words}</p>'
