@@ -138,12 +138,16 @@ def test_a_module_that_is_refused_is_handed_back_as_it_was():
     assert explain(wrap(module, **HOW), PHOTO, 1).values.std() > 0
 
 
-def test_float32_is_computed_in_whatever_others_have_as_their_default():
+@pytest.mark.parametrize(("method", "options"), [
+    ("gradcam", {}), ("smoothgrad", {"samples": 4}), ("integrated", {"steps": 8}),
+    ("occlusion", {"window": 16, "stride": 16}), ("rise", {"masks": 8}), ("patches", {}),
+])  # fmt: skip
+def test_float32_is_computed_in_whatever_others_have_as_their_default(method, options):
     module = normed()
-    expected = explain(wrap(module, **HOW), PHOTO, 1)
+    expected = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
     torch.set_default_dtype(torch.float64)
     try:
-        found = explain(wrap(module, **HOW), PHOTO, 1)
+        found = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.allclose(found.values, expected.values, atol=1e-6)

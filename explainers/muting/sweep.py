@@ -98,7 +98,7 @@ def _sweep(
     except RuntimeError as error:
         raise OptionError(network.too_different(x)) from error
     known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
-    logits = torch.full((*known.shape, len(engine.logits)), float("nan"))
+    logits = torch.full((*known.shape, len(engine.logits)), float("nan"), dtype=torch.float32)
     spent = 0.0
     if before is not None:
         known, logits, spent = before.known.clone(), before.logits.clone(), before.seconds
