@@ -88,7 +88,7 @@ def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, heigh
         body = page.locator(f"#{tab.key}-tab")
         expect(body.locator(".say")).not_to_be_empty()
         expect(body.locator("img, canvas").locator("visible=true").first).to_be_visible()
-        page.wait_for_timeout(800)
+        expect(page.locator(f"#{tab.key}-tab.busy")).to_have_count(0, timeout=60_000)
         assert page.evaluate("() => window.moved") < 0.05, tab.key
 
 
