@@ -296,10 +296,12 @@ def _reading(found: Any, head: str, title: str) -> tuple[Callable[[Any], Tensor]
 
 
 def _named(module: nn.Module, outputs: int, head: str, title: str) -> Sequence[str]:
-    """Names for so many outputs, where nobody gave any: timm's, ImageNet's, or numbers."""
+    """Names for so many outputs, where nobody gave any: timm's or those of a model of Transformers,
+    ImageNet's, or numbers."""
     known = known_of(module)
-    if "labels" in known and len(known["labels"]) == outputs:
-        return in_order(known["labels"], title)
+    names = known.get("labels") or getattr(getattr(module, "config", None), "id2label", None)
+    if isinstance(names, Mapping | Sequence) and len(names) == outputs:
+        return in_order(names, title)
     if known.get("imagenet") and outputs == 1000:
         return imagenet_labels()
     name = "output" if head == "none" else "class"

@@ -4,6 +4,7 @@ looked through twice, numbers that are dealt out or drawn, and what is refused w
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,14 @@ def test_names_come_by_number_however_a_data_set_has_them():
         assert wrap(plain(), labels, **HOW).labels == ("cat", "cow", "dog")
     network = wrap(plain(), (name for name in ("a", "b", "c")), **HOW)
     assert network.refresh().labels == ("a", "b", "c")
+
+
+def test_a_model_of_transformers_names_its_classes_itself():
+    module = plain()
+    module.config = SimpleNamespace(id2label={0: "cat", 1: "cow", 2: "dog"})
+    assert wrap(module, **HOW).labels == ("cat", "cow", "dog")
+    module.config.id2label[3] = "eel"  # of another head
+    assert wrap(module, **HOW).labels == ("class 0", "class 1", "class 2")
 
 
 def lambda_for_forward() -> nn.Module:
