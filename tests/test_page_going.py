@@ -51,14 +51,17 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
 
 def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam,integrated")
-    bar = page.locator("#maps-tab .work >> nth=0")
-    expect(bar).to_be_visible()
-    with held(page, "maps.more", since="Integrated gradients: "):
-        drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
-        page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
+    bar, slow = page.locator("#maps-tab .work >> nth=0"), "Integrated gradients: "
+    settled(page)
+    with held(page, "maps.more", since=slow):
+        chip(page, 1)
         expect(bar).to_be_visible()
-        page.click("#tab-filters-button")
-        page.wait_for_selector("#filters-tab .say:not(:empty)")
+        with held(page, "maps.more", since=slow):  # what comes of the second photo, anew
+            drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
+            page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
+            expect(bar).to_be_visible()
+            page.click("#tab-filters-button")
+            page.wait_for_selector("#filters-tab .say:not(:empty)")
     asked = calls(page)
     page.evaluate("() => new Promise((done) => setTimeout(done, 400))")  # longer than a slice
     assert "maps.more" not in asked, "work that was left goes on"
