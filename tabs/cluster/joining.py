@@ -17,8 +17,6 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # replicas are the page: they
 os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 # Counts of requests, every replica's ten times a second; Ray hands them on every ten seconds.
 os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "5000")
-# A replica works its answers out in threads of its own: one loop is enough for what is around that.
-os.environ.setdefault("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0")
 try:
     import ray
     from ray import serve
