@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -36,6 +35,7 @@ from playwright.sync_api import (
 from skimage.data import chelsea
 
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
+from .waiting import until
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -97,17 +97,22 @@ def start_server(
     start = time.monotonic()
     process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
-    while time.monotonic() - start < 120:
+
+    def answers() -> bool:
+        assert process.poll() is None, "it ended"
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
-                if answer.status == 200:
-                    return Server(url, time.monotonic() - start, process)
+                return answer.status == 200
         except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-    process.kill()
-    raise RuntimeError(f"The page did not start:\n{(folder / 'server.log').read_text()[-3000:]}")
+            return False
+
+    try:
+        until(answers, seconds=120)
+    except AssertionError as error:
+        process.kill()
+        said = (folder / "server.log").read_text()[-3000:]
+        raise RuntimeError(f"The page did not start:\n{said}") from error
+    return Server(url, time.monotonic() - start, process)
 
 
 @contextmanager
@@ -342,36 +347,6 @@ def _call(request: Request, parts: dict[str, str]) -> str:
     if body.get("fn_name") == AHEAD:
         return f"{body['data']['tab']}.ask"
     return f"{part}.{body.get('fn_name')}"
-
-
-# What is lower than a finger needs, though it, its label or the ring round it might be hit.
-LOW = """() => [...document.querySelectorAll(
-    'button, summary, select, input:not([type=file]), .bars a')].filter((each) =>
-      each.checkVisibility({visibilityProperty: true, opacityProperty: true})
-      && each.getBoundingClientRect().height && !each.closest('footer, :disabled'))
-  .filter((each) => Math.max(each.getBoundingClientRect().height,
-    (each.closest('label') || each).getBoundingClientRect().height,
-    parseFloat(getComputedStyle(each, '::before').height) || 0) < 39.5)
-  .map((each) => each.outerHTML.slice(0, 120))"""
-
-
-def usable(page: Page) -> None:
-    """No serious accessibility violation, nothing wider than the window, and on a phone nothing
-    too small for a finger."""
-    page.wait_for_function(  # colours half way between two others would be judged, too
-        "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
-        " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
-    )
-    serious = [
-        (each["id"], [node["html"][:160] for node in each["nodes"]])
-        for each in Axe().run(page).response["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not serious, serious
-    root = "document.documentElement"
-    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
-    if page.viewport_size["width"] < 821:
-        assert not (low := page.evaluate(LOW)), f"lower than 40 px: {low}"
 
 
 def cat_jpeg(**more: object) -> bytes:

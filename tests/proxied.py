@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from .browser import ROOT, free_port
+from .waiting import until
 
 MAIN = """\
 daemon off;
@@ -68,16 +68,14 @@ def proxied(folder: Path, *fronts: int) -> Iterator[str]:
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr + (folder / "error.log").read_text()
     process = subprocess.Popen(command)
+
+    def listens() -> bool:
+        assert process.poll() is None, (folder / "error.log").read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
     try:
-        late = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                waits = process.poll() is None and time.monotonic() < late
-                assert waits, (folder / "error.log").read_text()
-                time.sleep(0.01)
+        until(listens)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -152,16 +152,6 @@ def test_what_the_caller_computes_in_is_not_what_is_explained_in():
     assert explain(wrap(inner, **HOW), PHOTO, 1).logits.dtype == torch.float32
 
 
-def test_what_a_module_keeps_of_its_last_pass_does_not_hinder_its_copy():
-    def run(m: Any, x: Tensor) -> Tensor:
-        m.seen = {"maps": [m.trunk(x)]}
-        return m.head(m.seen["maps"][0].mean((2, 3)))
-
-    module = Form(run, trunk=trunk(), head=nn.Linear(6, 3))
-    module(torch.zeros(2, 3, 32, 32))
-    assert explain(wrap(module, **HOW), PHOTO, 1).values.shape == (1, 8, 8)
-
-
 def test_names_come_by_number_however_a_data_set_has_them():
     for labels in ({"cat": 0, "dog": 2, "cow": 1}, {"0": "cat", "1": "cow", "2": "dog"}):
         assert wrap(plain(), labels, **HOW).labels == ("cat", "cow", "dog")
@@ -177,52 +167,12 @@ def test_a_model_of_transformers_names_its_classes_itself():
     assert wrap(module, **HOW).labels == ("class 0", "class 1", "class 2")
 
 
-def lambda_for_forward() -> nn.Module:
-    module = plain()
-    forward = module.forward
-    module.forward = lambda x: 2 * forward(x)
-    return module
-
-
-def lambda_for_a_block() -> nn.Module:
-    module = Form(lambda m, x: m.head(m.block(x).mean((2, 3))), head=nn.Linear(6, 3), t=trunk())
-    module.block = lambda x: module.t(x)
-    return module
-
-
-def compiled_forward() -> nn.Module:
-    module = plain()
-    for part in (module, module.head):  # torch wraps its own layers once more
-        part.forward = torch.compile(part.forward, backend="eager")
-    return module
-
-
 def remembered(**said: Any) -> nn.Module:
     """Its head reads what a hook of its own kept."""
     module = Form(lambda m, x: (m.trunk(x), m.head(m.kept.mean((2, 3))))[1], trunk=trunk(),
                   head=nn.Linear(6, 3))  # fmt: skip
     module.trunk.register_forward_hook(lambda _m, _x, out: setattr(module, "kept", out))
     return module
-
-
-@pytest.mark.parametrize("make", [lambda_for_forward, lambda_for_a_block])
-def test_a_copy_that_would_compute_with_the_module_itself_is_told_and_leaves_it_alone(make):
-    module = make().train()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    with pytest.raises(ModelError, match="function that computes with the module itself, such"):
-        wrap(module, **HOW)
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
-    assert explain(wrap(module, copy=False, **HOW), PHOTO, 1).values.std() > 0
-
-
-def test_a_compiled_forward_is_copied_as_it_was_before():
-    module = compiled_forward()
-    found = explain(wrap(module, **HOW), PHOTO, 1)
-    assert module.training
-    with pytest.raises(ModelError, match=r"is compiled \(forward\), and can't be looked into so"):
-        wrap(module, copy=False, **HOW)
-    del module.forward, module.head.forward
-    assert torch.equal(explain(wrap(module, **HOW), PHOTO, 1).logits, found.logits)
 
 
 def test_what_a_hook_of_the_modules_own_keeps_is_explained_without_a_copy():

@@ -31,8 +31,8 @@ from tests.browser import (
     held,
     say,
     settled,
-    usable,
 )
+from tests.usable import usable
 
 FIRST = EXAMPLES[0]["file"]
 MAPS = ["Grad-CAM = CAM", "Guided backprop", "Guided Grad-CAM"]

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import Visit, usable
+from tests.browser import Visit
 from tests.test_video import clip
+from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 

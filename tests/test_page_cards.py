@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Visit, held, usable
+from tests.browser import Visit, held
+from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, held, settled, usable
+from tests.browser import Visit, calls, held, settled
+from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser import AHEAD, Visit, settled, usable
+from tests.browser import AHEAD, Visit, settled
+from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, held, told, usable
+from tests.browser import Visit, calls, held, told
+from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, usable
+from tests.browser import Visit
+from tests.usable import usable
 
 
 def rested(page: Page) -> None:

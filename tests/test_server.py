@@ -165,7 +165,6 @@ def test_one_visitor_has_a_rate_of_his_own_and_work_has_an_end() -> None:
 
     def work() -> Iterator[Show]:
         while True:
-            time.sleep(0.02)
             yield Show(done=0.5)
 
     jobs.start(("me", "tab"), work())
