@@ -52,7 +52,7 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
 def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam,integrated")
     bar, slow = page.locator("#maps-tab .work >> nth=0"), "Integrated gradients: "
-    settled(page)
+    page.wait_for_selector(".rail .chip")
     with held(page, "maps.more", since=slow):
         chip(page, 1)
         expect(bar).to_be_visible()
@@ -85,7 +85,8 @@ def test_work_whose_network_left_meanwhile_waits_for_it(visit: Visit) -> None:
 def test_where_the_server_was_away_the_page_goes_on_by_itself(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam,integrated")
     problem, lost = page.locator("#maps-tab > .problem"), ("ask", "more")
-    cat(page)
+    drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
+    page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
 
     def lose(route: Route) -> None:
         if json.loads(route.request.post_data or "{}").get("fn_name") == lost[at - 1]:

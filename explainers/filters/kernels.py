@@ -103,9 +103,7 @@ def tuned(plane: np.ndarray) -> tuple[float, float, float]:
     y, x = np.unravel_index(int(size.argmax()), size.shape)
     most = max(float(size[y, x]), 1e-12)
     y, x = ((each + SPECTRUM // 2) % SPECTRUM - SPECTRUM // 2 for each in (y, x))
-    angle = float(
-        np.degrees(np.arctan2(-y, x)) % 180
-    )  # rows grow downwards, angles counterclockwise
+    angle = float(np.degrees(np.arctan2(-y, x)) % 180)  # rows grow downwards
     return angle, float(np.hypot(y, x)) / SPECTRUM, float(size[x, -y]) / most
 
 

@@ -168,11 +168,8 @@ def _averaged(
     start = time.perf_counter()
     network, x = question.network, question.view.tensor
     logits = network.recorded(question.view, network.last).logits
-    total, seen, weight = (
-        torch.zeros(len(question.targets), *x.shape[1:], dtype=torch.float32),
-        0,
-        0.0,
-    )
+    total = torch.zeros(len(question.targets), *x.shape[1:], dtype=torch.float32)
+    seen, weight = 0, 0.0
     lot = network.at_once(x.shape[2:])
     for batch, weights in inputs:
         for some, shares in zip(batch.split(lot), weights.split(lot), strict=True):
@@ -211,9 +208,8 @@ def smoothgrad(
     def copies() -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, samples, batch):
             n = min(batch, samples - first)
-            noisy = (
-                torch.randn(n, *x.shape[1:], generator=generator, dtype=torch.float32) * sigma + x
-            )
+            noisy = torch.randn(n, *x.shape[1:], generator=generator, dtype=torch.float32)
+            noisy = noisy * sigma + x
             yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype)
 
     yield from _averaged("smoothgrad", question, copies(), 1.0, samples)

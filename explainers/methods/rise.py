@@ -34,9 +34,8 @@ def random_masks(
     """(count, 1, H, W) in 0..1: 1 shows the photo, 0 mutes it; each pixel's mean is `keep`."""
     height, width = size
     cell = math.ceil(height / grid), math.ceil(width / grid)
-    coarse = (
-        torch.rand(count, 1, grid, grid, generator=generator, dtype=torch.float32) < keep
-    ).float()
+    drawn = torch.rand(count, 1, grid, grid, generator=generator, dtype=torch.float32)
+    coarse = (drawn < keep).float()
     large = F.interpolate(
         coarse, size=((grid + 1) * cell[0], (grid + 1) * cell[1]), mode="bilinear"
     )

@@ -21,7 +21,7 @@ from explainers import ExplainError, Photo
 from explainers.recent import Memory, Recent
 
 from ..parts.engine import Gauges
-from ..parts.lanes import OFTEN, Busy, Closing
+from ..parts.lanes import TOO_OFTEN, Busy, Closing
 from ..parts.tab import problem
 from ..parts.work import GONE
 from ..server import logs
@@ -82,7 +82,7 @@ class Front:
                 raise Closing
             visit = _of(data, "visit")
             if what in ("ask", "act") and (seconds := self._rate.wait(visit)):
-                raise Busy(seconds, OFTEN)
+                raise Busy(seconds, TOO_OFTEN)
             answer = self._begun(_Under(desk, what, data))
             return self._listed(answer) if desk == "bar" else answer
         except Exception as error:

@@ -19,7 +19,7 @@ PATIENCE = 0.8  # seconds that a visitor waits before being told
 AWAY = 0.3  # seconds after which a place that nobody stands at is passed; it keeps its number
 LEFT = 5.0  # seconds after which a place in the lane that nobody stands at is given away
 WAITING = 64  # in each lane; a setting overrides it
-OFTEN = "That is more than one visitor may ask"
+TOO_OFTEN = "That is more than one visitor may ask"
 
 
 class Busy(ExplainError):

@@ -21,7 +21,7 @@ from explainers.room import Claim
 from explainers.sizes import Apart, size
 
 from ..server.limits import Rate
-from .lanes import LEFT, OFTEN, PATIENCE, Busy, Lanes
+from .lanes import LEFT, PATIENCE, TOO_OFTEN, Busy, Lanes
 
 SLICE = 0.25  # seconds of work between two pictures
 PROMPT = 2  # slices that end with the first picture, however little it took
@@ -138,7 +138,7 @@ class Jobs(Apart):
         kind of work). Raises Busy when too many wait, or he asks too often.
         """
         if self.rate is not None and (seconds := self.rate.wait(owner[0])):
-            raise Busy(seconds, OFTEN)
+            raise Busy(seconds, TOO_OFTEN)
         ticket, job = secrets.token_urlsafe(9), _Job(owner, work)
         with self._lock:
             old = [key for key, each in self._jobs.items() if each.owner == owner]
