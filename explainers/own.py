@@ -123,17 +123,12 @@ def wrap(
         raise ModelError(f"{module.title} is wrapped already: hand it to explain() as it is.")
     check_kind(inner, title)
     labels = said["labels"] = in_order(labels, title)
-    if output is not None and not callable(output):
-        raise ModelError(
-            f"What picks the logits of {title} is a function: say output=lambda out: "
-            f"out[{output!r}], or the like."
-        )
-    if layers is not None and not isinstance(layers, Mapping):
-        raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
+    _check_form(output, layers, title)
     way = way_of(inner, title, transform, mean, std, size, channels)
-    last = _name_of(layer, inner) if isinstance(layer, nn.Module) else layer
-    if last == "" or not isinstance(last, str | None):
-        raise ModelError(f"The layer is no part of {title}: give one by its name there.")
+    way = way.but(
+        interpolation=interpolation or None, crop_pct=crop_pct, crop_mode=crop_mode or None
+    )
+    last = _layer_named(layer, inner, title)
     if not copy:
         check_weights(inner, title)
     own, remarks = copied(inner, title) if copy else (inner, {})
@@ -153,19 +148,14 @@ def wrap(
             key=slug(title),
             title=title,
             labels=found.labels,
-            mean=way.mean,
-            std=way.std,
-            size=way.shape if way.shape[0] != way.shape[1] else way.shape[0],
             head=found.head,
             layers=layers,
             last=last,
             thresholds=thresholds,
-            interpolation=interpolation or way.interpolation,
-            crop_pct=way.crop_pct if crop_pct is None else crop_pct,
-            crop_mode=crop_mode or way.crop_mode,
             device=probe.device,
             alone=bool(found.unread),
             taken=True,
+            **way.facts(),
         )
         remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):
@@ -176,6 +166,25 @@ def wrap(
     network.takes, network.transform = way.channels, way.transform
     network.framing = "whole" if way.transform is None else "crop"
     return network
+
+
+def _check_form(output: Any, layers: Any, title: str) -> None:
+    """Raises ModelError where what `wrap` is given is of another form."""
+    if output is not None and not callable(output):
+        raise ModelError(
+            f"What picks the logits of {title} is a function: say output=lambda out: "
+            f"out[{output!r}], or the like."
+        )
+    if layers is not None and not isinstance(layers, Mapping):
+        raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
+
+
+def _layer_named(layer: Any, module: nn.Module, title: str) -> str | None:
+    """The name of the layer that is explained by default, where one was said; raises ModelError."""
+    name = _name_of(layer, module) if isinstance(layer, nn.Module) else layer
+    if name == "" or not isinstance(name, str | None):
+        raise ModelError(f"The layer is no part of {title}: give one by its name there.")
+    return name
 
 
 @contextmanager

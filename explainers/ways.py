@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -38,6 +38,17 @@ class Way:
     @property
     def seen(self) -> int:
         return 3 if self.channels == 1 else self.channels
+
+    def but(self, **how: Any) -> Way:
+        """With those of HOW that are said."""
+        return replace(self, **{name: each for name, each in how.items() if each is not None})
+
+    def facts(self) -> dict[str, Any]:
+        """What a `Network` is told of it."""
+        height, width = self.shape
+        size = height if height == width else self.shape
+        how = {name: getattr(self, name) for name in HOW}
+        return {"mean": self.mean, "std": self.std, "size": size, **how}
 
 
 MAX_SIZE = 4096  # pixels of an input's side, which are all held at once
