@@ -15,6 +15,7 @@ import math
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -92,6 +93,13 @@ class Option:
         if isinstance(self.limit, OneOf):
             return "choose one of them."
         return "choose one in between." if self.limit else "give it one."
+
+
+def index_in(value: Any, count: int) -> int | None:
+    """A whole number from 0 to `count` - 1, also as JSON and numpy have it; None for all else."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < count:
+        return None
+    return int(value) if value == int(value) else None
 
 
 def described(run: Callable[..., Any]) -> dict[str, Option]:

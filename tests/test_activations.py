@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explainers import ExplainError, Network, OptionError, Photo, Question, read, render
+from explainers import ExplainError, Network, OptionError, Photo, Question, filters, read, render
 from explainers import units as acts
+from explainers.impressions import goals
 from explainers.units.glance import decode, glance
 from explainers.units.mosaic import mosaic
 from explainers.units.receptive import fields
@@ -200,6 +201,15 @@ def test_a_layer_without_geometry_says_so(vgg16):
 def test_no_such_channel(resnet18, channel):
     with pytest.raises(OptionError, match="0 to 111"):
         acts.unit(ask(resnet18, nets.noise(1, 3, 64, 64), resnet18.last), channel)
+
+
+@pytest.mark.parametrize("number", [7, 7.0, np.int64(7), np.float32(7)])
+def test_a_channel_is_a_whole_number_of_whatever_type(resnet18, number):
+    layer, conv = resnet18.last, next(iter(filters.convolutions(resnet18).values()))
+    found = acts.check(resnet18, layer, number), filters.check(conv, number)
+    assert found == (7, 7)
+    assert {type(each) for each in found} == {int}
+    assert goals.of_unit(resnet18, "conv1", number) == goals.of_unit(resnet18, "conv1", 7)
 
 
 # --- receptive fields

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..network import Network, View
+from ..options import index_in
 
 Order = Literal["index", "orientation", "frequency"]
 
@@ -58,10 +59,10 @@ def weights(network: Network, name: str) -> Tensor:
 
 def check(conv: Conv, index: int) -> int:
     """The filter's index, if the convolution has it; raises OptionError."""
-    whole = isinstance(index, int | float) and not isinstance(index, bool)
-    if not whole or index != index // 1 or not 0 <= index < conv.filters:
+    found = index_in(index, conv.filters)
+    if found is None:
         raise OptionError(f"This layer has the filters 0 to {conv.filters - 1}: choose one.")
-    return int(index)
+    return found
 
 
 @dataclass(frozen=True)

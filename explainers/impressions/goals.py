@@ -16,6 +16,7 @@ from ..errors import OptionError
 from ..network import Enough, Network, Recording
 from ..network.dense import DenseConv
 from ..network.swaps import Clamp, Swapped, clamps, relus
+from ..options import index_in
 from ..units import check, layer_of
 
 LEAK = 0.1  # of what is negative, so that a silent unit can be woken
@@ -204,9 +205,12 @@ def of_unit(network: Network, layer: str, channel: int, part: str = "channel") -
         module = parts.get(layer)
         if not isinstance(module, nn.Conv2d) or isinstance(module, DenseConv):
             raise OptionError(f"{network.title} has no such layer: choose one from the list.")
-        known = type(channel) is int and 0 <= channel < module.out_channels
-        if not known:
-            raise OptionError(f"This layer has the filters 0 to {module.out_channels - 1}.")
+        found = index_in(channel, module.out_channels)
+        if found is None:
+            raise OptionError(
+                f"This layer has the filters 0 to {module.out_channels - 1}: choose one."
+            )
+        channel = found
     if part not in ("channel", "neuron"):
         raise OptionError("A unit is a whole “channel” or one “neuron” of it: choose one of these.")
     return Unit(layer, channel, part)

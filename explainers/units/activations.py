@@ -19,6 +19,7 @@ from ..explanation import Question
 from ..methods.backprop import guided_recording
 from ..network import Frame, Network
 from ..network.frame import ALL, in_input, shown
+from ..options import index_in
 from ..recent import Recent
 from ..registry import METHODS
 from .receptive import field, on_photo
@@ -47,11 +48,11 @@ def default_layer(network: Network) -> str:
 
 def check(network: Network, layer: str, channel: int) -> int:
     """The channel, if the layer has it; raises OptionError that says which there are."""
-    most = layer_of(network, layer).channels - 1
-    whole = isinstance(channel, int | float) and not isinstance(channel, bool)
-    if not whole or channel != channel // 1 or not 0 <= channel <= most:
-        raise OptionError(f"This layer has the units 0 to {most}: choose one of them.")
-    return int(channel)
+    count = layer_of(network, layer).channels
+    index = index_in(channel, count)
+    if index is None:
+        raise OptionError(f"This layer has the units 0 to {count - 1}: choose one of them.")
+    return index
 
 
 def activation(question: Question) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from explainers import ExplainError, render
 from explainers.mil import AttentionMIL, Reading, brightness
 from explainers.mil.lesson import CELLS, CHANCE, SIDE, DrawnBag, Lesson, draw_bag, lesson, read_bag
+from explainers.options import index_in
 from explainers.recent import Recent
 
 from ..parts import html
@@ -45,10 +46,10 @@ data-lesson="seed"></label>
 
 def whole(value: Any, most: int, what: str) -> int:
     """A whole number from the browser, 0 to `most`, or a sentence."""
-    fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fine or value != int(value) or not 0 <= value <= most:
+    found = index_in(value, most + 1)
+    if found is None:
         raise ExplainError(f"{what} must be a whole number from 0 to {most:,}.")
-    return int(value)
+    return found
 
 
 def _pupil(data: Mapping[str, Any]) -> str:
