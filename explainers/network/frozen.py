@@ -11,7 +11,7 @@ import hashlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -180,10 +180,18 @@ class Network(Owner, Inputs, Answers):
         device: str | torch.device = "cpu",
     ) -> Network:
         """The network of a module that was built after `recipe`."""
-        facts = {each.name: getattr(recipe, each.name) for each in fields(recipe)}
-        del facts["arch"], facts["args"]  # the module is built
-        facts |= {"layers": layers, "last": last, "device": device, "alone": True, "taken": True}
-        return cls(module, key=key, title=title, **facts)
+        built = ("arch", "args")  # of which nobody needs to be told any more
+        return cls(
+            module,
+            key=key,
+            title=title,
+            layers=layers,
+            last=last,
+            device=device,
+            alone=True,
+            taken=True,
+            **{name: fact for name, fact in vars(recipe).items() if name not in built},
+        )
 
     def twin(self) -> Network:
         """A network with the same parameters, all its own: what is done to it is not done to this.
