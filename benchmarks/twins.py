@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests import nets, twins  # noqa: E402
+from training.progress import each  # noqa: E402
 
 ARCHS = (
     "resnet18",
@@ -36,11 +37,11 @@ def main() -> None:
     options.add_argument("--maps", type=int, default=1000)
     options.add_argument("--threads", type=int, default=8)
     chosen = options.parse_args()
-    networks = [nets.seeded(arch, size=96) for arch in ARCHS]
+    networks = [nets.seeded(arch, size=96) for arch in each(ARCHS, "networks")]
     photos = [nets.noise(1, 3, 96, 96 + 32 * (seed % 3), seed=seed) for seed in range(9)]
     since = time.monotonic()
     wanted = twins.wishes(networks, len(photos), chosen.maps)
-    wrong = twins.unequal(networks, photos, wanted, chosen.threads)
+    wrong = twins.unequal(networks, photos, wanted, chosen.threads, each)
     for wish in wrong[:10]:
         print(ARCHS[wish.network], wish)
     answer = {"maps": len(wanted), "networks": len(ARCHS), "unequal": len(wrong)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -44,16 +44,17 @@ def unequal(
     photos: Sequence[torch.Tensor],
     wanted: Sequence[Wish],
     threads: int,
+    watched: Callable[[Sequence[Wish], str], Iterable[Wish]] = lambda wishes, _what: wishes,
 ) -> list[Wish]:
-    """The maps that come out otherwise, in any bit, when so many are made at a time."""
+    """The maps that come out otherwise, in any bit, when so many are made at a time. watched: hands
+    the wishes on, and says how far that is, as `training.progress.each`."""
 
     def made(wish: Wish) -> torch.Tensor:
         with cores.Cores(1).turn():
             x = photos[wish.photo].clone()  # nothing of it is remembered: see nets.maps
             return nets.maps(networks[wish.network], x, wish.method, wish.target)
 
-    alone = {wish: made(wish) for wish in dict.fromkeys(wanted)}
+    alone = {wish: made(wish) for wish in watched(list(dict.fromkeys(wanted)), "alone")}
     with ThreadPoolExecutor(threads) as pool:
-        together = list(pool.map(made, wanted))
-    pairs = zip(wanted, together, strict=True)
-    return [wish for wish, values in pairs if not torch.equal(values, alone[wish])]
+        pairs = zip(watched(wanted, "together"), pool.map(made, wanted), strict=True)
+        return [wish for wish, values in pairs if not torch.equal(values, alone[wish])]
