@@ -14,12 +14,12 @@ from explainers.network.frame import as_photo
 from explainers.units.mosaic import mosaic
 from explainers.units.reference import references
 from explainers.units.shipped import shipped
-from explainers.units.strongest import Strongest, Survey
+from explainers.units.strongest import Strongest
 from explainers.units.video import LONGEST, Look
 
 from ..parts import html, tiles
 from ..parts.fields import Choice, Number, Text
-from ..parts.pace import Pace
+from ..parts.reference import asked_about
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
 from . import clip, finder, pins, unit
@@ -188,15 +188,12 @@ def closely(asked: Asked, settings: Settings, data: Mapping[str, Any]) -> Iterat
         }
     )
     yield Show({"classes": unit.classes(question, channel)})
-    photos, pace = references(), Pace()
+    photos = references()
     if STRONGEST.known(network) is None:
         yield Show({"examples": unit.looking(len(photos))})
-    for found in STRONGEST.asking(network):
-        if isinstance(found, Survey):
-            yield Show(done=found.done, words=f"Reference photos: {pace.words(found.done)}")
-            continue
-        best = unit.best_examples(network, layer, channel, found.layers[layer], photos)
-        yield Show({"examples": best})
+    answers = yield from asked_about(STRONGEST, network)
+    best = unit.best_examples(network, layer, channel, answers.layers[layer], photos)
+    yield Show({"examples": best})
     return None
 
 

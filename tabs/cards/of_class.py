@@ -13,10 +13,11 @@ from explainers.units.wiring import Needs, confused, needs
 from ..activations import STRONGEST
 from ..parts import html
 from ..parts.pace import Pace
+from ..parts.reference import asked_about
 from ..parts.tab import Show
 from ..subject import Asked, classes
 from . import drawing, links
-from .of_unit import MEASURED, asked_about, views_of
+from .of_unit import ASKING, MEASURED, views_of
 
 SHOWN = 6  # reference photos
 
@@ -26,7 +27,7 @@ def card(asked: Asked, named: str) -> Iterator[Show | None]:
     network = asked.network
     (target,) = classes(network, [named])
     yield _first(asked, target)
-    answers = yield from asked_about(network)
+    answers = yield from asked_about(STRONGEST, network, ASKING)
     best = answers.logits[:, target].argsort(descending=True).tolist()
     yield Show({"best": _best(network, target, answers, best[:SHOWN])})
     yield Show({"near": _near(network, target, answers)})
@@ -91,7 +92,7 @@ def _needs(asked: Asked, target: int, photos: list[int]) -> Iterator[Show | None
     for found in needs(network, target, views_of(asked, photos)):
         if not isinstance(found, Needs):
             words = f"Switching units off: {pace.words(found)}"
-            yield Show(done=0.8 + 0.2 * found, words=words)
+            yield Show(done=ASKING + (1 - ASKING) * found, words=words)
             continue
         tiles = "".join(
             links.tile(network, each.layer, each.index, known[each.layer], f"−{each.effect:.2g}")

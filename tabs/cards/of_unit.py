@@ -9,12 +9,13 @@ from html import escape
 from explainers import Network, View
 from explainers import units as acts
 from explainers.units.reference import references
-from explainers.units.strongest import Answers, Layers, Peaks, Survey
+from explainers.units.strongest import Answers, Layers, Peaks
 from explainers.units.wiring import Wiring, wiring
 
 from ..activations import STRONGEST, unit
 from ..parts import html
 from ..parts.pace import Pace
+from ..parts.reference import asked_about
 from ..parts.tab import Show
 from ..subject import Asked
 from . import drawing, links
@@ -23,6 +24,7 @@ PLACES = ("head", "photo", "crops", "drawing", "best", "wired", "near")
 UNIT = html.unit("Unit")
 MEASURED = 3  # reference photos on which a unit is switched off
 SHOWN = 8  # reference photos
+ASKING = 0.8  # of a card’s work is asking the network about them
 
 
 def nothing(problem: str) -> Show:
@@ -45,23 +47,11 @@ def card(asked: Asked, layer: str, channel: int) -> Iterator[Show | None]:
                 "crops": unit.crops(asked.seen, found, question.view.frame),
             }
         )
-    answers = yield from asked_about(network)
+    answers = yield from asked_about(STRONGEST, network, ASKING)
     peaks = answers.layers[layer]
     yield Show({"best": _best(network, layer, channel, peaks, answers)})
     yield Show({"near": _near(network, layer, channel, peaks)})
     yield from _wired(asked, layer, channel, peaks)
-
-
-def asked_about(network: Network) -> Iterator[Show | None]:
-    """The network's answers to the reference photos, asked now if nobody did before."""
-    pace = Pace()
-    for found in STRONGEST.asking(network):
-        if isinstance(found, Answers):
-            return found
-        assert isinstance(found, Survey)
-        words = f"{network.title} is asked about the reference photos: {pace.words(found.done)}"
-        yield Show(done=0.8 * found.done, words=words)
-    raise AssertionError
 
 
 def _photo(asked: Asked, layer: str, channel: int) -> Show:
@@ -139,7 +129,8 @@ def _wired(asked: Asked, layer: str, channel: int, peaks: Peaks) -> Iterator[Sho
         if isinstance(found, Wiring):
             yield Show({"wired": _wiring(network, found, known)})
             return
-        yield Show(done=0.8 + 0.2 * found, words=f"Switching units off: {pace.words(found)}")
+        words = f"Switching units off: {pace.words(found)}"
+        yield Show(done=ASKING + (1 - ASKING) * found, words=words)
 
 
 def _wiring(network: Network, found: Wiring, known: Layers) -> str:

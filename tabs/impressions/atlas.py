@@ -12,12 +12,12 @@ from explainers.api import question
 from explainers.units import atlas, layer_of
 from explainers.units.atlas import Sheet
 from explainers.units.reference import references
-from explainers.units.strongest import Answers
 
 from .. import subject
 from ..activations import STRONGEST
 from ..parts import html
 from ..parts.fields import Choices
+from ..parts.reference import asked_about
 from ..parts.tab import Settings, Show
 from ..subject import Asked
 
@@ -57,10 +57,7 @@ def show(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator
         return whole
     (target,) = subject.classes(network, [settings["needed"]])
     yield replace(whole, done=0.05, words="Looking at the reference photos …")
-    found: Any = None
-    for found in STRONGEST.asking(network):
-        if not isinstance(found, Answers):
-            yield Show(done=0.9 * found.done, words="Looking at the reference photos …")
+    found = yield from asked_about(STRONGEST, network, 0.9)
     best = found.logits[:, target].topk(min(PHOTOS, len(found.seen))).indices.tolist()
     questions = []
     for each in best:
