@@ -20,7 +20,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
@@ -248,7 +248,8 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> None:
             print(f"| {preset}, {variant} | {cells} |", flush=True)
 
 
-def main() -> None:
+def asked() -> argparse.Namespace:
+    """What the command line says."""
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--presets", nargs="*", default=list(PRESETS), choices=list(PRESETS))
     options.add_argument("--variants", nargs="*", default=["plain", "driven"])
@@ -261,7 +262,21 @@ def main() -> None:
     options.add_argument("--far", type=float, default=PRESETS["quick"].far)
     options.add_argument("--sure", type=float, default=0.5)
     options.add_argument("--photos", action="store_true", help="only what is drawn on photos")
-    chosen = options.parse_args()
+    return options.parse_args()
+
+
+def sorts(chosen: argparse.Namespace) -> Iterator[tuple[str, str, Knobs]]:
+    """Preset, variant and knobs of each sort of drawing that is wanted."""
+    for preset in chosen.presets:
+        for variant in chosen.variants:
+            yield preset, variant, PRESETS[preset]
+    for canvas in chosen.canvas:
+        rate = {"maco": 0.5, "pixels": 0.03}.get(canvas, PRESETS["good"].rate)
+        yield "good", canvas, replace(PRESETS["good"], canvas=canvas, rate=rate)
+
+
+def main() -> None:
+    chosen = asked()
     torch.set_num_threads(chosen.threads)
     clock = time.process_time if chosen.clock == "cpu" else time.perf_counter
     network, second, names = load("lite0"), load("lite2"), CLASSES[: chosen.classes]
@@ -274,8 +289,7 @@ def main() -> None:
         )
         return
     found: dict[str, dict[str, dict[str, float]]] = {}
-
-    def add(preset: str, variant: str, knobs: Knobs) -> None:
+    for preset, variant, knobs in sorts(chosen):
         print(f"{preset}, {variant}", file=sys.stderr, flush=True)
         rows, kept = drawings(network, second, knobs, variant == "driven", names, clock)
         found.setdefault(preset, {})[variant] = means(rows)
@@ -283,13 +297,6 @@ def main() -> None:
         print(json.dumps({preset: {variant: found[preset][variant]}}), file=sys.stderr, flush=True)
         if chosen.sheets:
             save_sheet(chosen.sheets / f"impressions-{preset}-{variant}.jpg", kept)
-
-    for preset in chosen.presets:
-        for variant in chosen.variants:
-            add(preset, variant, PRESETS[preset])
-    for canvas in chosen.canvas:
-        rate = {"maco": 0.5, "pixels": 0.03}.get(canvas, PRESETS["good"].rate)
-        add("good", canvas, replace(PRESETS["good"], canvas=canvas, rate=rate))
     times, against = steps(network, PRESETS["good"], clock)
     lines = dict(found)
     speedup = None
