@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import io
 import json
 import math
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from .errors import OptionError
 from .network import Frame, Framing, Head, Network, View
 from .network.frame import part, shown
+from .network.scored import name_of
 
 if TYPE_CHECKING:
     from .photo import Photo
@@ -36,6 +41,27 @@ class Note:
     def of_pass(self) -> bool:
         """Does it hold for every map of that class in that photo, whatever the method?"""
         return self.key in ("saturated", "not seen", "float32", "hooks", "head", "place", "photo")
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What stands for a target function that can't be pickled, such as a lambda."""
+
+    label: str
+
+    def __call__(self, output: Any) -> Any:
+        raise OptionError(
+            f"The target function {self.label} did not come along when this explanation was "
+            "pickled, as none does that is no function of a file: ask with that function itself."
+        )
+
+
+def _carried(function: Any) -> Any:
+    try:
+        pickle.dumps(function)
+    except Exception:  # what is pickled may do anything
+        return Lost(name_of(function))
+    return function
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,12 @@ class Explanation:
     title: str = ""
     functions: tuple[Any, ...] = ()
     head: Head = "softmax"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"functions": tuple(map(_carried, self.functions))}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Explanation:
+        return dataclasses.replace(self, **copy.deepcopy(vars(self), memo))
 
     @property
     def per_pixel(self) -> bool:
@@ -124,6 +156,10 @@ class Question:
     targets: tuple[int, ...]
     layer: str
     against: int | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["view"] = self.network.taken(self.view)  # a copy is another network
 
     def answer(
         self, method: str, values: Tensor, logits: Tensor, since: float, **more: Any

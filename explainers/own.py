@@ -31,7 +31,7 @@ from .network.borrowed import (
     without_end,
 )
 from .network.door import check_end, check_order, check_weights, not_alone, tried
-from .network.outputs import both_ways, gist, of_batch, picked, squeezed
+from .network.outputs import OfBatch, Picked, both_ways, gist, squeezed
 from .network.recipe import CropMode
 from .network.scored import told_apart
 from .network.transform import LUMINANCE
@@ -137,12 +137,12 @@ def wrap(
         if way.channels == 1:
             handles.append(own.register_forward_pre_hook(_grey))
         if output is not None:
-            handles.append(own.register_forward_hook(picked(output, title)))
+            handles.append(own.register_forward_hook(Picked(output, title)))
         probe = noise((1, way.seen, *way.shape)).to(next(own.parameters()).device)
         with _blaming("hooks" in remarks), Apart(inner, title) if copy else nullcontext():
             found = _answer(own, probe, title, labels, head, copy)
         if found.read is not None:
-            handles.append(own.register_forward_hook(of_batch(found.read)))
+            handles.append(own.register_forward_hook(OfBatch(found.read)))
         network = Own(
             own,
             key=slug(title),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,50 +56,57 @@ class Aim:
 def logit(target: Class) -> Aim:
     """The logit of a class: what is explained when a class is given."""
 
-    def bound(network: Network, _view: View) -> Bound:
-        index, logits = network.resolve(target), _reading(network)
-        return Bound(network.labels[index], lambda output: logits(output)[0, index], True)
+    return Aim(partial(_logit, target))
 
-    return Aim(bound)
+
+def _logit(target: Class, network: Network, _view: View) -> Bound:
+    index, logits = network.resolve(target), _reading(network)
+    return Bound(network.labels[index], lambda output: logits(output)[0, index], True)
 
 
 def no(target: Class) -> Aim:
     """What speaks against a class: its logit times -1. Of a sigmoid, "not tabby" says it, too."""
 
-    def bound(network: Network, _view: View) -> Bound:
-        index, logits = network.resolve(target), _reading(network)
-        name, classes = f"not {network.labels[index]}", network.head == "sigmoid"
-        return Bound(name, lambda output: -logits(output)[0, index], classes)
+    return Aim(partial(_no, target))
 
-    return Aim(bound)
+
+def _no(target: Class, network: Network, _view: View) -> Bound:
+    index, logits = network.resolve(target), _reading(network)
+    name, classes = f"not {network.labels[index]}", network.head == "sigmoid"
+    return Bound(name, lambda output: -logits(output)[0, index], classes)
 
 
 def difference(first: Class, second: Class) -> Aim:
     """The logit of one class less that of another: why the first and not the second?"""
 
-    def bound(network: Network, _view: View) -> Bound:
-        one, other = network.resolve(first), network.resolve(second)
-        if one == other:
-            raise OptionError("A class does not differ from itself: choose another second class.")
-        name, logits = f"{network.labels[one]} less {network.labels[other]}", _reading(network)
+    return Aim(partial(_difference, first, second))
 
-        def value(output: Any) -> Tensor:
-            found = logits(output)[0]
-            return found[one] - found[other]
 
-        return Bound(name, value)
+def _difference(first: Class, second: Class, network: Network, _view: View) -> Bound:
+    one, other = network.resolve(first), network.resolve(second)
+    if one == other:
+        raise OptionError("A class does not differ from itself: choose another second class.")
+    name, logits = f"{network.labels[one]} less {network.labels[other]}", _reading(network)
 
-    return Aim(bound)
+    def value(output: Any) -> Tensor:
+        found = logits(output)[0]
+        return found[one] - found[other]
+
+    return Bound(name, value)
 
 
 def up(place: int = 0) -> Aim:
     """What raises one number of the output, such as a regression's, by its place in it."""
-    return Aim(lambda *_: Bound(f"output {place} up", lambda output: _number(output, place)))
+    return Aim(partial(_moved, "up", 1, place))
 
 
 def down(place: int = 0) -> Aim:
     """What lowers one number of the output."""
-    return Aim(lambda *_: Bound(f"output {place} down", lambda output: -_number(output, place)))
+    return Aim(partial(_moved, "down", -1, place))
+
+
+def _moved(way: str, sign: int, place: int, _network: Network, _view: View) -> Bound:
+    return Bound(f"output {place} {way}", lambda output: sign * _number(output, place))
 
 
 def similar_to(photo: Any) -> Aim:
@@ -107,16 +115,17 @@ def similar_to(photo: Any) -> Aim:
     Of an embedding network that is the similarity of embeddings. photo: all that `explain` takes.
     """
 
-    def bound(network: Network, view: View) -> Bound:
-        other = photo if isinstance(photo, View | Photo) else read(photo)
-        other = other if isinstance(other, View) else network.prepare(other, view.framing)
-        there = _others.found(other.key, lambda: _vector(network.output(other.tensor)), of=network)
-        return Bound(
-            "similarity to the other photo",
-            lambda output: F.cosine_similarity(_vector(output), there, 0),
-        )
+    return Aim(partial(_similar_to, photo))
 
-    return Aim(bound)
+
+def _similar_to(photo: Any, network: Network, view: View) -> Bound:
+    other = photo if isinstance(photo, View | Photo) else read(photo)
+    other = other if isinstance(other, View) else network.prepare(other, view.framing)
+    there = _others.found(other.key, lambda: _vector(network.output(other.tensor)), of=network)
+    return Bound(
+        "similarity to the other photo",
+        lambda output: F.cosine_similarity(_vector(output), there, 0),
+    )
 
 
 _others: Recent[str, Tensor] = Recent()
@@ -130,28 +139,29 @@ def inside(target: Class, mask: Any = None) -> Aim:
     None for everywhere.
     """
 
-    def bound(network: Network, view: View) -> Bound:
-        index = network.resolve(target)
-        weights = None if mask is None else _cut(_weights(mask), view)
+    return Aim(partial(_inside, target, mask))
 
-        def value(output: Any) -> Tensor:
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                raise TargetError(
-                    f"{network.title} gives no logits for each place, as “inside” needs: give the "
-                    "class alone."
-                )
-            if weights is None:
-                return output[0, index].mean()
-            logits, size = output[0, index], tuple(output.shape[2:])
-            here = F.interpolate(weights[None, None].to(logits), size, mode="area")[0, 0]
-            if not bool(here.sum() > 0):
-                raise OptionError("The mask is empty where the network sees the photo: enlarge it.")
-            return (logits * here).sum() / here.sum()
 
-        where = "everywhere" if mask is None else "inside the mask"
-        return Bound(f"{network.labels[index]}, {where}", value)
+def _inside(target: Class, mask: Any, network: Network, view: View) -> Bound:
+    index = network.resolve(target)
+    weights = None if mask is None else _cut(_weights(mask), view)
 
-    return Aim(bound)
+    def value(output: Any) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            raise TargetError(
+                f"{network.title} gives no logits for each place, as “inside” needs: give the "
+                "class alone."
+            )
+        if weights is None:
+            return output[0, index].mean()
+        logits, size = output[0, index], tuple(output.shape[2:])
+        here = F.interpolate(weights[None, None].to(logits), size, mode="area")[0, 0]
+        if not bool(here.sum() > 0):
+            raise OptionError("The mask is empty where the network sees the photo: enlarge it.")
+        return (logits * here).sum() / here.sum()
+
+    where = "everywhere" if mask is None else "inside the mask"
+    return Bound(f"{network.labels[index]}, {where}", value)
 
 
 def _reading(network: Network) -> Function:

@@ -127,7 +127,7 @@ def check_open(module: nn.Module, title: str) -> None:
 def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
     """A copy in float32 whose parts call back to nobody, and what to know of it by key."""
     try:
-        made = copy.deepcopy(module, dict(_computed(module)))
+        made = copy.deepcopy(module, computed(module))
     except Exception as error:
         raise ModelError(
             f"{title} can't be copied: wrap() it with copy=False, if it is yours to freeze."
@@ -166,13 +166,12 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
     return made.float(), remarks
 
 
-def _computed(module: nn.Module) -> Iterator[tuple[int, Tensor]]:
-    """What deepcopy refuses: tensors that were computed from weights, as weight_norm keeps them,
-    and as modules keep what they saw last."""
-    for part in module.modules():
-        for value in tree_leaves(vars(part)):
-            if isinstance(value, Tensor) and not value.is_leaf:
-                yield id(value), value.detach().clone()
+def computed(module: nn.Module) -> dict[int, Tensor]:
+    """What deepcopy refuses, id -> what stands for it: tensors that were computed from weights, as
+    weight_norm keeps them, and as modules keep what they saw last."""
+    values = (value for part in module.modules() for value in tree_leaves(vars(part)))
+    made = (each for each in values if isinstance(each, Tensor) and not each.is_leaf)
+    return {id(each): each.detach().clone() for each in made}
 
 
 class Apart(TorchFunctionMode):

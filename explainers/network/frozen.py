@@ -22,6 +22,8 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ExplainError, OptionError
 from ..recent import Recent
 from ..sizes import Owner
+from .borrowed import computed
+from .carried import Carried, new_serial
 from .classes import Answers
 from .dense import quicken
 from .discovery import Discovery, Layer, discover
@@ -30,7 +32,7 @@ from .inputs import Inputs
 from .layout import FLAT
 from .outputs import whole
 from .recipe import CropMode, Head, Recipe, check_said
-from .recording import Enough, Look, Passing, Recording, serials, tap, under_way
+from .recording import Enough, Look, Passing, Recording, Tap, serials, under_way
 from .scored import Function, Scored, name_of
 from .swaps import copied
 from .views import Size, View, noise
@@ -48,7 +50,7 @@ def _let_go(hooks: Sequence[RemovableHandle]) -> None:
 _passes: Recent[tuple[str, str], Recording] = Recent()
 
 
-class Network(Owner, Inputs, Answers):
+class Network(Carried, Owner, Inputs, Answers):
     """A prepared convolutional classifier. Build it once, share it, never change it.
 
     `module` stays as it is, and is explained, by a copy, with the weights that it has when that is
@@ -108,7 +110,7 @@ class Network(Owner, Inputs, Answers):
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
         self.shape: Size = (size, size) if isinstance(size, int) else tuple(size)
         self.device = torch.device(device)
-        self.serial, self.key, self.title = next(serials), key, title
+        self.serial, self.key, self.title = new_serial(), key, title
         self.licence, self.head, self.labels = licence, head, tuple(labels)
         self.thresholds = (0.5,) * len(self.labels) if thresholds is None else tuple(thresholds)
         self.size, self.crop_pct, self.interpolation = min(self.shape), crop_pct, interpolation
@@ -158,12 +160,18 @@ class Network(Owner, Inputs, Answers):
         self.last, self.nonlinearities = found.last, found.nonlinearities
         self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
         self.attends, self.attention, self.cuts = found.attends, found.attention, found.cuts
+        names = (*self.places, *self.flat)
+        self._tapped = {n: (found.layouts.get(n, FLAT), found.calls[n]) for n in names}
+        self._install()
+
+    def _install(self) -> None:
+        """Hook each layer, and have the taps leave the module with this network."""
         self._taps = {
             name: self.module.get_submodule(name).register_forward_hook(
-                tap(self.serial, name, found.layouts.get(name, FLAT), found.calls[name]),
+                Tap(self.serial, name, *how),
                 prepend=True,  # hooks of the module's own may keep what forward goes on with
             )
-            for name in (*self.places, *self.flat)
+            for name, how in self._tapped.items()
         }
         self._keep_taps()
 
@@ -198,9 +206,9 @@ class Network(Owner, Inputs, Answers):
 
         The hooks that others put on the module come along, the taps of this network do not.
         """
-        module = copy.deepcopy(self.module)
+        module = copy.deepcopy(self.module, computed(self.module))
         for name, handle in self._taps.items():
-            del module.get_submodule(name)._forward_hooks[handle.id]
+            module.get_submodule(name)._forward_hooks.pop(handle.id, None)
         made = Network.from_recipe(
             module,
             self.recipe,
@@ -220,9 +228,8 @@ class Network(Owner, Inputs, Answers):
         computed; head: what makes probabilities of their values, "none" for nothing.
         """
         made = Network.__new__(Network)
-        made.__dict__.update(self.__dict__)
+        made.__dict__.update(copy.copy(self).__dict__)
         made.module, made._aspect = Scored(self.module, read), f"/{next(serials)}"
-        made._taps_of = self  # which go with it
         made.functions, made.labels = tuple(functions), tuple(name_of(each) for each in read)
         made.head, made.cam_weights, made.unread, made.program = head, None, "", None
         made.thresholds = (0.5,) * len(made.labels)

@@ -24,7 +24,7 @@ class Inputs:
     """What a network sees: by its recipe, or by a transform of somebody's own."""
 
     title: str
-    serial: int
+    serial: str
     shape: Size
     recipe: Recipe
     mean: Tensor

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -56,37 +57,40 @@ def gist(output: Any) -> Tensor:
     return torch.stack(means).mean().reshape(1, 1) if means else torch.zeros(1, 1)
 
 
-def of_batch(read: Reading) -> Callable[[nn.Module, tuple[Any, ...], Any], Tensor | None]:
+@dataclass(frozen=True)
+class OfBatch:
     """A forward hook that makes logits by `read` of what a module hands over."""
 
-    def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
+    read: Reading
+
+    def __call__(self, _module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor | None:
         if _whole.get():
             return None
         count = len(inputs[0])
         if isinstance(output, Tensor) and output.ndim == 1:  # squeezed: (N,), or (classes,) of one
             output = output.reshape(count, -1)
-        return read(output)
-
-    return hook
+        return self.read(output)
 
 
-def picked(output: Reading, title: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Tensor]:
+@dataclass(frozen=True)
+class Picked:
     """A forward hook that hands over what the function `output` picks out."""
 
-    def hook(_module: nn.Module, _inputs: object, found: Any) -> Tensor:
+    output: Reading
+    title: str
+
+    def __call__(self, _module: nn.Module, _inputs: object, found: Any) -> Tensor:
         kind = type(found).__name__
         try:
-            picked = output(found)
+            picked = self.output(found)
         except Exception as error:
             raise ModelError(
-                f"The output function of {title} fails on a {kind}: give one that picks the logits "
-                "out of it."
+                f"The output function of {self.title} fails on a {kind}: give one that picks the "
+                "logits out of it."
             ) from error
         if picked is None:  # which a hook must not hand on: the output would stay as it is
             raise ModelError(
-                f"The output function of {title} finds None in a {kind}: give one that picks the "
-                "logits out of it."
+                f"The output function of {self.title} finds None in a {kind}: give one that picks "
+                "the logits out of it."
             )
         return picked
-
-    return hook

@@ -39,6 +39,9 @@ class Program:
         self._none = False
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[Program], tuple[()]]:
+        return Program, ()  # a copy's network makes its own
+
     def __call__(self, network: Network, x: Tensor) -> Recording:
         """What `network.record(x, (network.last,))` gives."""
         right = self._right.get(x.shape)

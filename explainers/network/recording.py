@@ -18,7 +18,7 @@ from ..errors import OptionError
 from ..recent import Recent
 from .layout import Layout
 
-serials = itertools.count()  # networks and recordings are told apart by them
+serials = itertools.count()  # recordings, and aspects of a network, are told apart by them
 _gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
@@ -145,7 +145,7 @@ class Passing:
     width of its input, and how often each of the layers was called. given: what goes on from its
     layer in place of what comes there."""
 
-    serial: int
+    serial: str
     recording: Recording
     layers: frozenset[str]
     size: tuple[int, int]
@@ -170,27 +170,33 @@ class Enough(Exception):
     """Ends a forward pass behind the last layer that is needed."""
 
 
-def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tensor | None]:
-    """A forward hook that records a layer in passes of the network with that serial number: it
-    would keep the network itself alive.
+@dataclass(frozen=True)
+class Tap:
+    """A forward hook that records a layer in passes of the network with that serial: it would keep
+    the network itself alive.
 
     call: the one whose output is the layer's, of a module that is called several times.
     """
 
-    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+    serial: str
+    name: str
+    layout: Layout
+    call: int
+
+    def __call__(self, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
         cores.give_way_at(output)
-        current = passing.get()
-        if current is None or current.serial != serial or name not in current.layers:
+        current, name = passing.get(), self.name
+        if current is None or current.serial != self.serial or name not in current.layers:
             return None
         current.calls[name] += isinstance(output, Tensor)
-        if current.calls[name] != call:
+        if current.calls[name] != self.call:
             return None
         recording, size = current.recording, current.size
         first = not recording.activations and recording.inputs is None
-        kept = layout.maps(output.detach() if first else output, size)
+        kept = self.layout.maps(output.detach() if first else output, size)
         kept = kept.requires_grad_(torch.is_grad_enabled()) if first else kept
         kept = kept if current.given is None else current.given
-        if call > 1:
+        if self.call > 1:
             recording.repeated.add(name)
         if recording.look is not None:
             recording.look(name, kept)
@@ -202,6 +208,4 @@ def tap(serial: int, name: str, layout: Layout, call: int) -> Callable[..., Tens
         onward = kept.clone()  # what follows may work in place
         if name in recording.muted:
             onward[:, recording.muted[name]] = 0
-        return layout.restored(onward, output)
-
-    return hook
+        return self.layout.restored(onward, output)

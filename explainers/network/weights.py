@@ -30,6 +30,9 @@ class OwnWeights:
         parts = (held for each in module.modules() for held in (each._parameters, each._buffers))
         self._held = [held for held in parts if held]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OwnWeights, (self.module,)
+
     def follow(self) -> None:
         """Nothing to do: it is itself what is written to."""
 
@@ -44,7 +47,7 @@ class FollowedWeights:
     Raises ModelError for one that can't be copied."""
 
     def __init__(self, original: nn.Module, title: str) -> None:
-        self._original = original = bare(original)
+        self.original = original = bare(original)
         self._title = title
         self.apart = Apart(original, title)
         self.module, self.remarks = copied(original, title)
@@ -52,16 +55,24 @@ class FollowedWeights:
         self._changes = 0
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("apart", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.apart, self._lock = Apart(self.original, self._title), threading.Lock()
+        self._seen = []  # of other tensors: all is taken over once more
+
     @torch.inference_mode(False)
     @torch.no_grad()
     def follow(self) -> None:
         """Take over the original's weights and statistics, if any was written to. Raises
         OptionError when they are no longer as many, or of other shapes."""
         with self._lock:
-            now = _stamps(self._original)
+            now = _stamps(self.original)
             if now == self._seen:
                 return
-            theirs, ours = list(_values(self._original)), list(_values(self.module))
+            theirs, ours = list(_values(self.original)), list(_values(self.module))
             if [each.shape for each in theirs] != [each.shape for each in ours]:
                 raise OptionError(
                     f"{self._title} has other layers than it had: make a new network of it."
