@@ -13,11 +13,12 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file, save_model
 from skimage import data
 
 from explainers import ModelError, explain, load, read, targets, wrap
-from explainers.zoo import Zoo
+from explainers.network.recipe import Recipe
+from explainers.zoo import Zoo, assembly
 from tests import nets
 from tests.fake_hub import TINY, FakeHub
 from tests.test_brought import HOW, made, saved
@@ -195,3 +196,16 @@ def test_a_model_of_timms_says_its_size_and_classes_itself():
     module = timm.create_model("test_resnet", num_classes=3, pretrained_cfg_overlay=facts)
     network = wrap(module)
     assert (network.shape, network.labels) == ((96, 64), ("a", "b", "c"))
+
+
+def test_weights_that_several_parts_share_are_kept_once_in_a_file(tmp_path: Path):
+    small = {"embed_dims": (8,) * 4, "serial_depths": (2,) * 4, "parallel_depth": 1}
+    small |= {"num_heads": 1, "img_size": 64}
+    how = (64, (0.5,) * 3, (0.5,) * 3, "bicubic", 1.0)
+    recipe = Recipe(("a", "b"), *how, arch="coat_tiny", args=small)
+    module = assembly.blank(recipe, device="cpu")
+    save_model(module, str(tmp_path / "tied.safetensors"))
+    tensors = load_file(tmp_path / "tied.safetensors")
+    assert len(tensors) < len(module.state_dict())
+    x, found = torch.randn(1, 3, 64, 64), assembly.assemble(recipe, tensors, "tied")
+    assert torch.equal(found(x), module(x))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
+from collections import Counter, defaultdict
 
 import timm
 import torch
@@ -56,7 +56,7 @@ def assemble(
         tensors = dict(zip(wanted, tensors.values(), strict=True))
     counters = [n for n in wanted if n.endswith("num_batches_tracked")]
     # Some exports leave these out, and eval mode never reads them.
-    tensors = {n: torch.zeros((), dtype=torch.int64) for n in counters} | tensors
+    tensors = {n: torch.zeros((), dtype=torch.int64) for n in counters} | _tied(module, tensors)
     if recipe.arch not in BUILDERS and _shapes(tensors) != _shapes(wanted):
         tensors = _as_timm_reads_them(recipe, tensors, resized) or tensors
     _compare(wanted, tensors, name, remedy)
@@ -66,6 +66,19 @@ def assemble(
         module = blank(recipe, device="cpu")
         module.load_state_dict(tensors, strict=True)
     return module
+
+
+def _tied(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same with what several parts of the module share under each of its names: safetensors
+    keeps it under one."""
+    names = defaultdict(list)
+    for name, value in module.named_parameters(remove_duplicate=False):
+        names[value].append(name)
+    made = dict(tensors)
+    for several in names.values():
+        kept = next((tensors[name] for name in several if name in tensors), None)
+        made |= {name: kept for name in several if kept is not None and name not in tensors}
+    return made
 
 
 def _as_timm_reads_them(
