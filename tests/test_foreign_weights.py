@@ -199,8 +199,8 @@ def test_a_model_of_timms_says_its_size_and_classes_itself():
 
 
 def test_weights_that_several_parts_share_are_kept_once_in_a_file(tmp_path: Path):
-    small = {"embed_dims": (8,) * 4, "serial_depths": (2,) * 4, "parallel_depth": 1}
-    small |= {"num_heads": 1, "img_size": 64}
+    small = {"embed_dims": (64,) * 4, "serial_depths": (2,) * 4, "parallel_depth": 1}
+    small |= {"img_size": 64}
     how = (64, (0.5,) * 3, (0.5,) * 3, "bicubic", 1.0)
     recipe = Recipe(("a", "b"), *how, arch="coat_tiny", args=small)
     module = assembly.blank(recipe, device="cpu")

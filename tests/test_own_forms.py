@@ -274,6 +274,7 @@ def quantized() -> nn.Module:
 @pytest.mark.parametrize(("make", "said", "words"), [
     (lambda: volumes(3), {}, "it takes volumes (3-D convolutions), and maps are of pictures"),
     (lambda: nn.Sequential(nn.Conv1d(3, 4, 3), nn.Flatten()), {}, "it takes series (1-D"),
+    (lambda: plain(norm=nn.LazyBatchNorm2d(affine=False)), {}, "lazy layers that saw no input"),
     (quantized, {}, "is quantized (head), and whole numbers have no gradient"),
     (lambda: plain(trunk=torch.jit.script(trunk())), {}, "holds TorchScript (trunk)"),
     (lambda: plain(trunk=nn.Sequential(conv(5, 6))), {}, "say how many channels it takes, by chan"),

@@ -89,7 +89,7 @@ def _check_inputs(module: nn.Module, title: str) -> None:
 
 def _check_weights(module: nn.Module, title: str) -> None:
     parameters = list(module.parameters())
-    if any(is_lazy(each) for each in parameters):
+    if any(is_lazy(each) for each in (*parameters, *module.buffers())):
         raise ModelError(
             f"{title} has lazy layers that saw no input yet: pass one batch through it first."
         )
