@@ -52,14 +52,18 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
 def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:
     page = visit(query="&maps.methods=gradcam")
     bar, slow = page.locator("#maps-tab .work >> nth=0"), "Integrated gradients: "
+    drop(page, cat_jpeg(90), "cat.jpg", "image/jpeg")
     settled(page)  # nothing that is slow runs yet, whose words would be taken for those to come
     page.click("#maps-tab .adjust summary")
     with held(page, "maps.more", since=slow):
         page.get_by_label("Integrated gradients").check()
         expect(bar).to_be_visible()
+        first = page.evaluate("() => seeing.state.photo.own")
         with held(page, "maps.more", since=slow):  # what comes of the second photo, anew
-            drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
-            page.wait_for_function("() => seeing.state.photo.own && seeing.current()")
+            drop(page, cat_jpeg(91), "cat.jpg", "image/jpeg")
+            page.wait_for_function(
+                "(first) => seeing.state.photo.own !== first && seeing.current()", arg=first
+            )
             expect(bar).to_be_visible()
             page.click("#tab-filters-button")
             page.wait_for_selector("#filters-tab .say:not(:empty)")
