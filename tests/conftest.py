@@ -17,6 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
 PAGE = "page"
+FIRST = "test_cluster.py"  # Ray is not to be asked where a browser's event loop runs
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -45,17 +46,22 @@ def _lane(file: str) -> str:
     return PAGE if any(SERVED.intersection(re.findall(r"\w+", each)) for each in asked) else file
 
 
+def _when(item: pytest.Item) -> int:
+    file = item.nodeid.partition("::")[0]
+    return 0 if file.endswith(FIRST) else 1 if _lane(file) == PAGE else 2
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a server or a browser is started for is marked so, wherever it stands; the page's lane
-    is the longest, and begins."""
+    is the longest, and begins, but for what can't come after it."""
     for item in items:
         if SERVED.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
-    items.sort(key=lambda item: _lane(item.nodeid.partition("::")[0]) != PAGE)
+    items.sort(key=_when)
 
 
 def pytest_collection_finish() -> None:
