@@ -29,6 +29,7 @@ EXAMPLES = ASSETS / "examples"
 SHOWN = 5  # guesses among the chips
 OFFERED = 12  # classes to contrast with, likeliest first
 LARGE, SMALL = 960, 96  # pixels on the longer side of the photo as it is shown
+COARSE = 4  # times that a photo may be enlarged for a network without a word of it
 PHOTOS = 256_000_000  # bytes of visitors' photos in memory: 70 large ones, apart from results
 
 GONE = "Your photo has left our memory: please drop it again."
@@ -157,7 +158,17 @@ class Subject:
                 path.unlink(missing_ok=True)
         token = secrets.token_urlsafe(12)
         self._photos[token] = seen
-        return {"own": token, "notes": list(getattr(seen, "notes", ()))}
+        return {"own": token, "notes": [*seen.notes, *self._coarse(seen)]}
+
+    def _coarse(self, seen: Photo) -> list[str]:
+        """A sentence on a photo of very few pixels, of which no map can tell more."""
+        times = self.zoo.get().size / min(seen.width, seen.height)
+        if times <= COARSE:
+            return []
+        return [
+            f"This photo has {seen.width} × {seen.height} pixels and is enlarged {times:.0f} times "
+            "for the network: take maps of it as coarse, whatever they look like."
+        ]
 
     def keep(self, token: str, seen: Photo) -> None:
         """A photo that was taken in elsewhere, under the name that it got there."""

@@ -1,6 +1,7 @@
 // A step sets what is asked, as a link would, and says what to look at.
 const steps = JSON.parse(props.steps), place = element.querySelector('.tour');
 const { escape } = seeing;
+let drawn = '';
 let before = JSON.parse(sessionStorage.getItem('before')); // what was asked when the tour began
 const at = () => { const step = +seeing.state.step; return step >= 1 && step <= steps.length ? step : 0; };
 const go = (number) => {
@@ -19,9 +20,11 @@ const draw = () => {
   const step = steps[number - 1], own = before?.photo?.own;
   const tries = step.photos.length < 2 ? '' : `<div class="tour-photos" role="group" aria-label="Photos of this step">${step.photos.map(([name, title]) =>
     `<button type="button" data-photo="${escape(name)}" aria-pressed="${seeing.state.photo?.example === name}">${escape(title)}</button>`).join('')}</div>`;
-  const html = `<p><b>${escape(step.title)}.</b> ${escape(step.say)}</p>${tries}<div><button type="button" data-go="${number - 1}" ${number === 1 ? 'disabled' : ''}>Back</button><span>${number} of ${steps.length}</span>
+  const open = place.querySelector('details')?.open ? ' open' : ''; // what was unfolded stays so
+  const more = step.more ? `<details${open}><summary>${escape(step.more[0])}</summary><p>${escape(step.more[1])}</p></details>` : '';
+  const html = `<p><b>${escape(step.title)}.</b> ${escape(step.say)}</p>${more}${tries}<div><button type="button" data-go="${number - 1}" ${number === 1 ? 'disabled' : ''}>Back</button><span>${number} of ${steps.length}</span>
     <button type="button" data-go="${number + 1}" ${number === steps.length ? 'disabled' : ''}>Next</button><button type="button" class="plain" data-leave>${own ? 'Give me my photo back' : 'End the tour'}</button></div>`;
-  if (place.innerHTML !== html) place.innerHTML = html;
+  if (drawn !== html) place.innerHTML = drawn = html;
 };
 place.addEventListener('click', (event) => {
   const button = event.target.closest('button');

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 class Step:
     """One finding. say: what to look at, in a sentence or a few. classes: the targets, by name;
     none are the network's guesses. methods: of the Maps tab. tab, look: another tab, and its
-    settings. others: example photos to try besides."""
+    settings. others: example photos to try besides. more: what to know of it besides, folded: its
+    heading and text."""
 
     title: str
     say: str
@@ -30,6 +31,7 @@ class Step:
     tab: str = "maps"
     look: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    more: tuple[str, str] | None = None
 
 
 STEPS = (
@@ -89,16 +91,19 @@ STEPS = (
         "No class is called face",
         "AlexNet learned dogs, tripods and helmets, and no faces. Yet unit 174 of its conv5 "
         "lights up on this head, on that of the man with the camera and on both spaniels’, and "
-        "hardly on the cat’s. In 181 photos that had no say in its choice, its strongest place "
-        "lies on somebody’s head in 48 %; a blind guess would in 9 %, and so would the median "
-        "unit. What this does not prove: that it means a face. It misses every second head and "
-        "takes dogs’ as well, backs of heads were never told from faces, and two other units "
-        "do nearly as well.",
+        "hardly on the cat’s.",
         "alexnet",
         "astronaut.jpg",
         tab="activations",
         look={"layer": "conv5", "unit": "conv5:174"},
         others=("tripod.jpg", "two-spaniels.jpg", "tortoiseshell-cat.jpg"),
+        more=(
+            "How often, and what it does not prove",
+            "In 181 photos that had no say in its choice, its strongest place lies on somebody’s "
+            "head in 48 %; a blind guess would in 9 %, and so would the median unit. That it means "
+            "a face is not proved by this: it misses every second head and takes dogs’ as well, "
+            "backs of heads were never told from faces, and two other units do nearly as well.",
+        ),
     ),
 )
 

@@ -125,6 +125,8 @@ def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
     settled(page)
     page.locator(".tour").get_by_role("button", name="Next").click()
     expect(page.locator(".tour")).to_contain_text("No class is called face")
+    more = page.locator(".tour details")
+    more.locator("summary").click()
     where = page.locator(".act-where b").first
     expect(where).to_have_text("Unit 174 · conv5")
     photos = page.locator(".tour-photos button")
@@ -132,6 +134,7 @@ def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
     picture = page.locator("[data-place=glow] img").get_attribute("src")
     photos.nth(2).click()
     expect(photos.nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(more).to_have_attribute("open", "")
     expect(page.locator("[data-place=glow] img")).not_to_have_attribute("src", picture)
     expect(where).to_have_text("Unit 174 · conv5")
     expect(page.locator(".tour")).to_contain_text(f"{len(STEPS)} of {len(STEPS)}")
