@@ -158,17 +158,7 @@ class Subject:
                 path.unlink(missing_ok=True)
         token = secrets.token_urlsafe(12)
         self._photos[token] = seen
-        return {"own": token, "notes": [*seen.notes, *self._coarse(seen)]}
-
-    def _coarse(self, seen: Photo) -> list[str]:
-        """A sentence on a photo of very few pixels, of which no map can tell more."""
-        times = self.zoo.get().size / min(seen.width, seen.height)
-        if times <= COARSE:
-            return []
-        return [
-            f"This photo has {seen.width} × {seen.height} pixels and is enlarged {times:.0f} times "
-            "for the network: take maps of it as coarse, whatever they look like."
-        ]
+        return {"own": token, "notes": list(seen.notes)}
 
     def keep(self, token: str, seen: Photo) -> None:
         """A photo that was taken in elsewhere, under the name that it got there."""
@@ -230,7 +220,7 @@ class Subject:
             about["chips"] = chips(network, logits, list(asked.targets))
             likely = network.ranked(logits, OFFERED)
             about["likely"] = [{"index": i, "label": network.labels[i]} for i in likely]
-            about |= pictures(asked.photo)
+            about |= {"coarse": coarse(network, asked.photo)} | pictures(asked.photo)
         return about
 
 
@@ -308,6 +298,17 @@ def chips(network: Network, logits: Any, targets: list[int]) -> list[dict[str, A
         }
         for each in dict.fromkeys(shown)
     ]
+
+
+def coarse(network: Network, seen: Photo) -> str:
+    """A sentence on a photo of very few pixels, of which no map can tell more; else nothing."""
+    times = network.size / min(seen.width, seen.height)
+    if times <= COARSE:
+        return ""
+    return (
+        f"This photo has {seen.width} × {seen.height} pixels and is enlarged {times:.0f} times for "
+        "the network: take maps of it as coarse, whatever they look like."
+    )
 
 
 def pictures(seen: Photo) -> dict[str, Any]:

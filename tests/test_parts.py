@@ -148,12 +148,12 @@ def test_an_upload_is_taken_and_deleted_and_no_other_file_can_be_named(
     Image.fromarray(np.full((40, 60, 3), 90, np.uint8)).save(path)
     taken = subject.take({"path": str(path)})
     assert not path.exists()
-    (note,) = taken["notes"]
+    asked = subject.asked({"photo": taken})
+    assert asked.seen.width == 60
+    note = subject.seen(asked)["coarse"]
     assert "60 × 40 pixels" in note
     assert "6 times" in note  # 224 / 40
-    assert subject.asked({"photo": taken}).seen.width == 60
-    Image.fromarray(np.full((80, 60, 3), 90, np.uint8)).save(path)
-    assert not subject.take({"path": str(path)})["notes"]
+    assert not subject.seen(subject.asked(CAT))["coarse"]
     other = tmp_path / "secret.png"
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(other)
     for wrong in (None, "x", {"path": str(other)}, {"path": f"{folder}/../../../etc/passwd"},

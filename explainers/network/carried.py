@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +57,7 @@ class Carried:
     _taps_of: Any = None
     _source: nn.Module | None = None
     _aspect = ""
+    _install: Callable[[], None]
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in vars(self).items() if name != "_release"}
@@ -79,9 +81,6 @@ class Carried:
         for tap in self._taps.values():
             tap.remove()
         self._install()
-
-    def _install(self) -> None:
-        raise NotImplementedError
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         try:

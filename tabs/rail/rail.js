@@ -133,7 +133,8 @@ const draw = () => {
   find('[data-contrast]').textContent = asked.length === 1 ? `Why ${asked[0]}, and not …?` : 'Why these, and not …?';
   find('[data-framing]').setAttribute('aria-pressed', state.framing === 'crop');
   find('[data-several]').setAttribute('aria-pressed', several || (state.targets || []).length > 1);
-  const note = seeing.note || (mine && (seeing.photoNotes || []).join(' '));
+  const notes = mine ? [...(seeing.photoNotes || []), (known && seen.coarse) || ''] : [];
+  const note = seeing.note || notes.join(' ').trim();
   find('[data-note]').textContent = note || '';
   find('[data-note]').hidden = !note;
   against();
