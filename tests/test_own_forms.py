@@ -356,11 +356,3 @@ def test_what_is_too_large_to_be_kept_is_found_all_the_same(
     *others, weights = found()
     assert others == list(kept[:-1])
     assert torch.equal(weights, kept[-1])
-
-
-def test_an_instance_norm_has_its_true_gradient():
-    module = plain(trunk=nn.Sequential(conv(3, 6), nn.InstanceNorm2d(6), conv(6, 6), nn.ReLU()))
-    network = wrap(module.eval(), **HOW)
-    x = network.prepare(read(PHOTO)).tensor.double().requires_grad_()
-    (theirs,) = torch.autograd.grad(module.double()(x)[0, 1], x)
-    assert_close(explain(network, PHOTO, 1, "gradient").values, theirs.float(), 1e-4)

@@ -249,13 +249,11 @@ def settle(
     check_answer(answer, end, title, labels, head)
     if not torch.equal(before, _random_state(probe)):  # of whatever thread
         _check_steady(module, probe, title, answer, SAME / 1000)
-    # Torch's own gradient of instance_norm is wrong where it comes back channels_last.
-    fits = not any(isinstance(part, nn.InstanceNorm2d) for part in module.modules())
     with suppress(RuntimeError), torch.no_grad():  # a `view` across places, weights of five axes
-        module.to(memory_format=torch.channels_last if fits else torch.contiguous_format)
+        module.to(memory_format=torch.channels_last)
         x = probe.repeat(photos, 1, 1, 1).contiguous(memory_format=torch.channels_last)
         again = module(x)
-        if fits and len(again) == photos and same(again, answer):
+        if len(again) == photos and same(again, answer):
             return torch.channels_last
     module.to(memory_format=torch.contiguous_format)
     _check_steady(module, probe, title, answer, SAME)

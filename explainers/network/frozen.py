@@ -34,6 +34,7 @@ from .outputs import whole
 from .recipe import CropMode, Head, Recipe, check_said
 from .recording import Enough, Look, Passing, Recording, Tap, serials, under_way
 from .scored import Function, Scored, name_of
+from .strides import read_right
 from .swaps import copied
 from .views import Size, View, noise
 from .weights import FollowedWeights, OwnWeights
@@ -292,6 +293,8 @@ class Network(Carried, Owner, Inputs, Answers):
                     f"{self.title} does not come to its layer “{name}” with this photo: choose "
                     "another layer."
                 )
+        if gradients:
+            read_right(recording.logits if until is None else recording.activations[until])
         return recording
 
     def _passed(self, x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .. import cores
 from .recording import Enough, Passing, Recording, under_way
+from .strides import read_right
 from .swaps import copied
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Program:
             with torch.enable_grad():
                 kept = recording.activations[network.last] = kept.requires_grad_()
                 recording.logits = onward(x, kept)
+        read_right(recording.logits)
         return recording
 
 

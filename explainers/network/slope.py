@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .strides import read_right
 from .swaps import copied
 from .views import noise
 
@@ -39,7 +40,9 @@ def remark(network: Network) -> Mapping[str, str]:
         with torch.no_grad():
             slopes = [float(score(x + s * way) - score(x - s * way)) / (2 * s) for s in STEPS]
         with torch.enable_grad(), copied() if network.overwrites else nullcontext():
-            (gradient,) = torch.autograd.grad(score(x.requires_grad_()), x)
+            value = score(x.requires_grad_())
+            read_right(value)
+            (gradient,) = torch.autograd.grad(value, x)
     except Exception:  # what can't be copied or computed in float64 is not known to be wrong
         return {}
     found, size = float((gradient * way).sum()), max(map(abs, slopes))
