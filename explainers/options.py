@@ -44,7 +44,7 @@ class OneOf:
     words: Collection[str]
 
 
-SEEDS = Within(0, 2**63 - 1)
+Seed = Annotated[int, Within(0, 2**63 - 1)]  # of what a method draws at random
 
 
 @dataclass(frozen=True)

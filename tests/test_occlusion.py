@@ -11,6 +11,7 @@ from captum.attr import Occlusion
 from torch import nn
 
 from explainers import OptionError, Question
+from explainers.methods.occlusion import occlusion
 from explainers.methods.rise import Running, random_masks, rise
 from explainers.muting import incremental, mute, mute_in_steps, sweep, windows
 from explainers.muting.brush import score_mask, smallest_flip
@@ -95,6 +96,19 @@ def test_whoever_waits_can_turn_away_between_layers(resnet18, photo, monkeypatch
     assert found.count(None) > 10 * len(results) > 0
     assert found[-1] is results[-1]
     assert results[-1].done == 1
+
+
+def test_the_seed_matters_to_noise_alone(network, view, monkeypatch):
+    """What was found with one seed is found again with another, for all baselines but noise."""
+    question, tried = Question(network, view, (1,), network.last), []
+    real = sweep.baseline_image
+    monkeypatch.setattr(sweep, "baseline_image", lambda *how: tried.append(how) or real(*how))
+    for baseline, runs in (("black", 1), ("noise", 2)):
+        tried.clear()
+        maps = [last(occlusion(question, baseline=baseline, seed=seed)) for seed in (0, 1)]
+        assert len(tried) == runs
+        assert torch.equal(*(each.values for each in maps)) == (runs == 1)
+        assert [each.options["seed"] for each in maps] == [0, 1]
 
 
 def test_finer_passes_keep_what_is_known_and_end_as_if_computed_at_once(network, view):

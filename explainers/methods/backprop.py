@@ -21,12 +21,13 @@ from ..explanation import Explanation, Question
 from ..network import Network, Recording
 from ..network.sparing import SPARING, Spare
 from ..network.swaps import Swapped, Swaps, clamps, passed, relus
-from ..options import SEEDS, Within
+from ..options import Seed, Within
 from ..recent import Recent
 from ..registry import register
 from .cam import gradcam, layer_map
 
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
+Batch = Annotated[int, Within(1, 64)]  # inputs that are drawn up together
 
 
 class _Guided(Spare):
@@ -197,8 +198,8 @@ def smoothgrad(
     *,
     samples: Annotated[int, Within(1, 500)] = 24,
     noise: Annotated[float, Within(0, 10)] = 0.15,
-    seed: Annotated[int, SEEDS] = 0,
-    batch: Annotated[int, Within(1, 64)] = 4,
+    seed: Seed = 0,
+    batch: Batch = 4,
 ) -> Iterator[Explanation]:
     """Mean gradient over `samples` copies with normal noise of `noise` times the input's range."""
     x = question.view.tensor
@@ -229,7 +230,7 @@ def integrated(
     question: Question,
     *,
     steps: Annotated[int, Within(2, 500)] = 32,
-    batch: Annotated[int, Within(1, 64)] = 4,
+    batch: Batch = 4,
 ) -> Iterator[Explanation]:
     """Path integral of the gradient from the zero input (the data set's mean colour), times x.
 

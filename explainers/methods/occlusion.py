@@ -12,10 +12,10 @@ from typing import Annotated
 import torch
 
 from ..explanation import Explanation, Question
-from ..muting import Score, mute_in_steps, recent
-from ..muting.baselines import BASELINES
+from ..muting import Score, Sweep, mute_in_steps, recent
+from ..muting.baselines import Baseline
 from ..muting.maps import drops
-from ..options import SEEDS, OneOf, Within
+from ..options import Seed, Within
 from ..registry import register
 
 
@@ -32,20 +32,18 @@ from ..registry import register
 def occlusion(
     question: Question,
     *,
-    window: Annotated[int, Within(1, 4096)] = 32,
-    stride: Annotated[int, Within(1, 4096)] = 16,
-    baseline: Annotated[str, OneOf(BASELINES)] = "grey",
-    seed: Annotated[int, SEEDS] = 0,
+    window: Annotated[int, Within(1, 4096)] = Sweep.window,
+    stride: Annotated[int, Within(1, 4096)] = Sweep.stride,
+    baseline: Baseline = Sweep.baseline,
+    seed: Seed = Sweep.seed,
     score: Score = "logit",
 ) -> Iterator[Explanation]:
     """The drop of each target's score (minus that of `against`), (K, H, W)."""
     start, view = time.perf_counter(), question.view
-    key = (view.key, window, stride, baseline, seed if baseline == "noise" else 0)
-    known = recent.get(key)
+    sweep = Sweep(window, stride, baseline, seed)
+    known = recent.get(sweep.key(view))
     if known is None or known.done < 1:
-        muted = mute_in_steps(
-            question.network, view, window=window, stride=stride, baseline=baseline, seed=seed
-        )
+        muted = mute_in_steps(question.network, view, **vars(sweep))
     else:
         muted = [known]
     found = None
@@ -55,7 +53,7 @@ def occlusion(
             yield found
             continue
         if muting.done >= 1:
-            recent[key] = muting
+            recent[sweep.key(view)] = muting
         values = drops(muting, question, score)
         found = question.answer("occlusion", values, muting.before[None], start, done=muting.done)
         yield found

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..explanation import Explanation, Question
-from ..muting.baselines import BASELINES
+from ..muting.baselines import Baseline
 from ..muting.baselines import baseline as baseline_image
-from ..options import SEEDS, OneOf, Within
+from ..options import Seed, Within
 from ..registry import register
 
 DRAWN = 16  # masks at a time
@@ -97,8 +97,8 @@ def rise(
     grid: Annotated[int, Within(2, 512)] = 7,
     keep: Annotated[float, Within(0, 1, inside=True)] = 0.5,
     tolerance: Annotated[float, Within(0, 1000)] = 0.1,
-    baseline: Annotated[str, OneOf(BASELINES)] = "grey",
-    seed: Annotated[int, SEEDS] = 0,
+    baseline: Baseline = "grey",
+    seed: Seed = 0,
 ) -> Iterator[Explanation]:
     """Mean probability of each target over the masks that show a pixel, (K, H, W).
 

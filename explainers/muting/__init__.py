@@ -2,7 +2,7 @@
 
 from .incremental import Interval
 from .result import Change, Muting, Position, Score, to_pixels
-from .sweep import COARSE, Key, check, grid, mute, mute_in_steps, recent, windows
+from .sweep import COARSE, Key, Sweep, check, grid, mute, mute_in_steps, recent, windows
 
 __all__ = [
     "COARSE",
@@ -12,6 +12,7 @@ __all__ = [
     "Muting",
     "Position",
     "Score",
+    "Sweep",
     "check",
     "grid",
     "mute",

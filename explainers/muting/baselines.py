@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import OptionError
 from ..network import Network
+from ..options import OneOf
 
 BASELINES = {
     "grey": "middle grey",
@@ -16,6 +19,7 @@ BASELINES = {
     "black": "black",
     "noise": "coloured noise",
 }
+Baseline = Annotated[str, OneOf(BASELINES)]  # as a method's option
 
 
 def baseline(network: Network, x: Tensor, kind: str = "grey", seed: int = 0) -> Tensor:

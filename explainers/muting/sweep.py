@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,57 +42,57 @@ def grid(view: View, window: int, stride: int) -> tuple[tuple[Interval, ...], tu
     return rows, columns
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Which windows are muted, and with what.
+
+    window, stride: pixels of the network's input. baseline: a key of `BASELINES`; seed: of its
+    noise.
+    """
+
+    window: int = 32
+    stride: int = 16
+    baseline: str = "grey"
+    seed: int = 0
+
+    def key(self, view: View) -> Key:
+        """What its results for a view are found under in `recent`."""
+        seed = self.seed if self.baseline == "noise" else 0
+        return view.key, self.window, self.stride, self.baseline, seed
+
+
 def mute(
-    network: Network,
-    view: View,
-    *,
-    window: int = 32,
-    stride: int = 16,
-    baseline: str = "grey",
-    seed: int = 0,
-    known: Muting | None = None,
+    network: Network, view: View, *, known: Muting | None = None, **sweep: Any
 ) -> Iterator[Muting]:
     """Mute every window, coarse positions first; yields the growing result after every batch.
 
-    known: what an earlier run of the same yielded before it was left; only the rest is computed.
-    The last result is that of all positions, the same as if computed at once; closing the
-    generator stops the work, unless somebody else waits for the same. Raises OptionError for a
-    window or stride that is not possible.
+    sweep: window, stride, baseline and seed, as in `Sweep`. known: what an earlier run of the same
+    yielded before it was left; only the rest is computed. The last result is that of all positions,
+    the same as if computed at once; closing the generator stops the work, unless somebody else
+    waits for the same. Raises OptionError for a window or stride that is not possible.
     """
-    options = {"window": window, "stride": stride, "baseline": baseline, "seed": seed}
-    steps = mute_in_steps(network, view, **options, known=known)
+    steps = mute_in_steps(network, view, known=known, **sweep)
     return (result for result in steps if result is not None)
 
 
 def mute_in_steps(
-    network: Network,
-    view: View,
-    *,
-    window: int = 32,
-    stride: int = 16,
-    baseline: str = "grey",
-    seed: int = 0,
-    known: Muting | None = None,
+    network: Network, view: View, *, known: Muting | None = None, **sweep: Any
 ) -> Iterator[Muting | None]:
     """`mute`, in steps: None between results, so that whoever waits can turn away."""
-    asked = (network.serial, view.key, window, stride, baseline, seed)
-    return together(asked, lambda: _sweep(network, view, window, stride, baseline, seed, known))
+    asked = Sweep(**sweep)
+    key = (network.serial, *asked.key(view))
+    return together(key, lambda: _swept(network, view, asked, known))
 
 
-def _sweep(
-    network: Network,
-    view: View,
-    window: int,
-    stride: int,
-    baseline: str,
-    seed: int,
-    before: Muting | None,
+def _swept(
+    network: Network, view: View, sweep: Sweep, before: Muting | None
 ) -> Iterator[Muting | None]:
+    window, stride, baseline = sweep.window, sweep.stride, sweep.baseline
     start = time.perf_counter()
     x = view.tensor.to(network.device)
     check(network, x, window, stride)
     rows, cols = grid(view, window, stride)
-    fill = baseline_image(network, x, baseline, seed)
+    fill = baseline_image(network, x, baseline, sweep.seed)
     try:
         at_once = network.at_once(x.shape[2:])
         engine, _claim = yield from begin(network.module, x, network.memory, at_once)

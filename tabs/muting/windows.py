@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from typing import Any
 
 from explainers import ExplainError, Question
 from explainers.explanation import to_npz
-from explainers.muting import COARSE, Key, Muting, Position, check, grid, mute_in_steps, recent
+from explainers.muting import COARSE, Muting, Position, Sweep, check, grid, mute_in_steps, recent
 from explainers.muting.maps import drop_map
 from explainers.muting.pictures import sheet as drawn
 from explainers.network.frame import part
@@ -26,27 +26,17 @@ FINEST = 4  # pixels of stride: 2401 positions of a square photo
 Looking = Iterator["Show | None"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """Which windows, and what they are covered with."""
-
-    window: int
-    stride: int
-    baseline: str
-    seed: int
+class Run(Sweep):
+    """Windows as the page asks for them, and what is known of them."""
 
     @classmethod
     def of(cls, settings: Settings) -> Run:
-        return cls(**{name: settings[name] for name in ("window", "stride", "baseline", "seed")})
+        return cls(**{each.name: settings[each.name] for each in fields(cls)})
 
     @property
     def coarse(self) -> Run:
         """As few places as leave no gap."""
-        return Run(self.window, min(self.window, COARSE), self.baseline, self.seed)
-
-    def key(self, question: Question) -> Key:
-        seed = self.seed if self.baseline == "noise" else 0
-        return question.view.key, self.window, self.stride, self.baseline, seed
+        return replace(self, stride=min(self.window, COARSE))
 
     def wrong(self, question: Question) -> ExplainError | None:
         """Why there can't be such windows."""
@@ -63,16 +53,16 @@ class Run:
 
     def found(self, question: Question) -> Muting | None:
         """What is known already, the finer of both; it may be half done."""
-        fine, first = recent.get(self.key(question)), recent.get(self.coarse.key(question))
+        fine, first = (recent.get(each.key(question.view)) for each in (self, self.coarse))
         return max((each for each in (fine, first) if each), key=_count, default=None)
 
     def steps(self, question: Question) -> Iterator[Muting | None]:
         """Mute every window, None between results; what is known stays so when one leaves."""
-        least, known = _count(self.found(question)), recent.get(self.key(question))
+        least, known = _count(self.found(question)), recent.get(self.key(question.view))
         for muting in mute_in_steps(question.network, question.view, **vars(self), known=known):
             news = muting is not None
             if news and (muting.count >= least or muting.done >= 1):  # less would be a step back
-                recent.keep(self.key(question), muting, of=question.network)
+                recent.keep(self.key(question.view), muting, of=question.network)
             yield muting
 
 
@@ -95,7 +85,7 @@ def first_look(asked: Asked, settings: Settings, first: Show) -> Looking:
 def sweep(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Looking:
     """Every place, coarse to fine."""
     question, run = asked.question(), Run.of(settings)
-    found = recent.get(run.key(question))
+    found = recent.get(run.key(question.view))
     if found is not None and found.done >= 1:
         return _picture(asked, question, found, settings)
     yield Show(done=0.0, words="Starting")
