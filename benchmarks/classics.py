@@ -26,10 +26,10 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import face_units, multilabel  # noqa: E402
 from explainers import Network, filters, load  # noqa: E402
 from explainers.filters import gabor  # noqa: E402
+from explainers.units import atlas  # noqa: E402
 from training import coco  # noqa: E402
 
 KEYS = {"alexnet": "alexnet", "vgg16": "vgg16-coco"}
-ATLAS = ROOT / "assets" / "atlas"
 
 
 def sees(network: Network, data: Path, photos: int | None, mapped: int | None) -> dict[str, float]:
@@ -59,14 +59,6 @@ def gabors(network: Network) -> dict[str, float]:
     }
 
 
-def atlas_units(folder: Path = ATLAS) -> int:
-    """How many units the atlas shows, by its index; 0 without one."""
-    index = folder / "index.json"
-    if not index.is_file():
-        return 0
-    return sum(int(each["units"]) for each in json.loads(index.read_text("utf-8")))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -83,7 +75,7 @@ def main() -> None:
     found = face_units.measure(args.data, alexnet, every=args.every)
     face_units.table(found)
     results["face_unit"] = face_units.summary(found)
-    results["atlas_units"] = atlas_units()
+    results["atlas_units"] = sum(sheet.units for sheet in atlas.sheets())
     print(json.dumps(results))
 
 

@@ -232,6 +232,37 @@ def _absent(network: Network, photo: Photo, key: str) -> str | None:
     return METHODS[key].why_not(question)
 
 
+def beside(network: Network, photo: Photo, device: str) -> dict[str, Any]:
+    """The lanes of a page and many maps at once, on the device and on the processor."""
+    found: dict[str, Any] = {}
+    for where in (device, "cpu"):
+        cores.share(Settings(device=where))
+        here = moved(network, where)
+        found[f"lanes_{where}"] = lanes(here, photo)
+        print(f"lanes on {where}: {found[f'lanes_{where}']}", flush=True)
+        cores.share(Settings(device=where, threads=1))  # more of them add in another order
+        found[f"twins_{where}"] = twins(here, photo)
+        print(f"{TWINS} maps, {AT_ONCE} at once, on {where}: {found[f'twins_{where}']}", flush=True)
+        forget(here)
+    return found
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How far the maps lie apart, and how much sooner they come."""
+    good = [row for row in rows if "cpu_ms" in row]
+    if not good:
+        raise SystemExit("No network could be asked.")
+    quick = [row for row in good if not METHODS[row["method"]].slow]
+    slow = [row for row in good if METHODS[row["method"]].slow]
+    return {
+        "apart": [f"{row['network']} {row['method']}" for row in rows if not row["holds"]],
+        "worst_float32": max(row["float32"] for row in good),
+        "worst_float64": max(row["float64"] for row in quick),
+        "quick_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in quick), 2),
+        "slow_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in slow), 2),
+    }
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--device", default="cuda")
@@ -258,26 +289,10 @@ def main() -> None:
             continue
         first = first or network
     answer: dict[str, Any] = {"device": name, "maps": len(rows), "left_out": left_out}
-    for where in (chosen.device, "cpu") if first else ():
-        cores.share(Settings(device=where))
-        here = moved(first, where)
-        answer[f"lanes_{where}"] = found = lanes(here, photo)
-        print(f"lanes on {where}: {found}", flush=True)
-        cores.share(Settings(device=where, threads=1))  # more of them add in another order
-        answer[f"twins_{where}"] = found = twins(here, photo)
-        print(f"{TWINS} maps, {AT_ONCE} at once, on {where}: {found}", flush=True)
-        forget(here)
-    good = [row for row in rows if "cpu_ms" in row]
-    if not good:
-        raise SystemExit("No network could be asked.")
-    quick = [row for row in good if not METHODS[row["method"]].slow]
-    slow = [row for row in good if METHODS[row["method"]].slow]
+    if first:
+        answer |= beside(first, photo, chosen.device)
+    answer |= summary(rows)
     answer |= {
-        "apart": [f"{row['network']} {row['method']}" for row in rows if not row["holds"]],
-        "worst_float32": max(row["float32"] for row in good),
-        "worst_float64": max(row["float64"] for row in quick),
-        "quick_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in quick), 2),
-        "slow_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in slow), 2),
         "device_peak_mb": round(torch.cuda.max_memory_allocated() / 1e6) if cuda else 0,
         "kept_mb": round(memory.bytes / 1e6),
         "seconds": round(time.monotonic() - since),

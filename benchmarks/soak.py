@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,35 @@ def stay(url: str, photos: Photos, seen: Seen, number: int, since: float, until:
             seen.errors.append(f"{type(error).__name__}: {error}")
 
 
+def told(watch: Watch, seen: Seen, minutes: float, tracebacks: int) -> dict[str, Any]:
+    """What a run of so many minutes came to."""
+    whole = 60 * minutes
+    long = whole > FILLS + 3 * LEAST
+    start, wide = (FILLS, (whole - FILLS) / 3) if long else (whole / 6, whole / 6)
+
+    def before(name: str, share: float = 0.5) -> float:
+        return watch.between(start, start + wide, name, share)
+
+    def grown(name: str, share: float = 0.5) -> float:
+        return watch.between(whole - wide, whole + 60, name, share) - before(name, share)
+
+    growth = grown("mb") / before("mb")
+    return {
+        "minutes": minutes,
+        "visits_of_tabs": len(seen.maps),
+        "mb": round(before("mb")),
+        "growth": round(growth, 4),
+        "floor_growth": round(grown("mb", LOW) / before("mb", LOW), 4),
+        "peak_mb": round(max((each.mb for each in watch.looks), default=0)),
+        "threads_more": grown("threads"),
+        "files_more": grown("files"),
+        "uploads_more": grown("uploads"),
+        "errors": len(seen.errors),
+        "tracebacks": tracebacks,
+        "holds": growth <= GROWTH and not seen.errors and not tracebacks,
+    }
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--minutes", type=float, default=30.0)
@@ -150,34 +180,12 @@ def main() -> None:
         watch.over.set()
         watch.thread.join()
         log = watch.log.read_text()
-    long = whole > FILLS + 3 * LEAST
-    start, wide = (FILLS, (whole - FILLS) / 3) if long else (whole / 6, whole / 6)
-
-    def grown(name: str, share: float = 0.5) -> float:
-        before = watch.between(start, start + wide, name, share)
-        return watch.between(whole - wide, whole + 60, name, share) - before
-
-    base, floor = (watch.between(start, start + wide, "mb", share) for share in (0.5, LOW))
     for problem, count in Counter(seen.errors).most_common(5):
         print(count, problem)
     tracebacks = log.count("Traceback (most recent call last)")
     if tracebacks:
         print(log[-4000:])
-    answer = {
-        "minutes": chosen.minutes,
-        "visits_of_tabs": len(seen.maps),
-        "mb": round(base),
-        "growth": round(grown("mb") / base, 4),
-        "floor_growth": round(grown("mb", LOW) / floor, 4),
-        "peak_mb": round(max((each.mb for each in watch.looks), default=0)),
-        "threads_more": grown("threads"),
-        "files_more": grown("files"),
-        "uploads_more": grown("uploads"),
-        "errors": len(seen.errors),
-        "tracebacks": tracebacks,
-        "holds": grown("mb") / base <= GROWTH and not seen.errors and not tracebacks,
-    }
-    print(json.dumps(answer))
+    print(json.dumps(told(watch, seen, chosen.minutes, tracebacks)))
 
 
 if __name__ == "__main__":

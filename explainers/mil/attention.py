@@ -102,14 +102,14 @@ class Standardise(nn.Module):
         return (x - self.mean) / self.scale
 
 
-def feature_head(features: int = FEATURES, width: int = 128, dropout: float = 0.4) -> AttentionMIL:
+def feature_head(features: int = FEATURES, width: int = 128) -> AttentionMIL:
     """Gated attention over ready-made patch features: what is trained for tissue."""
     encoder = nn.Sequential(
         Standardise(features),
-        nn.Dropout(dropout),
+        nn.Dropout(0.4),
         nn.Linear(features, width),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        nn.Dropout(0.4),
     )
     return AttentionMIL(encoder, width)
 
