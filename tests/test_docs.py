@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -148,3 +151,50 @@ def test_every_setting_is_listed_and_every_listed_one_is_read() -> None:
         read(Noted())
     ours = {name for name in Noted.asked if name.startswith("SEEING_WHY_")}
     assert ours == set(re.findall(r"^\| `(SEEING_WHY_\w+)`", README, re.M))
+
+
+def test_a_default_that_is_listed_changes_nothing_when_it_is_said() -> None:
+    listed = dict(re.findall(r"^\| `(SEEING_WHY_\w+)` \| `([^`|]+)` \|", README, re.M))
+    assert len(listed) > 15
+    for read in (settings.from_environment, options.from_environment):
+        assert read(listed) == read({})
+
+
+COMMAND = re.compile(r"python3? (?:-m ([\w.]+)|([\w/]+\.py))([^\n`]*)")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [each for part in ("", "*/", "weights/*/") for each in sorted(ROOT.glob(f"{part}*.md"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_script_that_a_document_runs_takes_what_it_says(document: Path) -> None:
+    for module, script, rest in COMMAND.findall(document.read_text("utf-8")):
+        path = ROOT / (script or module.replace(".", "/"))
+        if script == "app.py":
+            path = ROOT / "tabs" / "command.py"
+        elif module in ("venv", "pytest"):
+            continue
+        path = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        code = path.read_text("utf-8")
+        for option in re.findall(r"--\w+", rest):
+            assert f'"{option}"' in code, f"{path.name} {option}"
+
+
+def test_a_disk_without_room_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, does in {
+        "df": "echo Filesystem 1024-blocks Used Available; echo disk 90000000 80000000 9400000",
+        "python3": "echo installing",
+        **dict.fromkeys(("chromium", "nginx", "systemd-analyze"), "true"),
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / ".ci").mkdir()
+    run = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    path = f"{tools}:{os.environ['PATH']}"
+    found = subprocess.run(["bash", run], env={"PATH": path}, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert found.stderr == "A new environment takes 10 GB, and 9 GB are free: make room.\n"
