@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,18 @@ def test_a_network_that_is_carried_elsewhere_gives_equal_maps_and_shares_nothing
             next(each.parameters()).mul_(-1)
     assert not torch.equal(explain(made, PHOTO, 1).values, before["gradcam"].values)
     assert torch.equal(explain(network, PHOTO, 1).values, before["gradcam"].values)
+
+
+@pytest.mark.parametrize("kind", ["greys", "a copy", "the module itself"])
+def test_maps_that_a_module_keeps_are_no_hindrance_on_the_way_to_another_process(kind):
+    """What `torch.multiprocessing` sends has no graph; the maps kept there have."""
+    network = built(kind)
+    here = explain(network, PHOTO, 1).values
+    assert network.module.kept.requires_grad
+    for sent in (network, question(network, PHOTO, 1)):
+        there = pickle.loads(ForkingPickler.dumps(sent))
+        assert torch.equal(explain(getattr(there, "network", there), PHOTO, 1).values, here)
+    assert network.module.kept.requires_grad
 
 
 @ways

@@ -27,15 +27,37 @@ def new_serial() -> str:
     return uuid4().hex
 
 
-class _Trial(pickle.Pickler):
-    """Pickles all but tensors, and but for what asks for it."""
+class _Bare(pickle.Pickler):
+    """Pickles all but tensors and what asks for it, which are kept in `apart`."""
 
-    def __init__(self, asks: Any, protocol: int) -> None:
-        super().__init__(io.BytesIO(), protocol)
+    def __init__(self, file: io.BytesIO, asks: Any, protocol: int) -> None:
+        super().__init__(file, protocol)
         self._asks = asks
+        self.apart: dict[str, Any] = {}
 
     def persistent_id(self, value: Any) -> str | None:
-        return "apart" if isinstance(value, Tensor) or value is self._asks else None
+        if not isinstance(value, Tensor) and value is not self._asks:
+            return None
+        key = str(id(value))
+        self.apart[key] = value
+        return key
+
+
+class _Dressed(pickle.Unpickler):
+    """Reads that with what was kept apart, and tensors without the graph that they hang on."""
+
+    def __init__(self, file: io.BytesIO, apart: dict[str, Any]) -> None:
+        super().__init__(file)
+        self._apart = apart
+
+    def persistent_load(self, key: str) -> Any:
+        value = self._apart[key]
+        return value.detach() if _hangs(value) else value
+
+
+def _hangs(value: Any) -> bool:
+    """Is it a tensor that was computed from others, as modules keep what they saw last?"""
+    return isinstance(value, Tensor) and not value.is_leaf
 
 
 class Carried:
@@ -84,7 +106,7 @@ class Carried:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         try:
-            _Trial(self, protocol).dump(self.__getstate__())
+            state = self._ungraphed(protocol)
         except ModelError:
             raise
         except Exception as error:
@@ -93,7 +115,18 @@ class Carried:
                 "functions and classes of it be a file's own (def, not lambda), or pickle its "
                 "module and wrap it there."
             ) from error
-        return super().__reduce_ex__(protocol)
+        how, what, _, *rest = super().__reduce_ex__(protocol)
+        return how, what, state, *rest
+
+    def _ungraphed(self, protocol: int) -> dict[str, Any]:
+        """The state, of which no tensor hangs on others: these can't go to another process."""
+        state, file = self.__getstate__(), io.BytesIO()
+        bare = _Bare(file, self, protocol)
+        bare.dump(state)
+        if not any(map(_hangs, bare.apart.values())):
+            return state
+        file.seek(0)
+        return _Dressed(file, bare.apart).load()
 
     def __copy__(self) -> Any:
         made = type(self).__new__(type(self))
