@@ -286,7 +286,7 @@ def _answer(
         read, outputs = both_ways, 2
         head = "sigmoid"
     if head == "auto":
-        head = end or ("sigmoid" if outputs == 1 else "softmax")
+        head = end.removeprefix("log-") or ("sigmoid" if outputs == 1 else "softmax")
     if labels is None or unread:
         labels = _named(module, outputs, head, title)
     return Answer(labels, head, read, remarks, unread)

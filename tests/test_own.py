@@ -217,8 +217,10 @@ def test_the_head_is_found_however_the_module_ends(name):
     assert torch.allclose(found.logits, read_off(plain), atol=1e-5)
     rise = explain(network, PHOTO, 0, "rise", masks=20)  # batches, too
     assert rise.values.std() > 0
-    ended = isinstance(end, nn.Module)
-    assert ended is any(note.key == "head" for note in found.notes)
+    said = [note.sentence for note in found.notes if note.key == "head"]
+    assert len(said) == isinstance(end, nn.Module)
+    for sentence in said:
+        assert f"ends in a {name.removeprefix('nn.').replace('LogS', 'log-s').lower()}," in sentence
     assert module.answer is end
 
 

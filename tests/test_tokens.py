@@ -197,6 +197,7 @@ def test_the_last_layer_of_known_transformers(make, layer, cells):
     network = wrap(make(), size=64, **KNOWN)
     found = network.layers[network.last]
     assert (network.last, found.height, found.width) == (layer, cells, cells)
+    assert f"the last {'map' if layer == 'norm' else 'tokens'} ·" in found.title  # no convolution's
 
 
 class Embedded(Tokens):

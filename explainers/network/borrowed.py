@@ -23,7 +23,7 @@ CHECKPOINTS = {"grad_checkpointing", "gradient_checkpointing", "memory_efficient
 
 QUANTIZATION = "ao.quantization"  # torch's, and torchao's
 
-ENDS = {nn.Softmax: "softmax", nn.LogSoftmax: "softmax", nn.Sigmoid: "sigmoid"}
+ENDS = {nn.Softmax: "softmax", nn.LogSoftmax: "log-softmax", nn.Sigmoid: "sigmoid"}
 
 
 def bare(module: nn.Module) -> nn.Module:

@@ -103,8 +103,8 @@ def discover(
             module(probe.clone())
         maps[last] = next(out for name, _, out in reversed(again.outputs) if name == last)
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
-    kind = "tokens" if layouts[last].of_tokens else "convolution"
-    named, inner = _titled(maps, stages, titles, last, "default" if chosen else f"last {kind}")
+    role = "default" if chosen else f"last {_kind(layouts[last], watched.functions.attends)}"
+    named, inner = _titled(maps, stages, titles, last, role)
     layers = {n: _layer(n, maps[n], probe, title) for n, title in named.items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
     attended, places = None, maps[last][0, 0].numel()
@@ -211,6 +211,14 @@ def _default(maps: Mapping[str, Tensor], last: str) -> str:
     if found is None:
         raise ModelError(f"No module “{last}” hands over a map here: choose {_some(maps)}.")
     return found
+
+
+def _kind(layout: Layout, attends: bool) -> str:
+    """What a layer hands over, in a word: what attention made, or channels last, need be no
+    convolution's."""
+    if layout.of_tokens:
+        return "tokens"
+    return "map" if attends or layout.kind == "channels last" else "convolution"
 
 
 def _titled(
