@@ -203,7 +203,8 @@ def explain(
     key of `METHODS`. layer: a key of `network.layers` or of `network.places` (default: the last
     convolution), or a module of one's own. against: a second class, for "why A and not B". framing:
     "whole" or "crop" (default: `network.framing`). options go to the method. The answer's `notes`
-    say when not to trust it. In a notebook it shows itself as a picture.
+    say when not to trust it. In a notebook it shows itself as a picture. Raises ExplainError, with
+    one sentence, where the photo, class, method or option is not possible.
 
     Several layers, by a list or a pattern such as "layer4.*", give a list of explanations, and so
     do several photos: a list, a batch (N, C, H, W), a folder, a `Dataset` or a `DataLoader`
@@ -243,7 +244,7 @@ def again(explanation: Explanation, network: Network, photo: Any) -> Explanation
     """The same question once more, from what an explanation says of itself.
 
     On the network and photo (or view) that it was made of, the same map; on another network, the
-    map that the same method, options, classes, layer and framing give there.
+    map that the same method, options, classes, layer and framing give there. Raises as `explain`.
     """
     count = len(explanation.targets)
     targets = explanation.functions[:count] or explanation.targets

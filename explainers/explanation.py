@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from .photo import Photo
 
 
+#: Notes of one map alone; "mixed" of its layer, "cut" of maps that go by gradients.
+OF_A_MAP = ("blank", "only against", "border", "flat", "unstable", "padding", "NaN", "mixed", "cut")
+
+
 @dataclass(frozen=True)
 class Note:
-    """One reason for doubt. key: blank, only against, saturated, not seen, border, flat, unstable
-    or NaN; of a network of one's own also float32, hooks, head, or place; photo, of how that was
-    read. number: what was measured, in the unit that the sentence names. row: of which target.
+    """One reason for doubt. key: one of `OF_A_MAP`; or saturated or not seen; photo, of how that
+    was read; of a network of one's own float32, observers, hooks, head, rounding or place. number:
+    what was measured, in the unit that the sentence names. row: of which target.
     """
 
     key: str
@@ -40,7 +44,7 @@ class Note:
     @property
     def of_pass(self) -> bool:
         """Does it hold for every map of that class in that photo, whatever the method?"""
-        return self.key in ("saturated", "not seen", "float32", "hooks", "head", "place", "photo")
+        return self.key not in OF_A_MAP
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[f
 
 
 def measure(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
-    """The work of `compare`, whatever was found before."""
+    """The work of `compare` on filters (F, channels, size, size), whatever was found before."""
     _, channels, size, _ = kernels.shape
     drawn = ("null", size, channels, count, seed)
     chance = _known.get(drawn)

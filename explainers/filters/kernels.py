@@ -94,7 +94,8 @@ def spectrum(plane: np.ndarray) -> np.ndarray:
 
 
 def tuning(plane: np.ndarray) -> tuple[float, float]:
-    """(orientation in degrees, frequency in cycles per pixel) at the peak of the spectrum."""
+    """(orientation in degrees, frequency in cycles per pixel) at the peak of the spectrum of a
+    plane (h, w)."""
     return tuned(plane)[:2]
 
 
@@ -130,7 +131,7 @@ def slices(kernels: np.ndarray, index: int, most: int) -> list[tuple[int, np.nda
 
 
 def half(kernels: np.ndarray, index: int) -> int:
-    """On how many input channels half of a filter's energy lies."""
+    """On how many input channels half of the energy of one of the filters (F, C, h, w) lies."""
     energy = np.sort((kernels[index] ** 2).sum((1, 2)))[::-1]
     return int((energy.cumsum() < energy.sum() / 2).sum()) + 1
 

@@ -166,7 +166,7 @@ def coloured(planes: Tensor) -> Tensor:
 
 
 def decoloured(rgb: Tensor) -> Tensor:
-    """The other way round."""
+    """`coloured`, the other way round: (N, 3, H, W)."""
     return torch.einsum("rc,nchw->nrhw", _mix().inverse().to(rgb), rgb)
 
 

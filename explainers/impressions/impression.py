@@ -257,7 +257,7 @@ def variation(impression: Impression) -> float:
 
 
 def with_mask(impression: Impression) -> np.ndarray:
-    """The picture, dim where the mask says that there is no object; uint8."""
+    """The picture (S, S, 3) uint8, dim where the mask says that there is no object."""
     if impression.mask is None:
         return impression.pixels
     size = impression.pixels.shape[1::-1]

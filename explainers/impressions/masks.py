@@ -39,6 +39,6 @@ def soft(saliency: np.ndarray) -> np.ndarray:
 
 
 def concentration(saliency: np.ndarray) -> float:
-    """The share of all saliency that lies in the largest salient part: 1 for a single object."""
+    """The share of all saliency (H, W) that lies in its largest salient part: 1 for one object."""
     total = float(saliency.sum())
     return float(saliency[largest(salient(saliency))].sum()) / total if total > 0 else 0.0

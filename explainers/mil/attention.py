@@ -103,7 +103,8 @@ class Standardise(nn.Module):
 
 
 def feature_head(features: int = FEATURES, width: int = 128) -> AttentionMIL:
-    """Gated attention over ready-made patch features: what is trained for tissue."""
+    """Gated attention over ready-made features (N, `features`) of patches: what is trained for
+    tissue (Ilse et al. 2018)."""
     encoder = nn.Sequential(
         Standardise(features),
         nn.Dropout(0.4),
@@ -217,7 +218,7 @@ class Reading:
         return float(sigmoid(self.logit))
 
     def top(self, count: int = 5) -> np.ndarray:
-        """Numbers of the patches with the most attention, best first."""
+        """(count,) numbers of the patches with the most attention, best first."""
         return np.argsort(-self.attention_logits, kind="stable")[:count]
 
     def rank(self, patch: int) -> int:
@@ -294,4 +295,5 @@ def brightness(
 
 
 def sigmoid(x: np.ndarray | float) -> np.ndarray:
+    """Probabilities of logits, of whatever shape."""
     return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -71,7 +71,7 @@ class PatchScores:
         return POOLINGS[self.pooling](self.probabilities)
 
     def top(self, row: int = 0, count: int = 5) -> np.ndarray:
-        """Numbers of the patches most sure of target `row`, best first."""
+        """(count,) numbers of the patches most sure of target `row`, best first."""
         return np.argsort(-self.probabilities[:, row], kind="stable")[:count]
 
     def rank(self, patch: int, row: int = 0) -> int:

@@ -101,6 +101,7 @@ class Step:
 
 
 def conv_step(inputs: tuple[int, ...], shape: torch.Size, size: Pair, conv: Conv) -> Step:
+    """A convolution of maps of `size` (height, width), whose output has that `shape`."""
     weight, bias, stride, (left, right, top, bottom), dilation, groups = conv
     kernel = tuple(weight.shape[2:])
     reach = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))

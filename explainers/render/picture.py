@@ -14,7 +14,8 @@ from ..photo import Photo
 
 
 def enlarge(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Bilinear enlargement (cell centres on cell centres), or averaging when shrinking."""
+    """Values (h, w, …) at (height, width): bilinear (cell centres on cell centres), or averaged
+    when shrinking."""
     shrinks = values.shape[0] > height
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(values, (width, height), interpolation=how)
@@ -48,7 +49,7 @@ def shrink(photo: Photo, longest: int) -> np.ndarray:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """RGB or RGBA pixels as PNG: quick rather than small."""
+    """RGB or RGBA pixels (H, W, 3 or 4) uint8 as PNG: quick rather than small."""
     order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
     _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order), [cv2.IMWRITE_PNG_COMPRESSION, 4])
     return data.tobytes()
@@ -63,22 +64,23 @@ def indexed_png(steps: np.ndarray, table: np.ndarray) -> bytes:
 
 
 def jpeg(pixels: np.ndarray, quality: int = 88, *, sharp: bool = True) -> bytes:
-    """RGB pixels as JPEG: a few milliseconds, in which other threads go on. sharp: colours as fine
-    as light and dark, which maps need and photos don't."""
+    """RGB pixels (H, W, 3) uint8 as JPEG: a few milliseconds, in which other threads go on. sharp:
+    colours as fine as light and dark, which maps need and photos don't."""
     factor = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if sharp else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 
 def webp(pixels: np.ndarray, quality: int = 75) -> bytes:
-    """RGB pixels as WebP: half of a JPEG's bytes, in several times its time, so for what is drawn
-    once and sent often."""
+    """RGB pixels (H, W, 3) uint8 as WebP: half of a JPEG's bytes, in several times its time, so for
+    what is drawn once and sent often."""
     settings = [cv2.IMWRITE_WEBP_QUALITY, quality]
     return cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 
 def crop(photo: Photo, box: Sequence[float], longest: int) -> np.ndarray:
-    """The part of the photo in a box of fractions, its longer side `longest` pixels."""
+    """The part of the photo (h, w, 3) in a box of fractions (left, top, right, bottom), its longer
+    side `longest` pixels."""
     x = [min(max(round(box[i] * photo.width), 0), photo.width) for i in (0, 2)]
     y = [min(max(round(box[i] * photo.height), 0), photo.height) for i in (1, 3)]
     left, top = min(x[0], photo.width - 1), min(y[0], photo.height - 1)

@@ -61,7 +61,8 @@ def panel(
 
 
 def row(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
-    """Pictures of one size side by side, each under its title; even sides, as videos need."""
+    """Pictures of one size (h, w, 3) side by side, each under its title; even sides, as videos
+    need."""
     height, width = pictures[0].shape[:2]
     head, gap = 26, 6
     full = len(pictures) * (width + gap) - gap

@@ -14,7 +14,8 @@ SHARES = 28  # cells along the shorter side at which maps of one photo are compa
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> float:
-    """Spearman's: 1 for the same order, 0 for none, -1 for the reverse; 0 if either is constant."""
+    """Spearman's, of maps of one shape: 1 for the same order, 0 for none, -1 for the reverse; 0 if
+    either is constant."""
     a, b = (_average_ranks(each.flatten()) for each in (a, b))
     a, b = a - a.mean(), b - b.mean()
     spread = float(a.norm() * b.norm())

@@ -209,7 +209,7 @@ score = in_one_go(scoring)
 
 
 def shape(explanation: Explanation, row: int = 0) -> Tensor:
-    """A map at its own resolution, from 0 to 1: what is left when its scale is taken away."""
+    """A map (h, w), from 0 to 1: what is left when its scale is taken away."""
     values = strength(explanation, row, tuple(explanation.values.shape[-2:]))
     low, high = values.aminmax()
     return (values - low) / (high - low).clamp(min=1e-30)

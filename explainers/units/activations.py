@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..explanation import Question
 from ..methods.backprop import guided_recording
-from ..network import Frame, Network
+from ..network import Frame, Layer, Network
 from ..network.frame import ALL, in_input, shown
 from ..options import index_in
 from ..recent import Recent
@@ -31,7 +31,7 @@ CORE = 0.05  # the share of a unit's gradient that may lie beyond each side of t
 NOT_HERE = "Fully connected layers have no places on the photo: choose a convolutional layer."
 
 
-def layer_of(network: Network, layer: str):
+def layer_of(network: Network, layer: str) -> Layer:
     """The layer of that name, convolutional or fully connected; raises OptionError."""
     found = network.maps.get(layer) or network.flat.get(layer)
     if found is None:

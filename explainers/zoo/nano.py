@@ -19,6 +19,7 @@ LOWEST = -5.0  # logit; what is lower is no opinion
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """3 x 3 with a ReLU; numbers of channels."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ReLU())
 
 
