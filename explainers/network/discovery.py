@@ -24,7 +24,7 @@ from .heads import SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
 from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
-from .watching import watch
+from .watching import Watched, watch
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
@@ -99,20 +99,13 @@ def discover(
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
     if not any(maps[last].stride()):  # too large to be kept
-        with torch.no_grad(), Calls(module) as again:
-            module(probe.clone())
-        maps[last] = next(out for name, _, out in reversed(again.outputs) if name == last)
+        maps[last] = _once_more(module, probe, last)
     maps = {name: layouts[name].maps(value.detach(), size) for name, value in maps.items()}
     role = "default" if chosen else f"last {_kind(layouts[last], watched.functions.attends)}"
     named, inner = _titled(maps, stages, titles, last, role)
     layers = {n: _layer(n, maps[n], probe, title) for n, title in named.items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
-    attended, places = None, maps[last][0, 0].numel()
-    if watched.functions.attends and layouts[last].of_tokens:
-        attended = attention(module, probe, watched.logits, layouts[last], places)
-    cam_weights = None
-    if attended is None or len(attended.read) >= places:
-        cam_weights = _cam_weights(module, maps[last], watched.logits, watched.functions.products)
+    attended, cam_weights = _head(module, probe, watched, maps[last], layouts[last])
     return Discovery(
         layers=layers,
         maps={n: both[n] for n in maps if n in both},
@@ -128,6 +121,25 @@ def discover(
         cuts=watched.cuts,
         attention=attended,
     )
+
+
+def _once_more(module: nn.Module, probe: Tensor, name: str) -> Tensor:
+    """What the module of that name hands over last."""
+    with torch.no_grad(), Calls(module) as calls:
+        module(probe.clone())
+    return next(output for called, _, output in reversed(calls.outputs) if called == name)
+
+
+def _head(
+    module: nn.Module, probe: Tensor, watched: Watched, final: Tensor, layout: Layout
+) -> tuple[Attention | None, Tensor | None]:
+    """How the network attends to the places of its final map, and what CAM weighs that by."""
+    attended, places = None, final[0, 0].numel()
+    if watched.functions.attends and layout.of_tokens:
+        attended = attention(module, probe, watched.logits, layout, places)
+    if attended is not None and len(attended.read) < places:
+        return attended, None
+    return attended, _cam_weights(module, final, watched.logits, watched.functions.products)
 
 
 def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
