@@ -125,20 +125,27 @@ def test_guided_through_relu6_is_guided_by_hand(exact):
     assert_close(maps(network, x, "guided_gradcam", 9)[0], theirs * where, 1e-6)
 
 
-class Small(nn.Module):
-    """Two convolutions with the same nonlinearity after each, given as a function."""
+class Wired(nn.Module):
+    """Two convolutions and a head, wired by `between`, a function of the module and its input."""
 
-    def __init__(self, nonlinearity: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, between: Callable[[nn.Module, Tensor], Tensor]) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
             self.head = nn.Linear(6, 3)
-        self.nonlinearity = nonlinearity
+        self.between = between
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.nonlinearity(self.first(4 * x))
-        return self.head(self.nonlinearity(self.second(x)).mean((2, 3)))
+        return self.head(self.between(self, x).mean((2, 3)))
+
+
+class Small(Wired):
+    """The same nonlinearity after each of them, given as a function."""
+
+    def __init__(self, nonlinearity: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(lambda m, x: m.act(m.second(m.act(m.first(4 * x)))))
+        self.act = nonlinearity
 
 
 RELUS = {
@@ -164,21 +171,6 @@ RELUS = {
     "Tensor.clamp_min_": (lambda x: x.clamp_min_(0), torch.inf),
     "aten.relu": (torch.ops.aten.relu.default, torch.inf),
 }
-
-
-class Wired(nn.Module):
-    """Two convolutions and a head, wired by `between`, a function of the module and its input."""
-
-    def __init__(self, between: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
-            self.head = nn.Linear(6, 3)
-        self.between = between
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.between(self, x).mean((2, 3)))
 
 
 def input_used_again(act):

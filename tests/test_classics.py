@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from explainers import Question, ask, load
 from explainers.zoo.catalogue import WEIGHTS
 from explainers.zoo.coco_labels import COCO_LABELS
+from tests import nets
 from training import classics
 from training.beliefs import FLOOR
 from training.classic_heads import Recipe, Training
@@ -27,13 +28,9 @@ from training.warps import Warps
 NAMES = {"alexnet": "alexnet", "vgg16": "vgg16-coco"}
 CLASSICS = ["alexnet", pytest.param("vgg16", marks=pytest.mark.slow)]
 SIZES = {"alexnet": 6_000_000, "vgg16": 16_000_000}
-# Of the arrays as the package holds them, for `noise()`: mean, root mean square and strongest
+# Of the arrays as the package holds them, for noise of seed 7: mean, root mean square and strongest
 # channel of the last layer that came from ImageNet, by torchvision's own architecture.
 PUBLISHED = {"alexnet": (0.157715, 0.829388, 1)}
-
-
-def noise() -> Tensor:
-    return torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(7))
 
 
 def trunk(network: nn.Module, x: Tensor, last: str) -> Tensor:
@@ -55,8 +52,9 @@ def test_the_layers_are_torchvisions_architecture_and_carry_its_weights(name: st
     ):
         other.load_state_dict(getattr(network, layer)[0].state_dict())
     with torch.no_grad():
-        ours = trunk(network, noise(), network.trunk[-1])
-        torch.testing.assert_close(ours, theirs(noise()), rtol=1e-4, atol=1e-4)
+        x = nets.noise(1, 3, 96, 96, seed=7)
+        ours = trunk(network, x, network.trunk[-1])
+        torch.testing.assert_close(ours, theirs(x), rtol=1e-4, atol=1e-4)
     if name in PUBLISHED:
         mean, square, channel = PUBLISHED[name]
         assert float(ours.mean()) == pytest.approx(mean, rel=0.05)  # 8 bits
