@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import yaml
 
 from assets import make_lists
 from explainers import load, settings
+from explainers.__main__ import _parser
 from explainers.settings import Settings
 from explainers.zoo.catalogue import CATALOGUE
 from tabs.server import options
@@ -161,13 +163,10 @@ def test_a_default_that_is_listed_changes_nothing_when_it_is_said() -> None:
 
 
 COMMAND = re.compile(r"python3? (?:-m ([\w.]+)|([\w/]+\.py))([^\n`]*)")
+DOCUMENTS = [each for part in ("", "*/", "weights/*/") for each in sorted(ROOT.glob(f"{part}*.md"))]
 
 
-@pytest.mark.parametrize(
-    "document",
-    [each for part in ("", "*/", "weights/*/") for each in sorted(ROOT.glob(f"{part}*.md"))],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_script_that_a_document_runs_takes_what_it_says(document: Path) -> None:
     for module, script, rest in COMMAND.findall(document.read_text("utf-8")):
         path = ROOT / (script or module.replace(".", "/"))
@@ -179,6 +178,14 @@ def test_every_script_that_a_document_runs_takes_what_it_says(document: Path) ->
         code = path.read_text("utf-8")
         for option in re.findall(r"--\w+", rest):
             assert f'"{option}"' in code, f"{path.name} {option}"
+
+
+def test_every_report_that_a_document_asks_for_is_asked_for_in_full() -> None:
+    text = "\n".join(each.read_text("utf-8") for each in DOCUMENTS)
+    asked = re.findall(r"seeing-why explain ([^\n`]+)", text)
+    assert len(asked) > 3
+    for each in asked:
+        assert _parser("seeing-why explain").parse_args(shlex.split(each)).photos
 
 
 def test_a_disk_without_room_is_told_before_anything_is_installed(tmp_path: Path) -> None:
