@@ -1,4 +1,4 @@
-"""The guides in docs/ do what they say: every block of them runs, and every address is one."""
+"""README and guides do what they say: every block of them runs, and every address is one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from tests import nets
 from tests.fake_hub import FakeHub
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.S)
 INSTALLS = ("pip ", "python3 -m venv ")  # what test_package tries
+SERVED = "from gradio_client"  # what test_endpoints does to a page
 LABELS = ["benign", "malignant"]
 
 
@@ -77,7 +78,7 @@ def shell(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert commands[begins](words[len(begins) :]) == 0, line
 
 
-LONG = {name: [pytest.mark.slow] for name in ("researcher", "operator", "teacher")}
+LONG = {name: [pytest.mark.slow] for name in ("README", "researcher", "operator", "teacher")}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,11 @@ def test_every_block_of_a_guide_runs(guide: Path, desk, monkeypatch: pytest.Monk
         "my_segmentation": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1)),
         "my_mask": np.eye(300, 451) > 0,
         "train": lambda _module: None,
+        "photo": "photo.png",
     }
+    Path("assets").symlink_to(ROOT / "assets")
     for kind, code in blocks:
-        if kind == "python":
+        if kind == "python" and not code.startswith(SERVED):
             exec(compile(code, guide.name, "exec", dont_inherit=True), scope)
         elif kind == "sh":
             for line in filter(None, code.splitlines()):
