@@ -64,5 +64,5 @@ def _nothing(question: Question, start: float) -> Explanation:
     values = torch.zeros(
         len(question.targets), *question.view.tensor.shape[2:], dtype=torch.float32
     )
-    logits = question.network.answer(question.view).float().cpu()
+    logits = question.network.answer(question.view).cpu()
     return question.answer("occlusion", values, logits[None], start, done=0.0)

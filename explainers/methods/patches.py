@@ -56,7 +56,7 @@ def patches(
     for first in range(0, len(parts), network.at_once()):
         some = [F.interpolate(p, network.shape, mode="bilinear", antialias=True)
                 for p in parts[first : first + network.at_once()]]  # fmt: skip
-        chances = network.probabilities(network.logits(torch.cat(some)).float()).cpu()
+        chances = network.probabilities(network.logits(torch.cat(some))).cpu()
         values = chances[:, list(question.targets)]
         if question.against is not None:
             values = values - chances[:, [question.against]]

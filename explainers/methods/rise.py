@@ -120,7 +120,7 @@ def rise(
         for first in range(0, masks, DRAWN)
     )
     for some in itertools.chain.from_iterable(each.split(network.at_once(size)) for each in drawn):
-        scores = network.probabilities(network.logits(x * some + fill * (1 - some)).float().cpu())
+        scores = network.probabilities(network.logits(x * some + fill * (1 - some)).cpu())
         scores = scores[:, chosen]
         if question.against is not None:
             scores = scores[:, :-1] - scores[:, -1:]

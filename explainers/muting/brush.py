@@ -38,8 +38,8 @@ def score_mask(
     x = view.tensor
     fill = baseline_image(network, x, baseline, seed)
     muted = torch.where(~painted if keep else painted, fill, x)
-    after = network.probabilities(network.logits(muted).float().cpu())[0]
-    return Change(network.probabilities(network.answer(view).float().cpu()), after)
+    after = network.probabilities(network.logits(muted).cpu())[0]
+    return Change(network.probabilities(network.answer(view).cpu()), after)
 
 
 def shown(network: Network, view: View, baseline: str = "grey", seed: int = 0) -> np.ndarray:
@@ -128,7 +128,7 @@ def _pruned(muting: Muting, found: list[Position], target: int, logits: Tensor) 
 
 def _logits(muting: Muting, lots: Sequence[Sequence[Position]]) -> Tensor:
     masks = torch.stack([muting.mask(lot) for lot in lots])[:, None]
-    return muting.network.logits(torch.where(masks, muting.fill, muting.view.tensor)).float().cpu()
+    return muting.network.logits(torch.where(masks, muting.fill, muting.view.tensor)).cpu()
 
 
 def _decided(muting: Muting, logits: Tensor, target: int) -> Tensor:

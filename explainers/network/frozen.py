@@ -327,12 +327,12 @@ class Network(Carried, Owner, Inputs, Answers):
         return _passes.found((view.key, layer), find, of=self)
 
     def answer(self, view: View) -> Tensor:
-        """The logits (classes,) of a view, from the shared pass that also serves the maps."""
+        """The logits (classes,) of a view, float32, from the pass that also serves the maps."""
         return self.recorded(view, self.last).logits[0].detach()
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
-        """x (N, C, H, W) -> logits (N, classes), with nothing kept for gradients."""
+        """x (N, C, H, W) -> logits (N, classes), float32, with nothing kept for gradients."""
         x = x.to(self.device, memory_format=self.memory)
         return torch.cat([self._passed(part) for part in x.split(self.at_once(x.shape[2:]))])
 

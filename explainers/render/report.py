@@ -158,8 +158,9 @@ def _page(picture, shown, comparison: Comparison, numbers: dict[str, Any]) -> st
     name, network = settings["target"]["name"], settings["network"]["title"]
     against = settings["against"]
     what = name if against is None else f"{name}, and not {against['name']}"
-    logits = comparison.question.network.logits(comparison.question.view.tensor)[0].float()
-    chance = float(comparison.question.network.probabilities(logits)[comparison.target])
+    asked = comparison.question
+    logits = asked.network.answer(asked.view)
+    chance = float(asked.network.probabilities(logits)[comparison.target])
     title = escape(f"Why {network} sees “{what}”")
     cells = "".join(_cell(n, _img(shown[n], comparison.words(n)), comparison) for n in shown)
     absent = "".join(

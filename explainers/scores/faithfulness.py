@@ -155,7 +155,7 @@ def pieces(question: Question, steps: int = STEPS) -> int:
 
 
 def _chances(network: Network, x: Tensor, target: int) -> list[float]:
-    return network.probabilities(network.logits(x).float())[:, target].tolist()
+    return network.probabilities(network.logits(x))[:, target].tolist()
 
 
 def _measure(
