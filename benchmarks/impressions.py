@@ -18,9 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
@@ -33,6 +32,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.turns import CLOCKS, Seconds, in_turns, ratio  # noqa: E402
 from explainers import Network, impressions, load  # noqa: E402
 from explainers.impressions import PRESETS, Impression  # noqa: E402
 from explainers.impressions.drawing import Drawing, fitted  # noqa: E402
@@ -104,26 +104,7 @@ def save_sheet(path: Path, drawn: Sequence[Impression], columns: int = 5, side: 
     sheet.save(path, quality=88, optimize=True)
 
 
-def interleaved(sides: dict[str, Callable[[], object]], clock, rounds: int) -> dict[str, list]:
-    """Seconds of each side, round by round."""
-    for run in sides.values():
-        run()
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds):
-        names = list(sides)
-        for name in names if number % 2 else names[::-1]:
-            start = clock()
-            sides[name]()
-            times[name].append(clock() - start)
-    return times
-
-
-def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
-    """Median over the rounds of `one` as a multiple of `other`."""
-    return median(a / b for a, b in zip(times[one], times[other], strict=True))
-
-
-def steps(network: Network, knobs: Knobs, clock) -> tuple[dict[str, list], dict[str, float]]:
+def steps(network: Network, knobs: Knobs, clock) -> tuple[Seconds, dict[str, float]]:
     """Our step against the bare forward and backward pass, plain and saliency-driven."""
     knobs = replace(knobs, start=network.size, steps=1000)
     goal = of_class(network, CLASSES[0])
@@ -139,7 +120,7 @@ def steps(network: Network, knobs: Knobs, clock) -> tuple[dict[str, list], dict[
         return torch.autograd.grad(logits[:, goal.targets[0]].sum(), leaf)[0]
 
     sides = {"bare": bare, "step": panels[False].step, "saliency-driven step": panels[True].step}
-    times = interleaved(sides, clock, ROUNDS)
+    times, _ = in_turns(sides, ROUNDS, clock, warm=1)
     return times, {name: ratio(times, name, "bare") for name in sides}
 
 
@@ -195,7 +176,8 @@ def beside_lucent(
         for _ in range(few):
             panel.step()
 
-    times = interleaved({"ours": ours, "lucent": lambda: lucent.draw(target, few)}, clock, 5)
+    sides = {"ours": ours, "lucent": lambda: lucent.draw(target, few)}
+    times, _ = in_turns(sides, 5, clock, warm=1)
     return means(rows), kept, ratio(times, "lucent", "ours")
 
 
@@ -278,7 +260,7 @@ def sorts(chosen: argparse.Namespace) -> Iterator[tuple[str, str, Knobs]]:
 def main() -> None:
     chosen = asked()
     torch.set_num_threads(chosen.threads)
-    clock = time.process_time if chosen.clock == "cpu" else time.perf_counter
+    clock = CLOCKS[chosen.clock]
     network, second, names = load("lite0"), load("lite2"), CLASSES[: chosen.classes]
     if chosen.photos:
         knobs = replace(PRESETS["quick"], far=chosen.far)

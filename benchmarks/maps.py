@@ -16,14 +16,13 @@ import argparse
 import copy
 import itertools
 import json
-import random
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +35,7 @@ from torchcam.methods import GradCAM as TorchCam
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.turns import CLOCKS, Seconds, difference, in_turns, ratio  # noqa: E402
 from explainers import METHODS, ModelError, Network, Question, View, load, read  # noqa: E402
 from explainers.zoo.catalogue import CATALOGUE, recipe  # noqa: E402
 from tests import nets  # noqa: E402
@@ -45,13 +45,12 @@ FAMILY = [key for key, method in METHODS.items() if method.family == "cam"]
 
 @dataclass
 class Side:
-    """One thing that is timed. base: the side whose time is its unit; result: its last map."""
+    """One thing that is timed. base: the side whose time is its unit."""
 
     name: str
     work: Callable[[], Tensor | np.ndarray | None]
     includes: str
     base: str = ""
-    result: Tensor | np.ndarray | None = None
 
 
 def network_for(key: str) -> tuple[Network, nn.Module, str]:
@@ -161,34 +160,8 @@ def other_sides(plain: nn.Module, layer: str, x: Tensor, target: int) -> list[Si
     ]
 
 
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-
-
-def measure(sides: list[Side], repeats: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each side in each round, after two rounds that only warm up."""
-    order, seconds = random.Random(0), {side.name: [] for side in sides}
-    for round_ in range(repeats + 2):
-        for side in order.sample(sides, len(sides)):
-            start = clock()
-            side.result = side.work()
-            if round_ >= 2:
-                seconds[side.name].append(clock() - start)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], name: str, base: str) -> float:
-    """Median over the rounds of one side's time in units of another's."""
-    return median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))
-
-
-def difference(ours: Tensor, theirs: Tensor) -> float:
-    """Largest difference between two maps, as a share of the second one's range."""
-    return float((ours - theirs).abs().max() / (theirs.max() - theirs.min()).clamp(min=1e-12))
-
-
-def differences(sides: list[Side]) -> dict[str, float]:
-    """Ours against each library's map of the same kind."""
-    found = {side.name: side.result for side in sides}
+def differences(found: dict[str, Any]) -> dict[str, float]:
+    """Ours against each library's map of the same kind; found: a map of each side."""
     ours = found["Grad-CAM, ours"].clamp(min=0)
     result = {}
     for name in ("captum", "torchcam"):
@@ -205,7 +178,7 @@ def differences(sides: list[Side]) -> dict[str, float]:
     return result
 
 
-def table(sides: list[Side], seconds: dict[str, list[float]]) -> str:
+def table(sides: list[Side], seconds: Seconds) -> str:
     """Median times, quartiles and ratios, as Markdown."""
     rows = ["| side | includes | ms (quartiles) | × forward | × its base |", "|-|-|-:|-:|-:|"]
     for side in sides:
@@ -218,7 +191,7 @@ def table(sides: list[Side], seconds: dict[str, list[float]]) -> str:
     return "\n".join(rows)
 
 
-def summary(seconds: dict[str, list[float]], sides: list[Side], apart: dict[str, float]) -> dict:
+def summary(seconds: Seconds, sides: list[Side], apart: dict[str, float]) -> dict:
     """The figures, under the names that the targets have."""
     family = next(side.name for side in sides if "CAM methods" in side.name)
     figures = {
@@ -256,8 +229,9 @@ def main() -> None:
         *our_sides(network, x, targets),
         *other_sides(plain, network.last, x, targets[0]),
     ]
-    seconds = measure(sides, chosen.repeats, CLOCKS[chosen.clock])
-    apart = differences(sides)
+    work = {side.name: side.work for side in sides}
+    seconds, found = in_turns(work, chosen.repeats, CLOCKS[chosen.clock], warm=2)
+    apart = differences(found)
     size = "×".join(map(str, x.shape[2:]))
     print(f"\n{network.title} ({origin}), layer {network.last}, input {size}, ", end="")
     print(f"{chosen.threads} threads, {chosen.repeats} rounds, {chosen.clock} time, ", end="")

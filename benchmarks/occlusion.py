@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import random
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.turns import CLOCKS, difference, in_turns, ratio  # noqa: E402
 from explainers import load  # noqa: E402
 from explainers.muting import mute, windows  # noqa: E402
 from explainers.muting.incremental import Incremental  # noqa: E402
@@ -45,7 +45,6 @@ from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
 ENTRIES = {entry.key: entry for entry in CATALOGUE if entry.head == "softmax" or entry.here}
 EVALS = (1, 8, 16, 32)
 TARGET = 3
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def build(key: str) -> Network:
@@ -120,12 +119,6 @@ def ours_side(network: Network, x: Tensor, args) -> Callable:
     return run
 
 
-def timed(side: Callable, clock: Callable[[], float]) -> tuple[float, object]:
-    start = clock()
-    result = side()
-    return clock() - start, result
-
-
 def measure(key: str, args) -> dict[str, float]:
     clock, network, x = CLOCKS[args.clock], build(key), photo(args.size)
     first, fill = _first_picture(network, x, args)
@@ -137,22 +130,17 @@ def measure(key: str, args) -> dict[str, float]:
         best = _best_evals(name, module, x, fill, args, clock)
         sides[name] = captum_side(module, x, fill, args, best)
     sides["batched"] = batched_side(lasting, x, fill, args)
-    timed(sides["ours"], clock)
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    results = {}
-    for _ in range(args.repeats):
-        for name in random.sample(list(sides), len(sides)):
-            seconds, results[name] = timed(sides[name], clock)
-            times[name].append(seconds)
+    sides["ours"]()
+    times, results = in_turns(sides, args.repeats, clock)
     return _report(key, network, x, times, results, first, args)
 
 
 def _best_evals(name: str, module: nn.Module, x: Tensor, fill: Tensor, args, clock) -> int:
     """captum's fastest perturbations_per_eval, on windows side by side."""
-    seconds = {}
-    for evals in EVALS:
-        side = captum_side(module, x, fill, args, evals, stride=args.window)
-        seconds[evals] = min(timed(side, clock)[0] for _ in range(2))
+    sides = {
+        str(evals): captum_side(module, x, fill, args, evals, stride=args.window) for evals in EVALS
+    }
+    seconds = {int(evals): min(took) for evals, took in in_turns(sides, 2, clock)[0].items()}
     print(f"  {name}, {args.window} px apart:", {k: round(v, 2) for k, v in seconds.items()})
     return min(seconds, key=seconds.get)
 
@@ -170,30 +158,27 @@ def _first_picture(network: Network, x: Tensor, args) -> tuple[float, Tensor]:
 
 
 def _report(key, network, x, times, results, first, args) -> dict[str, float]:
-    def ratio(name: str) -> float:
-        return median(a / b for a, b in zip(times[name], times["ours"], strict=True))
-
+    faster = {name: ratio(times, name, "ours") for name in times}
     logits, reference = results["ours"].logits, results["batched"]
-    difference = float((logits - reference).abs().max() / (reference.max() - reference.min()))
-    heat, theirs = results["ours"].drop(TARGET), results["captum"]
-    against = float((heat - theirs).abs().max() / (theirs.max() - theirs.min()))
+    apart = difference(logits, reference)
+    against = difference(results["ours"].drop(TARGET), results["captum"])
     engine = Incremental(network.module, x)
     full, exact = engine.work(results["ours"].rows, results["ours"].cols)
     peak = _peak(key, args)
     print(f"\n{key}: {logits.shape[0]} x {logits.shape[1]} windows, {args.clock} time")
     for name, seconds in times.items():
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(f"  {name:22} {median(seconds):7.2f} s ({spread}), ours is {ratio(name):.2f} x")
-    bound, gained = full / exact, ratio("batched")
+        print(f"  {name:22} {median(seconds):7.2f} s ({spread}), ours is {faster[name]:.2f} x")
+    bound, gained = full / exact, faster["batched"]
     print(f"  bound by multiply-adds {bound:.2f} x; of it reached {gained / bound:.0%}")
-    print(f"  largest difference {difference:.1e} (logits), {against:.1e} (captum's map)")
+    print(f"  largest difference {apart:.1e} (logits), {against:.1e} (captum's map)")
     print(f"  peak memory {peak:.0f} MB; coarse picture after {first:.2f} s\n", flush=True)
     return {
-        "speedup_vs_captum": round(ratio("captum"), 2),
-        "speedup_vs_captum_channels_last": round(ratio("captum channels_last"), 2),
+        "speedup_vs_captum": round(faster["captum"], 2),
+        "speedup_vs_captum_channels_last": round(faster["captum channels_last"], 2),
         "speedup_vs_batched": round(gained, 2),
         "speedup_bound": round(bound, 2),
-        "max_difference": max(difference, against),
+        "max_difference": max(apart, against),
         "peak_mb": round(peak),
         "first_picture_s": round(first, 2),
     }

@@ -34,6 +34,7 @@ sys.path.insert(0, str(ROOT))
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 
+from benchmarks.turns import ratio  # noqa: E402
 from explainers import ask, cores, load, read  # noqa: E402
 from explainers.api import question  # noqa: E402
 from explainers.settings import from_environment  # noqa: E402
@@ -260,17 +261,17 @@ def report(
         print(f"{name:24}{spread(values)}")
     middle = {name: round(median(values), 3) for name, values in found.items()}
 
-    def ratio(one: str, other: str, found: dict[str, list[float]] = found) -> float:
-        return round(median(a / b for a, b in zip(found[one], found[other], strict=True)), 2)
+    def times(one: str, other: str, found: dict[str, list[float]] = found) -> float:
+        return round(ratio(found, one, other), 2)
 
     print(json.dumps(middle | {
         "tabs_s": {name: round(median(values), 3) for name, values in tabs.items()},
         "after_vs_idle": {
-            name: ratio(f"{name} after", name, tabs) for name in tabs if f"{name} after" in tabs
+            name: times(f"{name} after", name, tabs) for name in tabs if f"{name} after" in tabs
         },
-        "retarget_vs_maths": ratio("retarget_s", "maths_retarget_s"),
-        "first_vs_bare": ratio("first_map_s", "bare_first_s"),
-        "retarget_vs_bare": ratio("retarget_s", "bare_retarget_s"),
+        "retarget_vs_maths": times("retarget_s", "maths_retarget_s"),
+        "first_vs_bare": times("first_map_s", "bare_first_s"),
+        "retarget_vs_bare": times("retarget_s", "bare_retarget_s"),
         "components": len(config["components"]),
         "events": len(config["dependencies"]),
     }))  # fmt: skip
