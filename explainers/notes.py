@@ -83,6 +83,8 @@ def of_question(question: Question, layer: str | None, family: str) -> tuple[Not
     remarks = {**question.network.remarks, **question.view.remarks}
     if layer != question.network.last:
         remarks.pop("mixed", None)  # of the last layer
+    if layer is None:
+        remarks.pop("trimmed", None)  # of what layers show
     if family in ("perturbation", "patches"):
         remarks.pop("cut", None)  # of gradients
     return tuple(Note(key, 0.0, sentence) for key, sentence in remarks.items())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError
 from .imagenet import imagenet_labels
-from .network import Head, Network, keeping, slope
+from .network import Head, Network, keeping, slope, trimming
 from .network.borrowed import (
     Apart,
     bare,
@@ -160,7 +160,8 @@ def wrap(
         remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
-        remarks |= keeping.remark(network) | slope.remark(network)
+        remarks |= trimming.remark(network) or keeping.remark(network)
+        remarks |= slope.remark(network)
     network._source, network._said, network._handles = inner, said, handles
     network.remarks, network.read, network.unread = remarks, found.read, found.unread
     network.takes, network.transform = way.channels, way.transform

@@ -274,7 +274,13 @@ def test_a_module_that_mirrors_photos_itself_is_told_of():
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.flip(3))
 
-    said = wrap(Mirrors(), **HOW).remarks["mixed"]
+    assert wrap(Mirrors(), **HOW).remarks["trimmed"].startswith("Mirrors mirrors photos itself")
+
+    class Unplaced(Mine):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flip(3).tanh())
+
+    said = wrap(Unplaced(), **HOW).remarks["mixed"]
     assert said.endswith(
         "whether the module mirrors, turns or cuts photos itself, and leave that out."
     )

@@ -1,0 +1,48 @@
+"""A module that cuts, pads or mirrors photos itself says so, where its maps are laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from explainers import explain, wrap
+from tests import nets
+from tests.test_own_forms import HOW, PHOTO, Form, plain
+
+#: What it does to its input, what is said of that, and the part that its maps are of.
+DOES: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
+    "crop": (lambda x: x[..., 8:24, 8:24], "cuts", "25% to 75% of the width and from 25% to 75%"),
+    "edge": (lambda x: x[..., 4:, :], "cuts", "0% to 100% of the width and from 12% to 100%"),
+    "border": (lambda x: F.pad(x, (8,) * 4), "pads", "-25% to 125% of the width"),
+    "reflected": (lambda x: F.pad(x, (16, 0, 0, 0), "reflect"), "pads", "-50% to 100% of the wid"),
+    "mirror": (lambda x: x.flip(3), "mirrors", "100% to 0% of the width and from 0% to 100%"),
+    "normalised": (lambda x: (x[..., 8:24, 8:24] - 0.4) / 3, "cuts", "25% to 75% of the width"),
+    "enlarged": (lambda x: F.interpolate(x[..., 8:24, :], (64, 64)), "cuts", "from 25% to 75% of"),
+}
+
+
+@pytest.mark.parametrize("name", DOES)
+def test_what_a_module_does_to_photos_is_said_of_maps_of_its_layers(name):
+    do, verb, part = DOES[name]
+    network = wrap(Form(lambda m, x: m.net(do(x)), net=plain()), **HOW)
+    said = [note.sentence for note in explain(network, PHOTO, 1).notes if note.key == "trimmed"]
+    assert said[0].startswith(f"Form {verb} photos itself before its first convolution: maps of")
+    assert part in said[0]
+    for method, options in {"gradient": {}, "occlusion": {"window": 16}}.items():
+        notes = explain(network, PHOTO, 1, method, **options).notes  # on what it is given
+        assert "trimmed" not in {note.key for note in notes}
+
+
+@pytest.mark.parametrize("make", [
+    lambda: nets.module("tf_efficientnet_lite0", num_classes=3),  # pads as its windows need it
+    lambda: nn.Sequential(nn.ZeroPad2d(3), nn.Conv2d(3, 6, 7), nn.ReLU(), nn.Flatten(),
+                          nn.Linear(6 * 32 * 32, 3)),
+    lambda: Form(lambda m, x: m.net(F.interpolate(x, (48, 48))), net=plain()),
+    lambda: Form(lambda m, x: m.net(x / x.std((1, 2, 3), keepdim=True)), net=plain()),
+    lambda: plain(trunk=nn.Sequential(nn.Conv2d(3, 6, 8, 8), nn.ReLU())),  # patches
+], ids=["same padding", "its own", "resized", "by its deviation", "patches"])  # fmt: skip
+def test_what_leaves_a_photo_where_it_is_says_nothing(make):
+    assert "trimmed" not in wrap(make(), **HOW).remarks
