@@ -93,8 +93,11 @@ def test_a_network_that_is_carried_elsewhere_gives_equal_maps_and_shares_nothing
     made.program = None  # else nobody else has the module, and its weights stay
     with torch.no_grad():
         for each in {made.module, getattr(made._weights, "original", made.module)}:
-            next(each.parameters()).mul_(-1)
-    assert not torch.equal(explain(made, PHOTO, 1).values, before["gradcam"].values)
+            for weights in each.parameters():
+                weights.mul_(-1.5)
+    cam, gradcam = (explain(made, PHOTO, 1, method).values for method in ("cam", "gradcam"))
+    assert torch.allclose(cam, gradcam * cam[0].numel(), rtol=1e-4)  # by the copy's own head
+    assert not torch.equal(gradcam, before["gradcam"].values)
     assert torch.equal(explain(network, PHOTO, 1).values, before["gradcam"].values)
 
 

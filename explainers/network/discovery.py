@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import ModelError
 from .calls import Calls, Outputs, why_no_map
 from .door import same
-from .heads import SpatialHead
+from .heads import HeadWeights, SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
 from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
@@ -54,7 +54,7 @@ class Discovery:
     places: dict[str, Layer]
     flat: dict[str, Layer]
     last: str
-    cam_weights: Tensor | None
+    head_weights: HeadWeights | None
     nonlinearities: frozenset[str]
     overwrites: bool
     layouts: dict[str, Layout]
@@ -105,14 +105,14 @@ def discover(
     named, inner = _titled(maps, stages, titles, last, role)
     layers = {n: _layer(n, maps[n], probe, title) for n, title in named.items()}
     both = layers | {n: _layer(n, maps[n], probe, title) for n, title in inner.items()}
-    attended, cam_weights = _head(module, probe, watched, maps[last], layouts[last])
+    attended, head_weights = _head(module, probe, watched, maps[last], layouts[last])
     return Discovery(
         layers=layers,
         maps={n: both[n] for n in maps if n in both},
         places={n: both.get(n) or _layer(n, maps[n], probe, n) for n in maps},
         flat=_flat(module, found),
         last=last,
-        cam_weights=cam_weights,
+        head_weights=head_weights,
         nonlinearities=frozenset(watched.functions.names),
         overwrites=watched.overwrites,
         layouts={n: layouts[n] for n in maps},
@@ -132,14 +132,14 @@ def _once_more(module: nn.Module, probe: Tensor, name: str) -> Tensor:
 
 def _head(
     module: nn.Module, probe: Tensor, watched: Watched, final: Tensor, layout: Layout
-) -> tuple[Attention | None, Tensor | None]:
-    """How the network attends to the places of its final map, and what CAM weighs that by."""
+) -> tuple[Attention | None, HeadWeights | None]:
+    """How the network attends to the places of its final map, and where CAM finds its weights."""
     attended, places = None, final[0, 0].numel()
     if watched.functions.attends and layout.of_tokens:
         attended = attention(module, probe, watched.logits, layout, places)
     if attended is not None and len(attended.read) < places:
         return attended, None
-    return attended, _cam_weights(module, final, watched.logits, watched.functions.products)
+    return attended, _head_weights(module, final, watched.logits, watched.functions.products)
 
 
 def glimpse(module: nn.Module, x: Tensor) -> tuple[Any, bool]:
@@ -319,33 +319,33 @@ def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
     return Layer(name, f"{title} · {size}", channels, height, width, reduction)
 
 
-def _cam_weights(
+def _head_weights(
     module: nn.Module, final: Tensor, logits: Tensor, products: Sequence[tuple[Any, ...]]
-) -> Tensor | None:
-    """Weights (classes, C) of the head, if its logits are linear in `final` but for the pooling.
+) -> HeadWeights | None:
+    """The weights of the head, if its logits are linear in `final` but for the pooling.
 
     The pool may be a global average or maximum, before or behind a linear layer or 1 x 1
     convolution that is a module or a call; or that of a `SpatialHead` behind it. The gradient of
     each sums to the same over the places.
     """
     classes, channels = logits.shape[1], final.shape[1]
-    heads = [part for part in module.modules() if isinstance(part, SpatialHead)]
+    heads = [(n, part) for n, part in module.named_modules() if isinstance(part, SpatialHead)]
     if heads:
-        weight = heads[-1].cam_weights
-        fits = weight.shape[1] == channels and same(heads[-1](final), logits)
-        return weight if fits else None
+        name, head = heads[-1]
+        fits = head.cam_weights.shape[1] == channels and same(head(final), logits)
+        return HeadWeights(name) if fits else None
     pooled = (final.float().mean((2, 3)), final.float().amax((2, 3)))
     if classes == channels and any(same(each, logits) for each in pooled):
-        return torch.eye(classes, device=final.device)
+        return HeadWeights(fixed=torch.eye(classes, device=final.device))
     for product in reversed(products):
-        tensors = [each.detach().float() for each in product if isinstance(each, Tensor)]
-        biases = [each for each in tensors if each.shape == (classes,)]
+        tensors = [each.detach() for each in product if isinstance(each, Tensor)]
+        biases = [each.float() for each in tensors if each.shape == (classes,)]
         bias = biases[-1] if biases else torch.zeros_like(logits[0])
         for tensor in tensors:
-            weight = tensor.flatten(1) if tensor.ndim == 4 else tensor
-            for each in (weight, weight.T if weight.ndim == 2 else weight):
-                if tuple(each.shape) == (classes, channels) and any(
-                    same(pool @ each.T + bias, logits) for pool in pooled
+            flat = tensor.float().flatten(1) if tensor.ndim == 4 else tensor.float()
+            for weights in (flat, flat.T) if flat.ndim == 2 else ():
+                if tuple(weights.shape) == (classes, channels) and any(
+                    same(pool @ weights.T + bias, logits) for pool in pooled
                 ):
-                    return each
+                    return HeadWeights.seen(weights, module)
     return None

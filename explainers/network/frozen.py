@@ -22,7 +22,6 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import ExplainError, OptionError
 from ..recent import Recent
 from ..sizes import Owner
-from .borrowed import computed
 from .carried import Carried, new_serial
 from .classes import Answers
 from .dense import quicken
@@ -159,7 +158,7 @@ class Network(Carried, Owner, Inputs, Answers):
         self.places: dict[str, Layer] = found.places
         self.flat: dict[str, Layer] = found.flat
         self.last, self.nonlinearities = found.last, found.nonlinearities
-        self.cam_weights, self.overwrites = found.cam_weights, found.overwrites
+        self.head_weights, self.overwrites = found.head_weights, found.overwrites
         self.attends, self.attention, self.cuts = found.attends, found.attention, found.cuts
         names = (*self.places, *self.flat)
         self._tapped = {n: (found.layouts.get(n, FLAT), found.calls[n]) for n in names}
@@ -205,21 +204,13 @@ class Network(Carried, Owner, Inputs, Answers):
     def twin(self) -> Network:
         """A network with the same parameters, all its own: what is done to it is not done to this.
 
-        The hooks that others put on the module come along, the taps of this network do not.
+        The hooks that others put on the module come along, the taps of this network do not, nor
+        does a module that it follows.
         """
-        module = copy.deepcopy(self.module, computed(self.module))
-        for name, handle in self._taps.items():
-            module.get_submodule(name)._forward_hooks.pop(handle.id, None)
-        made = Network.from_recipe(
-            module,
-            self.recipe,
-            key=self.key,
-            title=self.title,
-            layers=self._titles,
-            last=self._last,
-            device=self.device,
-        )
-        made.transform, made.framing, made.remarks = self.transform, self.framing, self.remarks
+        theirs = {id(each): None for each in (self._weights, self._source)}
+        theirs.pop(id(self.module), None)  # where it is nobody else's
+        made = copy.deepcopy(self, theirs)
+        made._weights, made.program = OwnWeights(made.module), None
         return made
 
     def scored(self, functions: Sequence[Any], read: Sequence[Function], head: Head) -> Network:
@@ -232,7 +223,7 @@ class Network(Carried, Owner, Inputs, Answers):
         made.__dict__.update(copy.copy(self).__dict__)
         made.module, made._aspect = Scored(self.module, read), f"/{next(serials)}"
         made.functions, made.labels = tuple(functions), tuple(name_of(each) for each in read)
-        made.head, made.cam_weights, made.unread, made.program = head, None, "", None
+        made.head, made.head_weights, made.unread, made.program = head, None, "", None
         made.thresholds = (0.5,) * len(made.labels)
         made.recipe = replace(
             self.recipe, labels=made.labels, head=head, thresholds=made.thresholds
@@ -348,6 +339,11 @@ class Network(Carried, Owner, Inputs, Answers):
             found.update(name.encode())
             found.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
         return found.hexdigest()
+
+    @property
+    def cam_weights(self) -> Tensor | None:
+        """(classes, C) of the head as it is now; see above."""
+        return self.head_weights and self.head_weights.of(self.module)
 
     @property
     def bytes(self) -> int:

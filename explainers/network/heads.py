@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -75,3 +77,49 @@ class ContextHead(SpatialHead):
     @property
     def cam_weights(self) -> Tensor:
         return torch.cat([self.around.weight.detach(), super().cam_weights], 1)
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """Where to read a head's weights (classes, C), so that they are those of now: a module may be
+    trained on, and its copy has others.
+
+    name: of a `SpatialHead`, or of a tensor that a module holds, (C, classes) if `turned`.
+    fixed: the weights themselves, where there are none to be learned.
+    """
+
+    name: str = ""
+    turned: bool = False
+    fixed: Tensor | None = None
+
+    @classmethod
+    def seen(cls, weights: Tensor, module: nn.Module) -> HeadWeights | None:
+        """Of weights (classes, C) by which a module was seen to multiply; None if they were
+        computed in the pass, which may come to others in the next one."""
+        for path, part in module.named_modules():
+            for name in _holds(part):
+                held = getattr(part, name)
+                if not isinstance(held, Tensor) or held.numel() != weights.numel():
+                    continue
+                for turned in (False, True):
+                    found = cls(f"{path}.{name}".lstrip("."), turned)
+                    if held.ndim > 1 and torch.equal(found.of(module), weights):
+                        return found
+        return None
+
+    def of(self, module: nn.Module) -> Tensor:
+        """(classes, C), without a graph."""
+        if self.fixed is not None:
+            return self.fixed
+        path, _, name = self.name.rpartition(".")
+        held = getattr(module.get_submodule(path), name)
+        if isinstance(held, SpatialHead):
+            return held.cam_weights
+        flat = held.detach().float().flatten(1)
+        return flat.T if self.turned else flat
+
+
+def _holds(part: nn.Module) -> list[str]:
+    """Names of what may be a tensor of it: also those that are computed anew when asked for, and
+    those that a hook leaves behind."""
+    return [*part._parameters, *part._buffers, *getattr(part, "parametrizations", ()), *vars(part)]
