@@ -83,7 +83,9 @@ def narrow_vgg16() -> Network:
 def like(entry: Entry) -> Network:
     """The architecture of a catalogue entry with seeded random weights, 20 classes, 64 pixels."""
     built = module(entry.arch, num_classes=20)
-    return wrap(built, classes=20, key=entry.key, head=entry.head, alone=True)
+    tried = wrap(built, classes=20, key=entry.key, head=entry.head, alone=True)
+    assert tried.memory == torch.channels_last  # which the zoo takes for granted
+    return tried
 
 
 #: For a test of every network of the catalogue, by what it is, not by its name.

@@ -69,7 +69,8 @@ class Network(Carried, Owner, Inputs, Answers):
     that hands over a map, by name. flat: fully connected layers, which have no geometry.
     nonlinearities: names of the activation functions met. overwrites: values that a gradient needs
     are changed in place by what follows. any_size: inputs may be larger than `size`. memory: the
-    format that the module answers right in. transform: somebody's own way from photo to input,
+    format that the module answers right in, which is found by trying how it answers; said for an
+    architecture that was tried before. transform: somebody's own way from photo to input,
     which `framing` is then by default. functions: what stands in the place of classes, if
     anything. remarks: what every explanation should say, key -> sentence. takes: channels of what
     it was trained on, 1 where the module itself makes greys of three colours. read: what makes
@@ -105,6 +106,7 @@ class Network(Carried, Owner, Inputs, Answers):
         device: str | torch.device = "cpu",
         alone: bool = False,
         taken: bool = False,
+        memory: torch.memory_format | None = None,
     ) -> None:
         check_module(module, title)
         check_said(title, labels, mean, std, interpolation, crop_pct, crop_mode, thresholds)
@@ -132,12 +134,14 @@ class Network(Carried, Owner, Inputs, Answers):
         self.std = torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
         self._weights = OwnWeights(module) if taken else FollowedWeights(module, title)
         probe = noise((1, len(mean), *self.shape)).to(device)
-        self._freeze(self._weights.module, probe, alone)
+        self._freeze(self._weights.module, probe, alone, memory)
         self._tap(discover(self.module, probe, layers, last))
         recorded = partial(self.record, layers=(self.last,), gradients=False)
         self.any_size = takes_any_size(lambda x: recorded(x).logits, probe)
 
-    def _freeze(self, module: nn.Module, probe: Tensor, alone: bool) -> None:
+    def _freeze(
+        self, module: nn.Module, probe: Tensor, alone: bool, memory: torch.memory_format | None
+    ) -> None:
         """Bring the module into the state that it stays in; raises ModelError."""
         # Without inference mode, or the parameters could not be kept.
         with torch.inference_mode(False), torch.no_grad(), self._weights.apart:
@@ -145,7 +149,10 @@ class Network(Carried, Owner, Inputs, Answers):
             self.module = module.requires_grad_(False).to(self.device)
             check_weights(module, self.title)
             photos = 1 if alone else 2
-            self.memory = settle(self.module, probe, self.title, self.labels, self.head, photos)
+            self.memory = memory or settle(
+                self.module, probe, self.title, self.labels, self.head, photos
+            )
+            module.to(memory_format=self.memory)
             self.remarks = dict(self._weights.remarks)
             if not alone:
                 self.remarks |= check_alone(module, probe, self.memory, self.title, self.at_once())
@@ -186,6 +193,7 @@ class Network(Carried, Owner, Inputs, Answers):
         layers: Mapping[str, str] | None = None,
         last: str | None = None,
         device: str | torch.device = "cpu",
+        memory: torch.memory_format | None = None,
     ) -> Network:
         """The network of a module that was built after `recipe`."""
         built = ("arch", "args")  # of which nobody needs to be told any more
@@ -198,6 +206,7 @@ class Network(Carried, Owner, Inputs, Answers):
             device=device,
             alone=True,
             taken=True,
+            memory=memory,
             **{name: fact for name, fact in vars(recipe).items() if name not in built},
         )
 

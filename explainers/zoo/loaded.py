@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
+import torch
+
 from ..errors import ModelError, OptionError
 from ..network import Network
 from ..network.program import Program
@@ -268,15 +270,15 @@ class Zoo:
 
     def _load(self, slot: _Slot) -> Network:
         entry, settings = slot.entry, self.settings
-        folder = None
+        folder, memory = None, None
         if entry.key not in self._listed:  # typed: its files go where they can be removed again
             slot.folder = slot.folder or tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
             folder = slot.folder.name
         if isinstance(entry.source, Hub) and entry.source.by_config:
             made, commit = hub_ids.inspect(entry, settings, folder)
             entry = replace(entry, source=replace(entry.source, revision=commit))
-        else:
-            made = recipe(entry)
+        else:  # an architecture of ours, which need not be tried on each machine
+            made, memory = recipe(entry), torch.channels_last
 
         def progress(done: int, total: int) -> None:
             if self._closed:
@@ -290,7 +292,12 @@ class Zoo:
         tensors = checkpoint.read(path, entry.title)
         module = assembly.assemble(made, tensors, entry.title, in_order=entry.source.in_order)
         network = Network.from_recipe(
-            module, made, key=entry.key, title=entry.title, device=settings.torch_device
+            module,
+            made,
+            key=entry.key,
+            title=entry.title,
+            device=settings.torch_device,
+            memory=memory,
         )
         network.program = Program()
         return network
