@@ -261,7 +261,7 @@ def of_map(found: Measures, kind: str, row: int = 0) -> list[Note]:
     if found.broken:
         return [overflow(found.broken, "of the map", row)]
     if found.blank:
-        words = "The map is blank: nothing in the photo moves this class here."
+        words = "The map is blank: nothing in the photo moves this class here, or it cancels out."
         return [Note("blank", 0.0, words, row)]
     if found.against is not None and found.against >= AGAINST:
         words = f"{percent(found.against)} of the evidence in this map speaks against the class."

@@ -72,3 +72,12 @@ def test_the_gradient_of_one_photo_is_that_of_a_photo_among_others(norm):
     for classes in ([1], [1, 2]):  # several are asked for in one go
         recording = network.record(network.prepare(read(PHOTO)).tensor, ("first",))
         assert_close(recording.gradients(classes, layer="first")[0], maps[:1], 1e-4)
+
+
+@pytest.mark.parametrize("norm", ["InstanceNorm", "a function", "style transfer"])
+def test_weights_that_are_rounding_alone_make_no_map(norm):
+    """What an InstanceNorm takes the mean off has a gradient whose mean is nil."""
+    torch.manual_seed(6)
+    found = explain(wrap(NORMS[norm]().eval(), **HOW), PHOTO, [0, 1], layer="first")
+    assert not found.values.any()
+    assert [note.key for note in found.notes].count("blank") == 2
