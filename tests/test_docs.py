@@ -139,6 +139,15 @@ def test_the_notebook_runs_from_top_to_bottom(
     assert "guided_gradcam" in said
 
 
+def test_the_notebook_brings_to_colab_what_is_not_there() -> None:
+    cells = json.loads((ROOT / "explain.ipynb").read_text("utf-8"))["cells"]
+    brought = dict(re.findall(r"([\w-]+)==([\d.]+)", "".join(cells[1]["source"])))
+    assert brought.items() <= pins().items()
+    there = {"torch", "numpy", "cv2", "PIL", "safetensors"}
+    names = {name.replace("-", "_") for name in brought}
+    assert imported("explainers/**/*.py") - there <= names
+
+
 def test_every_setting_is_listed_and_every_listed_one_is_read() -> None:
     class Noted(dict[str, str]):
         """An empty environment that remembers what it was asked for."""
