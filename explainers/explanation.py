@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from .photo import Photo
 
 
-#: Notes of one map alone; "mixed" of its layer, "cut" of maps that go by gradients.
-OF_A_MAP = ("blank", "only against", "border", "flat", "unstable", "padding", "NaN", "mixed", "cut")
+#: Notes of one map alone; the last three on what some layers or methods show (`notes.SOME`).
+OF_A_MAP = frozenset(
+    "blank, only against, border, flat, unstable, padding, NaN, mixed, trimmed, cut".split(", ")
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ how often each note is raised without need, `benchmarks/README.md` keeps the tab
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,13 @@ FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over
 OFF = 0.5  # of the heat lies off the photo (`benchmarks/padding.py`), more than is shown
 LEAST = 4  # cells of the shorter side from which on a map has an inside
 UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
+#: What is remarked on a network, but holds for some of its maps alone: those made at that layer or
+#: at none, by a method of that family.
+SOME: dict[str, Callable[[str | None, Network, str], bool]] = {
+    "mixed": lambda layer, network, _family: layer == network.last,
+    "trimmed": lambda layer, _network, _family: layer is not None,
+    "cut": lambda _layer, _network, family: family not in ("perturbation", "patches"),
+}
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of the largest logit, where logits are subtracted
 
 
@@ -81,13 +89,11 @@ def of_question(question: Question, layer: str | None, family: str) -> tuple[Not
     """What holds for every map of that network and view, made at that layer or at none, by a method
     of that family."""
     remarks = {**question.network.remarks, **question.view.remarks}
-    if layer != question.network.last:
-        remarks.pop("mixed", None)  # of the last layer
-    if layer is None:
-        remarks.pop("trimmed", None)  # of what layers show
-    if family in ("perturbation", "patches"):
-        remarks.pop("cut", None)  # of gradients
-    return tuple(Note(key, 0.0, sentence) for key, sentence in remarks.items())
+    return tuple(
+        Note(key, 0.0, sentence)
+        for key, sentence in remarks.items()
+        if key not in SOME or SOME[key](layer, question.network, family)
+    )
 
 
 def seen_from(network: Network, target: int) -> float:

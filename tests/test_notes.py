@@ -126,14 +126,14 @@ def test_every_method_s_map_carries_its_notes_when_it_is_done() -> None:
 
 def test_what_holds_for_every_map_of_a_question_is_told_from_what_holds_for_one(two) -> None:
     network, x = copy.copy(two), nets.noise(1, 3, 32, 32, seed=3)
-    told = ("rounding", "observers", "float32", "hooks", "head", "mixed", "cut", "something new")
+    told = (*notes.SOME, "rounding", "observers", "float32", "hooks", "head", "something new")
     network.remarks = dict.fromkeys(told, "Take care.")
     found: list[dict[str, bool]] = []
     for method, layer in (("gradcam", "0"), ("gradcam", None), ("occlusion", None)):
         *_, last = ask(question(network, network.view(x), 0, layer=layer), method)
         found.append({note.key: note.of_pass for note in last.notes if note.key in told})
     everywhere = set.intersection(*map(set, found))
-    assert everywhere == set(told) - {"mixed", "cut"}
+    assert everywhere == set(told) - set(notes.SOME)
     assert all(whole == (key in everywhere) for each in found for key, whole in each.items())
 
 
