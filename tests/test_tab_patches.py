@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
 from explainers import Network
@@ -13,6 +14,7 @@ from explainers.zoo import Zoo
 from tabs.parts.tab import Server
 from tabs.parts.work import Jobs
 from tabs.patches import TAB
+from tabs.patches.bag import removal
 from tabs.subject import Subject
 from tests.desk import slices
 
@@ -103,3 +105,20 @@ def test_the_lesson_grows_and_what_is_learned_reads_the_visitor_s_bag(server: Se
     for wrong in ({"seed": -1}, {"seed": 2.5}, {"seed": "x"}):
         answer = server.act(CAT | {"act": "learn", "data": PUPIL | wrong})
         assert "must be a whole number" in answer["problem"]
+
+
+def test_the_curve_of_removal_ends_behind_its_last_change_and_says_what_it_does() -> None:
+    falls = np.r_[np.linspace(0.9, 0.02, 20), np.full(181, 0.015)]
+    shown = removal(falls, "Words.").replace("\N{NO-BREAK SPACE}", " ")
+    assert 'max="23"' in shown  # the slider's and the curve's ends are the same
+    assert ">23</text></svg>" in shown
+    assert "Not drawn: 24 to 200 removed, where it stays near 1.5 %." in shown
+    assert "90.0 % with all patches, 1.5 % without the top 23" in shown
+    assert "on the way" not in shown
+    late = np.r_[np.full(200, 0.5), 0.9]  # nothing is hidden that happens at the end
+    assert 'max="200"' in removal(late, "")
+    assert "Not drawn" not in removal(late, "")
+    there = removal(np.r_[0.3, 0.8, 0.1, np.full(30, 0.2)], "").replace("\N{NO-BREAK SPACE}", " ")
+    assert "30.0 % with all patches, 20.0 % without" in there
+    assert "up to 80.0 % on the way, down to 10.0 % on the way" in there
+    assert removal(np.ones(1), "") == ""

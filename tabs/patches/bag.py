@@ -21,6 +21,7 @@ from ..parts.curve import curve
 LONGEST = 640  # pixels of a picture's longer side
 TOP = 8  # patches in the row
 THUMB = 96
+SEEN = 0.01  # a change of a probability that a curve of this size shows
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Bag:
         """The whole panel."""
         width, height = self.grid.size
         figures = "".join(self._figure(each, n) for n, each in enumerate(self.figures))
+        left = removal(self.removal, self.removal_words, self.threshold)
         rows = " rows" if len(self.figures) > 4 else ""  # a class each
         return (
             f'<div class="bag" data-bag="{escape(self._data())}" style="--shape:{width}/{height}">'
@@ -62,7 +64,7 @@ class Bag:
             f'<div class="cells bag-cells{rows}">{figures}</div>'
             f'<div class="maps-foot">{self.legend}<span>Point at a picture, or tab to it and walk '
             "with the arrow keys; Enter finds the top patch.</span></div>"
-            f'<div class="bag-more">{self._card()}{self._top()}{self._removal()}</div></div>'
+            f'<div class="bag-more">{self._card()}{self._top()}{left}</div></div>'
         )
 
     def _data(self) -> str:
@@ -118,26 +120,56 @@ class Bag:
             f'<ol class="bag-top">{"".join(items)}</ol></section>'
         )
 
-    def _removal(self) -> str:
-        most = len(self.removal) - 1
-        if not most:
-            return ""
-        drawn = curve(
-            range(most + 1),
-            self.removal.tolist(),
-            label=f"The probability falls from {html.percent(self.removal[0])} to "
-            f"{html.percent(self.removal[-1])} as all top patches but one are removed",
-            below="top patches removed",
-            most_x=most,
-            guide=(0.5, "") if self.threshold else None,
-            mark=True,
+
+def removal(values: np.ndarray, words: str, threshold: bool = False) -> str:
+    """What is left of the answer without the best 0..k patches, as a curve and a slider; both end
+    behind the last change that can be seen. values: (k + 1,) probabilities; words: what it shows;
+    threshold: a half decides."""
+    most, end = len(values) - 1, _settled(values)
+    if not most:
+        return ""
+    rest = ""
+    if end < most:
+        last = html.percent(float(values[-1]))
+        rest = f" Not drawn: {end + 1} to {most} removed, where it stays near {last}."
+    drawn = curve(
+        range(end + 1),
+        values[: end + 1].tolist(),
+        label=_course(values[: end + 1]),
+        below="top patches removed",
+        most_x=end,
+        guide=(0.5, "") if threshold else None,
+        mark=True,
+    )
+    return (
+        f'<section class="bag-curve"><h4>Remove the top patches</h4><p>{escape(words + rest)}</p>'
+        f'{drawn}<input class="bag-range" type="range" min="0" max="{end}" value="0" step="1" '
+        'aria-label="Top patches removed"><p class="bag-without" aria-live="polite"></p></section>'
+    )
+
+
+def _settled(values: np.ndarray) -> int:
+    """Behind which number removed nothing happens any more, with some room to see that."""
+    moving = np.flatnonzero(np.abs(values - values[-1]) > SEEN)
+    last = int(moving[-1]) + 1 if len(moving) else 0
+    return min(len(values) - 1, max(TOP, -(-last * 6 // 5)))
+
+
+def _course(values: np.ndarray) -> str:
+    """Of a curve from all patches to its end, in words that hold whichever way it goes."""
+    first, last, high, low = (
+        float(each) for each in (values[0], values[-1], values.max(), values.min())
+    )
+    ends = f"{html.percent(first)} with all patches, {html.percent(last)} without"
+    on_the_way = [
+        f"{word} {html.percent(value)} on the way"
+        for word, value, beyond in (
+            ("up to", high, high - max(first, last)),
+            ("down to", low, min(first, last) - low),
         )
-        return (
-            f'<section class="bag-curve"><h4>Remove the top patches</h4><p>'
-            f'{escape(self.removal_words)}</p>{drawn}<input class="bag-range" type="range" min="0" '
-            f'max="{most}" value="0" step="1" aria-label="Top patches removed">'
-            '<p class="bag-without" aria-live="polite"></p></section>'
-        )
+        if beyond > SEEN
+    ]
+    return ", ".join([f"The probability: {ends} the top {len(values) - 1}", *on_the_way])
 
 
 def _short(values: np.ndarray) -> list[float]:
