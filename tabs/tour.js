@@ -4,13 +4,23 @@ const { escape } = seeing;
 let drawn = '';
 let before = JSON.parse(sessionStorage.getItem('before')); // what was asked when the tour began
 const at = () => { const step = +seeing.state.step; return step >= 1 && step <= steps.length ? step : 0; };
-const go = (number) => {
+const go = (number, how = 'push') => {
   const step = steps[number - 1];
   if (!step) return;
   if (!at()) sessionStorage.setItem('before', JSON.stringify(before = structuredClone(seeing.state)));
   const look = step.methods.length ? { methods: step.methods.join(',') } : step.look;
   seeing.set({ step: String(number), network: step.model, photo: { example: step.example }, targets: step.classes.length ? [...step.classes] : null,
-    against: null, framing: 'whole', tab: step.tab, settings: { ...seeing.state.settings, [step.tab]: look } });
+    against: null, framing: 'whole', tab: step.tab, settings: { ...seeing.state.settings, [step.tab]: look } }, how);
+};
+// An address may have been written by hand: a step that it only numbers is shown, and none is
+// told of another photo, network or classes.
+const fits = (step) => seeing.state.network === step.model && step.photos.some(([name]) => name === seeing.state.photo?.example)
+  && (!step.classes.length || (seeing.knows() ? seeing.names().join() === step.classes.join() : seeing.state.targets?.length > 0));
+const check = () => {
+  const step = steps[at() - 1], names = (name) => new URLSearchParams(location.search).has(name);
+  if (!step || fits(step)) return;
+  if (['model', 'network', 'example', 'photo', 'target'].some(names)) seeing.set({ step: null }, 'replace');
+  else go(at(), 'replace');
 };
 const leave = () => seeing.set(before ? { ...before, step: null } : { step: null });
 const draw = () => {
@@ -32,5 +42,6 @@ place.addEventListener('click', (event) => {
   else if (button?.dataset.photo) seeing.set({ photo: { example: button.dataset.photo }, targets: null, against: null });
   else if (button && 'leave' in button.dataset) leave();
 });
-seeing.on((what) => { if (what === 'tour') go(at() || 1); draw(); });
+seeing.on((what) => { if (what === 'tour') go(at() || 1); else check(); draw(); });
+check();
 draw();

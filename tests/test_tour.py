@@ -121,8 +121,11 @@ def test_a_unit_sees_heads_though_no_class_is_called_face() -> None:
 
 
 def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
-    page = visit(query=f"&step={len(STEPS) - 1}")
+    page = visit(query=f"&step={len(STEPS) - 1}")  # by hand: it shows what the step is about
     settled(page)
+    assert f"example={STEPS[-2].example}" in page.url
+    chosen = page.locator(".rail .chip.on .chip-name").all_inner_texts()
+    assert set(chosen) == set(STEPS[-2].classes)
     page.locator(".tour").get_by_role("button", name="Next").click()
     expect(page.locator(".tour")).to_contain_text("No class is called face")
     more = page.locator(".tour details")
@@ -138,6 +141,9 @@ def test_the_last_step_shows_the_unit_on_four_photos(visit: Visit) -> None:
     expect(page.locator("[data-place=glow] img")).not_to_have_attribute("src", picture)
     expect(where).to_have_text("Unit 174 · conv5")
     expect(page.locator(".tour")).to_contain_text(f"{len(STEPS)} of {len(STEPS)}")
+    page.evaluate("() => seeing.set({ photo: { example: 'espresso.jpg' } })")  # and of no other
+    expect(page.locator(".tour")).to_be_hidden()
+    assert "step=" not in page.url
 
 
 def test_a_step_shows_what_it_says_and_the_visitor_s_photo_comes_back(visit: Visit) -> None:
