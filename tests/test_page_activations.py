@@ -165,13 +165,32 @@ def frames(page: Page, more_than: int) -> int:
     return int(page.locator("[data-frames]").first.get_attribute("data-frames"))
 
 
+TRACKS = """() => {
+  const devices = navigator.mediaDevices, given = devices.getUserMedia.bind(devices);
+  window.tracks = [];
+  devices.getUserMedia = async (wanted) => {
+    const stream = await given(wanted);
+    tracks.push(...stream.getTracks());
+    return stream;
+  };
+}"""
+
+
+def dark(page: Page) -> bool:
+    """Is every camera off that was ever on?"""
+    return page.evaluate("() => tracks.length && tracks.every((t) => t.readyState === 'ended')")
+
+
 def test_the_camera_moves_heat_tiles_and_pins(visit: Visit) -> None:
     page = opened(visit)
     page.click("[data-pin]")
     page.locator(".pin img").wait_for()
     picture = page.locator(".pin img").get_attribute("src")
     place = top(page, ".act-sheet .live, .act-sheet [data-place=sheet]")
-    page.click("[data-live]")
+    page.evaluate(TRACKS)
+    page.evaluate(
+        "() => { for (const _ of [1, 2]) document.querySelector('[data-live]').click(); }"
+    )
     heat, tiles = page.locator("[data-live-heat]"), page.locator("[data-live-sheet]")
     seen: set[str] = set()
     for _ in range(3):
@@ -189,8 +208,15 @@ def test_the_camera_moves_heat_tiles_and_pins(visit: Visit) -> None:
     expect(page.locator("[data-live-title]")).to_contain_text("Unit 0 ·")
     page.click("[data-live]")
     expect(page.locator("[data-state]")).to_have_text("Stopped.")
+    assert dark(page)
     settled(page)
     page.click("[data-live]")  # and again
+    frames(page, frames(page, 0) + 1)
+    page.evaluate("() => seeing.set({ tab: 'maps' })")
+    assert dark(page)  # nor does it look on when the visitor leaves
+    page.evaluate("() => seeing.set({ tab: 'activations' })")
+    expect(page.locator(".pin img")).to_have_attribute("src", picture)
+    page.click("[data-live]")
     frames(page, frames(page, 0) + 2)
     over = "The minute is over."
 

@@ -117,6 +117,9 @@ def test_on_a_phone_the_networks_lie_inside_the_window(visit: Visit) -> None:
 def test_a_photo_from_the_camera(visit: Visit, width: int, button: str) -> None:
     page = visit(width=width)
     settled(page)
+    page.locator(button).dblclick()  # in a hurry: shot before it sees, closed before it plays
+    page.wait_for_selector("dialog.camera[open]")
+    page.evaluate("() => document.querySelectorAll('.camera button').forEach((b) => b.click())")
     page.click(button)
     page.wait_for_function("() => document.querySelector('dialog.camera video').videoWidth")
     box = page.locator("dialog.camera").bounding_box()

@@ -1,9 +1,10 @@
 // The camera: frames go to the server one by one, the next when an answer is there.
 {
-  const MINUTE = 'Live; it stops by itself after a minute.', BEATS = 2; // frames under way at a time
+  const MINUTE = 'Live; it stops by itself after a minute.', UNSEEN = 'Stopped while out of sight.', BEATS = 2; // frames under way at a time
   const part = (name) => element.querySelector(`[data-${name}]`);
   const button = part('live'), lens = element.querySelector('video.live'), canvas = document.createElement('canvas');
   let stream = null, ticket = '', times = [], waits = [], late = 0, last = 0, sent = 0, grid = null;
+  let asking = false, behind = false; // the pins still show a frame
 
   const stop = (text) => {
     if (!stream) return;
@@ -15,7 +16,12 @@
     button.textContent = 'Camera, live';
     fit();
     say(text);
-    if (seeing.state.photo) tab.act('pin', { pins: tab.value('pins') }); // over the photo again
+    photo();
+  };
+  const away = () => seeing.state.tab !== tab.key;
+  const photo = () => { // the pins lie over it again, when they are looked at
+    behind = away();
+    if (!behind && seeing.state.photo) tab.act('pin', { pins: tab.value('pins') });
   };
   const put = (image, source) => { image.src = source; return image.decode().catch(() => 0); };
   const show = async (answer, began, number) => {
@@ -41,7 +47,7 @@
     per: tab.value('per'), gain: tab.value('gain'), gamma: tab.value('gamma') });
   const beat = async (mine) => {
     while (stream === mine) {
-      if (!element.isConnected || document.hidden) return stop('Stopped while out of sight.');
+      if (!element.isConnected || document.hidden) return stop(UNSEEN);
       if (!element.offsetParent || !lens.videoWidth) { await new Promise((next) => setTimeout(next, 50)); continue; }
       const scale = Math.min(1, 320 / Math.max(lens.videoWidth, lens.videoHeight));
       canvas.width = Math.round(lens.videoWidth * scale);
@@ -58,14 +64,22 @@
   };
   const start = async () => {
     if (!navigator.mediaDevices) return say('This browser gives a camera to https pages only.');
+    if (asking) return;
+    asking = true;
     say('Asking for the camera …');
+    let given = null;
     try {
-      const given = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 320 }, height: { ideal: 240 }, facingMode: 'environment' } });
+      given = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 320 }, height: { ideal: 240 }, facingMode: 'environment' } });
       ({ ticket } = await tab.call('ticket'));
       stream = given;
       lens.srcObject = given;
       await lens.play();
-    } catch { stream?.getTracks().forEach((track) => track.stop()); stream = null; return say('The camera could not be used: allow it for this page, and try again.'); }
+    } catch {
+      given?.getTracks().forEach((track) => track.stop());
+      stream = null;
+      return say('The camera could not be used: allow it for this page, and try again.');
+    } finally { asking = false; }
+    if (away()) return stop(UNSEEN);
     times = []; waits = []; late = 0;
     body.classList.add('live-on');
     body.style.setProperty('--shape', `${lens.videoWidth} / ${lens.videoHeight}`);
@@ -76,6 +90,10 @@
     for (let i = 0; i < BEATS; i++) beat(stream);
   };
   button.addEventListener('click', () => (stream ? stop('Stopped.') : start()));
+  seeing.on((what) => {
+    if (what === 'state' && away()) stop(UNSEEN);
+    else if (what === 'state' && behind) photo();
+  });
   part('live-sheet').addEventListener('click', (event) => { // a tile of the moving mosaic
     if (!grid) return;
     const edge = event.target.getBoundingClientRect();

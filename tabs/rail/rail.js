@@ -72,18 +72,23 @@ find('[data-more]').addEventListener('click', (event) => {
 
 // ---- the camera, for one photo ----
 const dialog = find('dialog.camera'), video = find('dialog.camera video');
+let asking = false;
 const dark = () => { video.srcObject?.getTracks().forEach((track) => track.stop()); video.srcObject = null; };
 const camera = async () => {
   if (!navigator.mediaDevices) return problem('This browser gives a camera to https pages only.');
+  if (asking) return;
+  asking = true;
   try { video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }); }
   catch { return problem('The camera could not be used: allow it for this page, and try again.'); }
+  finally { asking = false; }
   dialog.showModal();
-  video.play();
+  video.play().catch(() => {}); // closed again before it began
 };
 dialog.addEventListener('close', dark);
 find('[data-camera]').addEventListener('click', camera);
 find('[data-stop]').addEventListener('click', () => dialog.close());
 find('[data-shoot]').addEventListener('click', async () => {
+  if (!video.videoWidth) return; // nothing is seen yet
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   canvas.getContext('2d').drawImage(video, 0, 0);
   const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
