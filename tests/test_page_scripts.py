@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
 
-from .browser import AHEAD, COMPONENTS, ROOT, calls, drop, held, settled
+from .browser import AHEAD, COMPONENTS, ROOT, calls, drop, held, settled, told
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -52,7 +52,7 @@ def test_a_tab_is_asked_for_before_it_is_drawn(visit: Callable[..., Page], lost:
 
 
 def test_back_at_what_is_shown_nothing_is_waited_for(visit: Callable[..., Page]) -> None:
-    """Though what was asked meanwhile had no answer yet."""
+    """Though what was asked meanwhile had no answer yet, or has to wait."""
     page = visit()
     settled(page)
     with held(page, "maps.ask"):
@@ -61,6 +61,12 @@ def test_back_at_what_is_shown_nothing_is_waited_for(visit: Callable[..., Page])
         page.go_back()
     settled(page)
     expect(page.locator("#maps-tab")).not_to_have_class(re.compile("busy"))
+    waits = {"wait": {"words": "ResNet-18 is on its way", "done": 0.5}}
+    with told(page, "maps.ask", lambda _: waits):
+        page.locator(".rail .chip").nth(1).click()
+        expect(page.locator("#maps-tab .work")).to_contain_text("on its way")
+        page.go_back()
+        expect(page.locator("#maps-tab .work")).to_be_hidden()
 
 
 def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(

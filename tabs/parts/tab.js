@@ -8,7 +8,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const place = (name) => body.querySelector(`[data-place="${name}"]`);
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
-  const hooks = {}, paused = new Set(); // channels that Cancel stopped
+  const hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
   let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0;
   let unseen = ''; // why it is not known what the photo shows
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
@@ -96,11 +96,15 @@ seeing.tab ||= (element, server, key, props = {}) => {
     work.querySelector('button').hidden = Boolean(answer.wait);
   };
   const hold = (channel, words) => { // until the visitor wants to go on
-    paused.add(channel);
+    paused.set(channel, words);
     body.classList.remove('busy');
-    bar(channel).querySelector('span').textContent = words;
-    bar(channel).querySelector('button').textContent = 'Go on';
+    stopped(channel);
     hooks.over?.(channel);
+  };
+  const stopped = (channel) => {
+    const work = bar(channel), button = work.querySelector('button');
+    work.querySelector('span').textContent = paused.get(channel);
+    Object.assign(button, { textContent: 'Go on', hidden: false });
   };
 
   // ---- asking ----
@@ -191,7 +195,10 @@ seeing.tab ||= (element, server, key, props = {}) => {
       for (const channel in tickets)
         if (tickets[channel] && !paused.has(channel) && pulling[channel] !== turns[channel]) { const turn = (turns[channel] += 1); resume(channel, turn); }
       body.classList.remove('stale');
-      if (pulling[''] !== turns['']) body.classList.remove('busy'); // back at what is done, from what was asked meanwhile
+      if (pulling[''] !== turns['']) { // back at what is done, or stopped, from what was asked meanwhile
+        body.classList.remove('busy');
+        if (!bar('').dataset.channel) paused.has('') ? stopped('') : (bar('').hidden = true); // and no act's
+      }
       see();
       return;
     }
