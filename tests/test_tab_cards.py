@@ -8,8 +8,8 @@ import pytest
 
 from explainers.units.reference import references
 from explainers.units.strongest import Strongest
-from explainers.units.wiring import confused
-from tabs.cards import TAB, of_class, of_unit
+from explainers.units.wiring import Link, confused
+from tabs.cards import TAB, links, of_class, of_unit
 from tests.desk import Desk
 
 
@@ -49,6 +49,12 @@ def test_a_units_card_tells_all_that_is_known_of_it(desk, resnet18, few_photos) 
     assert all(
         re.fullmatch(r"\?network=resnet18&amp;layer=layer3&amp;unit=\d+", each) for each in near
     )
+
+
+def test_a_class_that_gains_without_a_unit_has_a_bar_as_well(resnet18) -> None:
+    shown = links.classes(resnet18, [Link(None, 1, 0.2), Link(None, 2, -0.4)])
+    bars = re.findall(r'bar-length( rises)?" style="width:([\d.]+)%', shown)
+    assert bars == [("", "50.0"), (" rises", "100.0")]
 
 
 def test_a_classs_card_by_name_or_number(desk, resnet18, few_photos) -> None:

@@ -81,22 +81,22 @@ def _square(box: tuple[float, ...], ratio: float) -> tuple[float, float, float, 
 
 
 def classes(network: Network, found: Sequence[Link]) -> str:
-    """Classes with what they lose, as bars that link to their cards."""
+    """Classes with what they lose, or gain, as bars that link to their cards."""
     top = max((abs(each.effect) for each in found), default=1.0) or 1.0
     items = "".join(
         class_bar(network, each.index, f"{'−' if each.effect > 0 else '+'}{abs(each.effect):.2g}",
-                  each.effect / top)
+                  abs(each.effect) / top, "" if each.effect > 0 else " rises")
         for each in found
     )  # fmt: skip
     return f'<ol class="bars card-classes">{items}</ol>'
 
 
-def class_bar(network: Network, target: int, value: str, length: float) -> str:
-    """A class by its name, with a bar."""
+def class_bar(network: Network, target: int, value: str, length: float, kind: str = "") -> str:
+    """A class by its name, with a bar; length in 0..1, kind: more of its classes in the css."""
     wide = 100 * min(max(length, 0), 1)
     name = escape(network.labels[target])
     where = escape(address(network, **{"class": network.labels[target]}))
     return (
-        f'<li><span class="bar-length" style="width:{wide:.1f}%"></span><a class="bar-name" '
+        f'<li><span class="bar-length{kind}" style="width:{wide:.1f}%"></span><a class="bar-name" '
         f'href="{where}" data-class="{name}">{name}</a><span class="bar-value">{value}</span></li>'
     )
