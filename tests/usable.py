@@ -15,10 +15,25 @@ LOW = """() => [...document.querySelectorAll(
     parseFloat(getComputedStyle(each, '::before').height) || 0) < 39.5)
   .map((each) => each.outerHTML.slice(0, 120))"""
 
+# Text that runs out of its own column, into the one beside it, by more than the ring round a “?”.
+WIDE = """() => [...document.querySelectorAll('.tab-body :is(figcaption, .field, h3, p)')]
+  .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 13
+    && getComputedStyle(each).overflowX === 'visible')
+  .map((each) => each.outerHTML.slice(0, 120))"""
+SIDES = ((1024, 768), (844, 390))  # a tablet and a phone on their sides
+
+
+def fits(page: Page) -> None:
+    """Nothing is wider than the window, and no text than its column."""
+    root = "document.documentElement"
+    width = page.viewport_size["width"]
+    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0, width
+    assert not (wide := page.evaluate(WIDE)), f"too wide at {width}: {wide}"
+
 
 def usable(page: Page) -> None:
-    """No serious accessibility violation, nothing wider than the window, and on a phone nothing
-    too small for a finger."""
+    """No serious accessibility violation, nothing that does not fit, here and in windows between a
+    phone's and a desk's, and on a phone nothing too small for a finger."""
     page.wait_for_function(  # colours half way between two others would be judged, too
         "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
         " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
@@ -29,7 +44,10 @@ def usable(page: Page) -> None:
         if each["impact"] in ("serious", "critical")
     ]
     assert not serious, serious
-    root = "document.documentElement"
-    assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
-    if page.viewport_size["width"] < 821:
+    size = page.viewport_size
+    if size["width"] < 1024:
         assert not (low := page.evaluate(LOW)), f"lower than 40 px: {low}"
+    sides = [{"width": width, "height": height} for width, height in SIDES]
+    for each in (*sides, size):  # its own at the end, as it was
+        page.set_viewport_size(each)
+        fits(page)

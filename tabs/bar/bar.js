@@ -121,15 +121,19 @@ seeing.early = async (tab) => { // null where the tab has to ask by itself
 };
 
 // ---- the tabs: Gradio's own, kept in step with the address ----
+const button = () => document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
+const centre = () => { // a phone shows a part of the strip
+  const tab = button(), strip = tab?.parentElement;
+  if (strip) strip.scrollLeft = tab.offsetLeft + tab.offsetWidth / 2 - strip.clientWidth / 2;
+};
 const follow = () => {
-  const button = document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
-  const there = button?.getAttribute('aria-selected') === 'true';
+  const tab = button(), there = tab?.getAttribute('aria-selected') === 'true';
   if (!there) ahead(seeing.state.tab);
-  if (button && !there) button.click();
-  const strip = button?.parentElement; // a phone shows a part of it
-  if (strip) strip.scrollLeft = button.offsetLeft + button.offsetWidth / 2 - strip.clientWidth / 2;
+  if (tab && !there) tab.click();
+  centre();
   return there;
 };
+matchMedia('(orientation: portrait)').addEventListener('change', centre);
 const clicked = (event) => event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
 document.addEventListener('click', (event) => { // before Gradio, which draws the tab at once
   if (clicked(event)) ahead(clicked(event));
