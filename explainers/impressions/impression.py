@@ -198,9 +198,10 @@ def _look(drawing: Drawing, network: Network) -> Point:
 
 
 def as_input(network: Network, pictures: Tensor) -> Tensor:
-    """Pictures (N, 3, S, S) in 0..1 as this network wants them, at its own size."""
+    """Pictures (N, 3, S, S) in 0..1 as this network wants them, at its own size (squeezed, where
+    that alone will do and is no square)."""
     check_colours(network)
-    size = (network.size, network.size)
+    size = (network.size, network.size) if network.any_size else network.shape
     if pictures.shape[2:] != size:
         pictures = F.interpolate(pictures, size=size, mode="bicubic", antialias=True)
     return network.normalised(pictures.to(network.device))

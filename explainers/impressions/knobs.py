@@ -81,7 +81,18 @@ class Knobs:
             raise OptionError(f"A picture can be made of {', '.join(CANVASES)}: choose one.")
 
     def sizes(self, network: Network) -> tuple[int, ...]:
-        """Sides in pixels, one after the other, for equal shares of the steps."""
+        """Sides in pixels, one after the other, for equal shares of the steps: one alone for a
+        network that takes no other. Raises OptionError where that one is no square, or another one
+        was asked for."""
+        if not network.any_size:
+            height, width = network.shape
+            if self.size not in (0, height) or height != width:
+                raise OptionError(
+                    f"{network.title} takes {width} by {height} pixels alone, and this would be a "
+                    f"square of {self.size or height}: "
+                    + ("leave the size at 0." if height == width else "choose another network.")
+                )
+            return (height,)
         size = min(self.size or network.size, int(LIMITS["size"][1]))
         return (self.start, size) if self.start < size else (size,)
 

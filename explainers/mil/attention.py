@@ -128,12 +128,15 @@ def load_amil(folder: Path = WEIGHTS) -> AttentionMIL:
     return head.eval().requires_grad_(False)
 
 
-def as_batch_of(patches: Sequence[np.ndarray], side: int) -> Tensor:
-    """Patches (h, w, 3) uint8 of any size as (N, 3, side, side) float32 in 0..1."""
+def as_batch_of(patches: Sequence[np.ndarray], size: int | tuple[int, int]) -> Tensor:
+    """Patches (h, w, 3) uint8 of any size as (N, 3, height, width) float32 in 0..1. size: pixels of
+    the side, or (height, width)."""
+    height, width = (size, size) if isinstance(size, int) else size
+    side = min(height, width)
     resized = [
         cv2.resize(
             np.ascontiguousarray(patch),
-            (side, side),
+            (width, height),
             interpolation=cv2.INTER_CUBIC if min(patch.shape[:2]) < side else cv2.INTER_AREA,
         )
         for patch in patches
@@ -141,14 +144,16 @@ def as_batch_of(patches: Sequence[np.ndarray], side: int) -> Tensor:
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
 
 
-def as_batch(patches: Sequence[np.ndarray], side: int, network: Network) -> Tensor:
-    """Patches as (N, C, side, side), as the network sees photos."""
+def as_batch(
+    patches: Sequence[np.ndarray], size: int | tuple[int, int], network: Network
+) -> Tensor:
+    """Patches as (N, C, height, width), as the network sees photos."""
     if not network.sees_colours and network.transform is not None:
         photos = (Photo(each, "", (each.shape[1], each.shape[0])) for each in patches)
         return torch.cat([network.transform(each)[0] for each in photos])
     if not network.sees_colours:
         raise OptionError(f"{network.title} does not see red, green and blue, as patches are.")
-    return network.normalised(as_batch_of(patches, side))
+    return network.normalised(as_batch_of(patches, size))
 
 
 @torch.no_grad()

@@ -110,9 +110,9 @@ def patch_scores(
         raise OptionError("Choose a class to look for.")
     grid = cut(pixels, patch, overlap)
     start, read = time.perf_counter(), []
-    some = network.at_once()
+    some, size = network.at_once(), network.size if network.any_size else network.shape
     for first in range(0, len(grid), some):
-        x = as_batch(grid.patches[first : first + some], network.size, network)
+        x = as_batch(grid.patches[first : first + some], size, network)
         with torch.no_grad():
             read.append(network.probabilities(network.logits(x)).cpu().double().numpy())
         seconds = time.perf_counter() - start
