@@ -313,6 +313,14 @@ def test_what_an_operator_names_in_vain_is_told(tmp_path, monkeypatch, given, se
     assert sentence in str(caught.value)
 
 
+def test_what_the_page_can_t_ask_is_told_of_a_network_in_words_for_its_operator():
+    four = wrap(made(in_chans=4), NAMES, size=64, channels=4, mean=[0.4] * 4, std=[0.2] * 4)
+    with pytest.raises(ExplainError, match="takes 4 channels, and the page has photos: give wrap"):
+        bring([four])
+    with pytest.raises(ExplainError, match="answers with no classes, which the page asks about"):
+        bring([wrap(made(), head="none", size=64, mean=0.4, std=0.2)])
+
+
 def test_what_is_made_already_and_a_config_are_taken_for_what_they_stand_for(tmp_path: Path):
     (tmp_path / "code.py").write_text(CODE + "\nready = make()\n")
     (network,) = bring([f"{tmp_path}/code.py:ready"])

@@ -131,6 +131,11 @@ def _check_for_a_page(network: Network) -> None:
             f"{network.title} answers with no classes, which the page asks about: explain it in "
             "Python."
         )
+    if network.transform is None and len(network.mean) != 3:
+        raise OptionError(
+            f"{network.title} takes {len(network.mean)} channels, and the page has photos: give "
+            "wrap(…, transform=…) a function that makes them of a photo, or explain it in Python."
+        )
     network.prepare(read(np.zeros((64, 64, 3), np.uint8)))
 
 
