@@ -17,7 +17,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.browser import browsing, drop, serving, settled
+from tests.browser import drop, serving, settled
+from tests.chromium import browsing
 
 ASSETS = Path(__file__).parent
 PHOTO = ASSETS / "examples" / "cat-and-espresso.jpg"

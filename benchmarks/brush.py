@@ -20,7 +20,8 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser import browsing, serving  # noqa: E402
+from tests.browser import serving  # noqa: E402
+from tests.chromium import browsing  # noqa: E402
 
 WATCH = """() => {
   const answer = document.querySelector('.brush-answer');

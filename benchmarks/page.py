@@ -38,7 +38,8 @@ from benchmarks.turns import ratio  # noqa: E402
 from explainers import ask, cores, load, read  # noqa: E402
 from explainers.api import question  # noqa: E402
 from explainers.settings import from_environment  # noqa: E402
-from tests.browser import browsing, free_port, serving  # noqa: E402
+from tests.browser import free_port, serving  # noqa: E402
+from tests.chromium import browsing  # noqa: E402
 
 MAPS = ("gradcam", "guided", "guided_gradcam")
 SIZE = (640, 480)

@@ -7,14 +7,13 @@ import io
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,28 +22,20 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import (
-    Browser,
-    BrowserContext,
     Error,
     LocatorAssertions,
     Page,
     Request,
     Route,
     expect,
-    sync_playwright,
 )
 from skimage.data import chelsea
 
+from .chromium import Browsers, opened
 from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 from .waiting import until
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-fake-device-for-media-stream "
-    "--use-fake-ui-for-media-stream"
-).split()
 expect.set_options(timeout=30_000)  # two cores, shared
 COMPONENTS = re.compile("component_server")  # where the page's calls go
 AHEAD = "ahead"  # the bar's call for a tab that Gradio has yet to draw
@@ -128,15 +119,6 @@ def serving(**settings: Any) -> Iterator[Server]:
             server.process.wait(20)
 
 
-@contextmanager
-def browsing(*flags: str) -> Iterator[Browser]:
-    """A headless Chromium with a fake camera, until the end of the block."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, *flags])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The page, running without a Hub."""
@@ -164,74 +146,38 @@ def open_server(open_hub: FakeHub) -> Iterator[Server]:
         yield made
 
 
-def chromium_path() -> str | None:
-    """Where Chromium is, by the names it goes by."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium with a fake camera."""
-    if chromium_path() is None:
-        how = (
-            "No Chromium here, and pip can't install one, so what needs a browser is not tested: "
-            "“apt-get install chromium” on Debian. Where CI is set, this is a failure instead."
-        )
-        if os.environ.get("CI"):
-            pytest.fail(how)
-        pytest.skip(how)
-    with browsing() as browser:
-        yield browser
-
-
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
-def been_here(chromium: Browser) -> list[BrowserContext]:
-    """Of visitors who left: scripts and styles are in their caches, which takes half a second off
-    the next visit."""
-    return []
-
-
 @pytest.fixture
-def visit(server: Server, chromium: Browser, been_here: list[BrowserContext]) -> Iterator[Visit]:
+def visit(server: Server, browsers: Browsers) -> Iterator[Visit]:
     """Opens the page as a new visitor; at the end there is no script's error, no foreign
     request and no answer of 5xx.
 
     visit(width=1280, height=900, dark=False, query="") -> Page
     """
-    contexts: list[BrowserContext] = []
     errors, foreign, failed = [], [], []
-
-    def open_page(
-        width: int = 1280, height: int = 900, dark: bool = False, query: str = ""
-    ) -> Page:
-        context = been_here.pop() if been_here else chromium.new_context(permissions=["camera"])
-        contexts.append(context)
-        page = context.new_page()
-        whole = {"origin": server.url, "storageTypes": "all"}  # and a new visitor remembers nothing
-        context.new_cdp_session(page).send("Storage.clearDataForOrigin", whole)
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme="dark" if dark else "light")
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: note(request.url))
-        page.on("response", lambda each: each.status >= 500 and failed.append(each.url))
-        theme = "__theme=dark" if dark else "__theme=light"
-        page.goto(f"{server.url}/?{theme}{query}")
-        page.wait_for_selector(".rail .chip, .rail .ghost", state="attached")
-        return page
 
     def note(url: str) -> None:
         if not url.startswith((server.url, "data:", "blob:")):
             foreign.append(url)
 
-    yield open_page
-    for context in contexts:
-        for page in context.pages:
-            page.close()
-    been_here.extend(contexts)
+    with ExitStack() as stack:
+
+        def open_page(
+            width: int = 1280, height: int = 900, dark: bool = False, query: str = ""
+        ) -> Page:
+            page = opened(stack.enter_context(browsers.lent()), server.url, width, height, dark)
+            page.set_default_timeout(60_000)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on("request", lambda request: note(request.url))
+            page.on("response", lambda each: each.status >= 500 and failed.append(each.url))
+            theme = "__theme=dark" if dark else "__theme=light"
+            page.goto(f"{server.url}/?{theme}{query}")
+            page.wait_for_selector(".rail .chip, .rail .ghost", state="attached")
+            return page
+
+        yield open_page
     assert not foreign, f"the page asked other hosts: {foreign}"
     assert not errors, f"scripts failed: {errors}"
     assert not failed, f"the server failed: {failed}"

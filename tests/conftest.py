@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-SERVED = {"server", "open_server", "chromium", "visit"}  # fixtures of the page as it runs
+#: Fixtures of the page as it runs.
+SERVED = {"server", "open_server", "chromium", "browsers", "visit"}
 PAGE = "page"
 FIRST = "test_cluster.py"  # Ray is not to be asked where a browser's event loop runs
 

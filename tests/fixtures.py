@@ -13,7 +13,8 @@ from skimage import data
 from explainers import Network, Photo, load, read
 from explainers.settings import Settings
 from tests import nets
-from tests.browser import been_here, chromium, open_hub, open_server, server, visit  # noqa: F401
+from tests.browser import open_hub, open_server, server, visit  # noqa: F401
+from tests.chromium import browsers, chromium, playwright  # noqa: F401
 from tests.fake_hub import FakeHub, running, weights_of
 
 torch.set_num_threads(1)  # as quick for small inputs, and steady when the machine is busy

@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from skimage import data
 
 from tests.browser import TRANSFORMER, Server, Visit, heats, settled
+from tests.chromium import Browsers, opened
 from tests.fake_hub import TINY, FakeHub
 
 
 @pytest.fixture
-def page(open_server: Server, chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    made = context.new_page()
-    made.goto(open_server.url)
-    settled(made)
-    yield made
-    context.close()
+def page(open_server: Server, browsers: Browsers) -> Iterator[Page]:
+    with browsers.lent() as lent:
+        made = opened(lent, open_server.url)
+        made.goto(open_server.url)
+        settled(made)
+        yield made
 
 
 def choose(page: Page, key: str) -> None:
