@@ -217,6 +217,11 @@ def test_looking_costs_no_request(visit: Visit) -> None:
     assert tips.all_inner_texts() != held
     page.click("[data-layout=large]")
     expect(page.locator(".stage")).to_have_attribute("data-view", "large")
+    page.set_viewport_size({"width": 1100, "height": 900})  # less wide than the photo would be
+    box = page.locator(".stage .picture").first.bounding_box()
+    photo = page.locator(".stage .picture img").first
+    shape = photo.evaluate("(photo) => photo.naturalWidth / photo.naturalHeight")
+    assert box["width"] / box["height"] == pytest.approx(shape, rel=0.01)
     assert not asked
     for setting in ("maps.opacity=0.3", "maps.colours=Viridis", "maps.large="):
         assert setting in page.url
