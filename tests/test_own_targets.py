@@ -198,6 +198,7 @@ def test_one_logit_is_explained_in_both_directions():
 
 @pytest.mark.parametrize(("function", "words"), [
     (lambda y: y, "hands over 3 numbers where one is needed"),
+    (lambda y: y[0, 0] * 1j, "hands over complex numbers where one is needed: take their size"),
     (lambda y: y["logits"], "fails on the network's output, a Tensor of 1 × 3"),
     (lambda: 0, "fails on the network's output"),
     (targets.up(5), "no such number"),
@@ -206,3 +207,13 @@ def test_a_function_that_gives_no_number_is_told(function, words):
     with pytest.raises((OptionError, TargetError)) as caught:
         explain(wrap(Places(classify), **HOW), PHOTO, function)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("against", [None, lambda y: 0.0])
+def test_a_score_that_no_mask_moves_makes_no_map(against):
+    """The masks' own density would look like one."""
+    network = wrap(Places(classify), **HOW)
+    found = explain(network, PHOTO, lambda y: 3.0, "rise", masks=400, against=against)
+    assert torch.equal(found.values, torch.full_like(found.values, 3.0))
+    assert (found.facts["used"], found.facts["standard_error"]) == (192, 0.0)
+    assert against or [note.key for note in found.notes] == ["blank"]

@@ -26,6 +26,7 @@ from ..registry import register
 
 DRAWN = 16  # masks at a time
 FEWEST = 192  # masks before it may stop by itself
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a score
 
 
 def random_masks(
@@ -53,25 +54,35 @@ class Running:
         self.count, self.keep = 0, keep
         self.total = torch.zeros(targets, *size, dtype=torch.float64)
         self.squares = torch.zeros_like(self.total)
+        self.low = torch.full((targets, 1, 1), torch.inf, dtype=torch.float64)
+        self.high = -self.low
 
     def add(self, scores: Tensor, masks: Tensor) -> None:
         """scores: (N, K); masks: (N, 1, H, W)."""
         scores, masks = scores.double(), masks[:, 0].double()
         self.count += len(masks)
+        self.low = torch.minimum(self.low, scores.amin(0)[:, None, None])
+        self.high = torch.maximum(self.high, scores.amax(0)[:, None, None])
         self.total += torch.einsum("nk,nhw->khw", scores, masks)
         self.squares += torch.einsum("nk,nhw->khw", scores**2, masks**2)
 
     @property
     def mean(self) -> Tensor:
         """(K, H, W): the paper's equation 6, normalised by the expected mask."""
-        return self.total / (self.count * self.keep)
+        return torch.where(self.still, self.high, self.total / (self.count * self.keep))
 
     @property
     def error(self) -> Tensor:
         """(K, H, W): standard error of `mean`."""
         mean = self.total / self.count
         variance = (self.squares / self.count - mean**2).clamp(min=0)
-        return (variance / max(self.count - 1, 1)).sqrt() / self.keep
+        return torch.where(self.still, 0, variance / max(self.count - 1, 1)).sqrt() / self.keep
+
+    @property
+    def still(self) -> Tensor:
+        """(K, 1, 1): has every mask left the score where it was? Then each pixel's mean is that
+        score, and what the masks' own density makes of it is no map."""
+        return self.high - self.low <= ROUNDING * torch.maximum(self.high.abs(), self.low.abs())
 
     def unsettled(self) -> float:
         """Mean standard error as a share of the map's range: the worst of the targets."""

@@ -121,9 +121,11 @@ def value_of(function: Function, output: Any) -> Tensor:
             f"({reason(error)}): give one that makes a number of it."
         ) from error
     if value.numel() != 1 or value.is_complex():
+        what, remedy = f"{value.numel()} numbers", "their mean, or one of them"
+        if value.is_complex():
+            what, remedy = "complex numbers", "their size, or a part of them"
         raise OptionError(
-            f"The target function {name} hands over {value.numel()} numbers where one is needed: "
-            "take their mean, or one of them."
+            f"The target function {name} hands over {what} where one is needed: take {remedy}."
         )
     return value.float()
 
