@@ -243,6 +243,7 @@ def test_all_that_a_network_is_told_is_in_its_recipe():
         "device",
         "alone",
         "taken",
+        "memory",
     }
     assert told == {each.name for each in fields(Recipe)} - {"arch", "args"}
 
