@@ -361,7 +361,10 @@ def test_slots_name_methods_that_need_escaping_as_they_are(server: Server) -> No
     assert "0:gradcam++:map" in shown["slots"]
 
 
-def test_no_gain_is_a_negative_nought() -> None:
-    found = Verdict(("gradcam",), {"gradcam": -0.001}, noise=0.1, best=(), weak=("gradcam",))
-    assert board.marks(0, found)["0:gradcam:card"].startswith("gain +0.00 ")
-    assert shown_as("gain", -0.0001) == "+0.000"
+@pytest.mark.parametrize(
+    ("gain", "card", "cell"), [(-0.0001, "+0.00", "+0.000"), (-0.02, "−0.02", "−0.020")]
+)
+def test_no_gain_is_a_negative_nought_and_a_loss_has_a_minus(gain, card, cell) -> None:
+    found = Verdict(("gradcam",), {"gradcam": gain}, noise=0.1, best=(), weak=("gradcam",))
+    assert board.marks(0, found)["0:gradcam:card"].startswith(f"gain {card} ")
+    assert shown_as("gain", gain) == cell

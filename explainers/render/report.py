@@ -207,7 +207,7 @@ def _cell(name: str, image: str, comparison: Comparison) -> str:
 
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
-    "gain": lambda gain: f"{gain:+z.3f}",
+    "gain": lambda gain: f"{gain:+z.3f}".replace("-", "−"),
     "pointing": lambda hit: "inside" if hit else "outside",
     "energy_inside": lambda share: f"{share:.0%}",
     "seconds": lambda s: f"{s:.2f} s",

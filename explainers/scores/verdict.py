@@ -84,17 +84,23 @@ def _believe(found: Verdict) -> str:
     if not best:
         return "Believe none of them here: no map clearly beats a random order of pixels."
     if len(order) == 1:
-        return f"{_names(best)} does better than a random order of pixels ({gains[best[0]]:+z.2f})."
+        gain = signed(gains[best[0]])
+        return f"{_names(best)} does better than a random order of pixels ({gain})."
     if len(best) == 1:
         return (
             f"Believe {_names(best)} first: the network’s own answers support it best (gain "
-            f"{gains[best[0]]:+z.2f}; next: {_names(order[1:2])}, {gains[order[1]]:+z.2f})."
+            f"{signed(gains[best[0]])}; next: {_names(order[1:2])}, {signed(gains[order[1]])})."
         )
-    low, high = (f"{gains[each]:+z.2f}" for each in (best[-1], best[0]))
+    low, high = (signed(gains[each]) for each in (best[-1], best[0]))
     span = f"gain {low}" if low == high else f"gain {low} to {high}"
     if len(best) == len(order):
         return f"A tie: the network’s own answers support all maps about equally ({span})."
     return f"A tie at the top: {_names(best)} ({span})."
+
+
+def signed(gain: float) -> str:
+    """A gain as it is read: with a sign, which is no minus for what rounds to nought."""
+    return f"{gain:+z.2f}".replace("-", "−")
 
 
 def _doubt(found: Verdict) -> str:
@@ -108,7 +114,7 @@ def _doubt(found: Verdict) -> str:
         return "Every map does better than a random order of pixels."
     return (
         f"All do better than a random order of pixels; {_names([last])} gains least "
-        f"({gains[last]:+z.2f})."
+        f"({signed(gains[last])})."
     )
 
 

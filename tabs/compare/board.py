@@ -15,7 +15,7 @@ from explainers import METHODS, Explanation, notes, render
 from explainers.render import plots
 from explainers.render.report import MEANING, shown_as
 from explainers.scores.comparison import SORTS
-from explainers.scores.verdict import Verdict, lines
+from explainers.scores.verdict import Verdict, lines, signed
 
 from ..parts import html
 from ..parts.pace import took
@@ -156,7 +156,7 @@ def scored(side: Side, number: int, name: str) -> Slots:
     figures, key = side.found.figures(name), f"{number}:{name}"
     slots = {f"{key}:{column}": _cell(column, figures) for column in COLUMNS}
     if figures["gain"] is not None:
-        slots[f"{key}:card"] = f"gain {figures['gain']:+z.2f}"
+        slots[f"{key}:card"] = f"gain {signed(figures['gain'])}"
     curves = side.found.scores.get(name)
     if curves is not None:
         label = (
@@ -187,7 +187,7 @@ def marks(number: int, found: Verdict) -> Slots:
     """On the cards: who is in front, and who says nothing."""
     slots: Slots = {}
     for name in found.order:
-        gain = f"gain {found.gains[name]:+z.2f}"
+        gain = f"gain {signed(found.gains[name])}"
         if name in found.best:
             words = "tied best" if len(found.best) > 1 else "best"
             slots[f"{number}:{name}:card"] = f'{gain} <b class="compare-best">{words}</b>'

@@ -9,6 +9,7 @@ from html import escape
 from explainers import METHODS, notes, render
 from explainers.render import plots
 from explainers.scores.pair import Standing, Support, standing, support
+from explainers.scores.verdict import signed
 
 from ..parts import html
 from ..parts.tab import Settings, Show
@@ -144,7 +145,7 @@ def _support(sides: Sequence[Side], stands: Sequence[Standing], settings: Settin
 
 def _favours(found: Support, titles: Sequence[str], curve: str) -> str:
     leads = " and ".join(
-        f"{lead:+z.2f} ({title})" for lead, title in zip(found.leads, titles, strict=True)
+        f"{signed(lead)} ({title})" for lead, title in zip(found.leads, titles, strict=True)
     )
     if len(found.weak) == len(titles):
         head = f"The {curve} favours neither: no map does better than a random order of pixels"
