@@ -147,6 +147,27 @@ def test_cam_reads_every_head_that_is_linear_behind_an_average(name):
     assert_close(gradcam * cam[0].numel(), cam, 1e-5)
 
 
+NORMS = {
+    "parametrized": nn.utils.parametrizations.weight_norm,
+    "by a hook": nn.utils.weight_norm,
+    "spectral": nn.utils.parametrizations.spectral_norm,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_cam_reads_weights_that_are_computed_as_they_are_now(norm):
+    module = Headed(HEADS["a module and a spare one"])
+    norm(module.linear)
+    twin = nets.wrap(module, classes=3, size=32).twin()
+    with torch.no_grad():
+        for weights in twin.module.linear.parameters():
+            weights.add_(0.3)
+    x = nets.noise(1, 3, 32, 48, seed=64)
+    cam, gradcam = (maps(twin, x, method, 1) for method in ("cam", "gradcam"))
+    assert_close(gradcam * cam[0].numel(), cam, 1e-5)
+
+
 def test_cam_is_refused_where_the_head_is_not_linear():
     for classify in (
         lambda n, x: n.linear(F.relu(x.mean((2, 3)) - 0.1)),

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from explainers import METHODS, OptionError, TargetError, again, explain, read, targets, wrap
+from explainers.api import question
+from explainers.scores import sanity
 from tests.nets import assert_close
 
 HOW = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 32}
@@ -73,6 +75,8 @@ def test_a_function_of_the_logits_is_explained_as_autograd_has_it(name):
     value = float(hand(Places(classify)(x)).detach())
     assert float(found.logits[0]) == pytest.approx(value, abs=1e-5)
     assert float(found.probabilities[0]) == pytest.approx(value, abs=1e-5)  # no class's
+    forgets = next(sanity.check(question(network, read(PHOTO), asked, layer="body"), [found]))
+    assert forgets.similarity["gradcam"].signed < 1  # a copy can be asked the same
 
 
 def test_classes_functions_and_a_contrast_stand_in_one_answer():
