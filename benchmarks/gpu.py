@@ -84,8 +84,6 @@ def moved(network: Network, device: str, dtype: torch.dtype = torch.float32) -> 
         nets.plain(network), network.recipe, key=network.key, title=network.title, device=device
     )
     twin.module.to(dtype)
-    if twin.cam_weights is not None:
-        twin.cam_weights = twin.cam_weights.to(dtype)
     return twin
 
 

@@ -103,7 +103,7 @@ class HeadWeights:
                     continue
                 for turned in (False, True):
                     found = cls(f"{path}.{name}".lstrip("."), turned)
-                    if held.ndim > 1 and torch.equal(found.of(module), weights):
+                    if held.ndim > 1 and torch.equal(found.of(module).float(), weights):
                         return found
         return None
 
@@ -115,7 +115,7 @@ class HeadWeights:
         held = getattr(module.get_submodule(path), name)
         if isinstance(held, SpatialHead):
             return held.cam_weights
-        flat = held.detach().float().flatten(1)
+        flat = held.detach().flatten(1)
         return flat.T if self.turned else flat
 
 
