@@ -149,10 +149,11 @@ class Network(Carried, Owner, Inputs, Answers):
             self.module = module.requires_grad_(False).to(self.device)
             check_weights(module, self.title)
             photos = 1 if alone else 2
-            self.memory = memory or settle(
-                self.module, probe, self.title, self.labels, self.head, photos
-            )
-            module.to(memory_format=self.memory)
+            if memory is None:
+                memory = settle(self.module, probe, self.title, self.labels, self.head, photos)
+            else:
+                module.to(memory_format=memory)
+            self.memory = memory
             self.remarks = dict(self._weights.remarks)
             if not alone:
                 self.remarks |= check_alone(module, probe, self.memory, self.title, self.at_once())
