@@ -89,7 +89,7 @@ class Endpoints:
 
         Args:
             image: The photo, as an image file.
-            target: The class to explain, by its ImageNet name; empty for the first guess.
+            target: The class to explain, as `classify` names it; empty for the first guess.
             method: One of the methods that `methods` lists, such as "gradcam".
             network: The key of a network, such as "lite0"; `networks` lists them.
             against: A second class, to see why the target and not this one; empty for none.
