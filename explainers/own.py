@@ -119,11 +119,8 @@ def wrap(
     said = {name: value for name, value in locals().items() if name != "module"}
     inner = bare(module) if isinstance(module, nn.Module) else module
     title = str(title or "").strip() or type(inner).__name__
-    if isinstance(module, Network):
-        raise ModelError(f"{module.title} is wrapped already: hand it to explain() as it is.")
-    check_kind(inner, title)
+    _check_form(inner, output, layers, title)
     labels = said["labels"] = in_order(labels, title)
-    _check_form(output, layers, title)
     way = way_of(inner, title, transform, mean, std, size, channels)
     way = way.but(
         interpolation=interpolation or None, crop_pct=crop_pct, crop_mode=crop_mode or None
@@ -134,10 +131,7 @@ def wrap(
     own, remarks = copied(inner, title) if copy else (inner, {})
     check_open(own, title)
     with undone_on_failure(own) as handles:
-        if way.channels == 1:
-            handles.append(own.register_forward_pre_hook(_grey))
-        if output is not None:
-            handles.append(own.register_forward_hook(Picked(output, title)))
+        handles += _hooked(own, way.channels, output, title)
         probe = noise((1, way.seen, *way.shape)).to(next(own.parameters()).device)
         with _blaming("hooks" in remarks), Apart(inner, title) if copy else nullcontext():
             found = _answer(own, probe, title, labels, head, copy)
@@ -157,11 +151,9 @@ def wrap(
             taken=True,
             **way.facts(),
         )
-        remarks |= found.remarks | network.remarks
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
-        remarks |= trimming.remark(network) or keeping.remark(network)
-        remarks |= slope.remark(network)
+        remarks |= found.remarks | network.remarks | _remarks(network)
     network._source, network._said, network._handles = inner, said, handles
     network.remarks, network.read, network.unread = remarks, found.read, found.unread
     network.takes, network.transform = way.channels, way.transform
@@ -169,8 +161,11 @@ def wrap(
     return network
 
 
-def _check_form(output: Any, layers: Any, title: str) -> None:
+def _check_form(module: Any, output: Any, layers: Any, title: str) -> None:
     """Raises ModelError where what `wrap` is given is of another form."""
+    if isinstance(module, Network):
+        raise ModelError(f"{module.title} is wrapped already: hand it to explain() as it is.")
+    check_kind(module, title)
     if output is not None and not callable(output):
         raise ModelError(
             f"What picks the logits of {title} is a function: say output=lambda out: "
@@ -178,6 +173,21 @@ def _check_form(output: Any, layers: Any, title: str) -> None:
         )
     if layers is not None and not isinstance(layers, Mapping):
         raise ModelError(f"The layers of {title} are given as {{name of a module: title}}.")
+
+
+def _hooked(module: nn.Module, channels: int, output: Any, title: str) -> list[Any]:
+    """Hooks that turn photos grey and pick the logits, where those are needed; their handles."""
+    handles = []
+    if channels == 1:
+        handles.append(module.register_forward_pre_hook(_grey))
+    if output is not None:
+        handles.append(module.register_forward_hook(Picked(output, title)))
+    return handles
+
+
+def _remarks(network: Network) -> dict[str, str]:
+    """What a few passes tell of the network's maps, by key."""
+    return (trimming.remark(network) or keeping.remark(network)) | slope.remark(network)
 
 
 def _layer_named(layer: Any, module: nn.Module, title: str) -> str | None:
