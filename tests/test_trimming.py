@@ -46,3 +46,20 @@ def test_what_a_module_does_to_photos_is_said_of_maps_of_its_layers(name):
 ], ids=["same padding", "its own", "resized", "by its deviation", "patches"])  # fmt: skip
 def test_what_leaves_a_photo_where_it_is_says_nothing(make):
     assert "trimmed" not in wrap(make(), **HOW).remarks
+
+
+@pytest.mark.parametrize("cut", [
+    lambda x: x[..., 8:24, 8:24],
+    lambda x: x[..., 8:, :],  # most places stay where they were, or near it
+    lambda x: x[..., :-8],
+])  # fmt: skip
+def test_a_cut_behind_the_first_convolution_is_said_of_the_last_map(cut):
+    net = Form(
+        lambda m, x: m.net(cut(m.stem(x).relu())), stem=nn.Conv2d(3, 3, 3, 1, 1), net=plain()
+    )
+    network = wrap(net, **HOW)
+    said = [note.sentence for note in explain(network, PHOTO, 1).notes if note.key == "mixed"]
+    assert len(said) == 1
+    assert "sees nothing of" in said[0]
+    early = explain(network, PHOTO, 1, layer="stem")  # which no cut came before
+    assert "mixed" not in {note.key for note in early.notes}

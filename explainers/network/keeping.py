@@ -26,6 +26,11 @@ def kept(network: Network, layer: str, photo: Tensor | None = None) -> tuple[flo
     1 and infinity where a map says what is where; 0.5 and 1 where it could be anywhere. photo: what
     is changed, (1, C, H, W) of the network's own size; coarse noise, if none is given.
     """
+    return _kept(*_changes(network, layer, photo))
+
+
+def _changes(network: Network, layer: str, photo: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """How much each cell of a layer changes (N, h, w) where a photo is changed (N, H, W)."""
     if photo is None:
         photo = interpolate(noise((1, len(network.mean), 8, 8), 4), network.shape, mode="bicubic")
     regions = torch.stack([changed(at, network.shape) for at in PLACES])
@@ -35,7 +40,10 @@ def kept(network: Network, layer: str, photo: Tensor | None = None) -> tuple[flo
         for each in x.split(1)  # some answer one photo at a time
     ])  # fmt: skip
     change = (maps[1:] - maps[:1]).abs().mean(1)
-    regions = regions.to(change.device)
+    return change, regions.to(change.device)
+
+
+def _kept(change: Tensor, regions: Tensor) -> tuple[float, float]:
     shares = [share(*pair) for pair in zip(change, regions, strict=True)]
     return sum(shares) / len(shares), _times(change, regions)
 
@@ -55,7 +63,16 @@ def hardly(share: float, times: float) -> bool:
 
 def remark(network: Network) -> dict[str, str]:
     """What to say of every map of a network whose last layer hardly keeps places, by key."""
-    found, times = kept(network, network.last)
+    change, regions = _changes(network, network.last)
+    seen = change.flatten(1).amax(1) > 0
+    if seen.any() and not seen.all():
+        return {
+            "mixed": f"The last layer of {network.title} sees nothing of {int((~seen).sum())} of "
+            f"{len(seen)} parts of a photo that were changed, as where a module cuts photos itself "
+            "behind its first convolution: its map is laid over all of the photo, and says nothing "
+            "about where; leave the cut to wrap(…, transform=…)."
+        }
+    found, times = _kept(change, regions)
     if not hardly(found, times):
         return {}
     if found < HARDLY:
