@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 #: Notes of one map alone; the last three on what some layers or methods show (`notes.SOME`).
 OF_A_MAP = frozenset(
-    "blank, only against, border, flat, unstable, padding, NaN, mixed, trimmed, cut".split(", ")
+    "blank, only against, border, flat, unstable, cancelled, unsettled, padding, NaN, mixed, "
+    "trimmed, cut".split(", ")
 )
 
 

@@ -32,6 +32,8 @@ FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over
 OFF = 0.5  # of the heat lies off the photo (`benchmarks/padding.py`), more than is shown
 LEAST = 4  # cells of the shorter side from which on a map has an inside
 UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
+UNSETTLED = 0.12  # standard error of a mean over random masks, in ranges of the map
+CANCELLED = 0.001  # of what is averaged is left; by chance it is one in the root of the places
 #: What is remarked on a network, but holds for some of its maps alone: those made at that layer or
 #: at none, by a method of that family.
 SOME: dict[str, Callable[[str | None, Network, str], bool]] = {
@@ -201,6 +203,29 @@ def unstable(agreement: float, row: int = 0) -> Note | None:
         f"{agreement:.2f}): what both show is all that counts."
     )
     return Note("unstable", agreement, words, row)
+
+
+def cancelled(left: float, row: int = 0) -> Note | None:
+    """The note on a map's weights, if hardly anything is left of what they are averages of; where
+    nothing is, the map is blank."""
+    if not 0 < left < CANCELLED:
+        return None
+    words = (
+        f"Less than {percent(CANCELLED)} is left of what this map’s weights average, as before an "
+        "InstanceNorm: see LayerCAM or HiResCAM, which average nothing."
+    )
+    return Note("cancelled", left, words, row)
+
+
+def unsettled(error: float, row: int = 0) -> Note | None:
+    """The note on a map's standard error, as a share of its range."""
+    if error < UNSETTLED:
+        return None
+    words = (
+        f"The map’s standard error is {percent(error)} of its range, so other random masks may "
+        "give another map: take more masks, or a coarser grid."
+    )
+    return Note("unsettled", error, words, row)
 
 
 def _rounding(explanation: Explanation) -> float:

@@ -134,8 +134,8 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
 
     The method is handed its options checked and complete. What it yields is given its title and
     those options (where it names a value itself, such as one that it chose, that one stays), and
-    the finished map its notes. Raises OptionError for a key that is taken, an unknown cost, or a
-    slow method by default.
+    the finished map its notes, behind those of the method's own. Raises OptionError for a key that
+    is taken, an unknown cost, or a slow method by default.
     """
 
     def add(run: Run) -> Run:
@@ -150,10 +150,11 @@ def register(key: str, **facts: Any) -> Callable[[Run], Run]:
                 found = replace(found, title=method.title, options=told)
                 if found.done >= 1:
                     said = (
-                        notes.of(found, question.network),
-                        notes.of_question(question, found.layer, method.family),
+                        *found.notes,
+                        *notes.of(found, question.network),
+                        *notes.of_question(question, found.layer, method.family),
                     )
-                    found = replace(found, notes=(*said[0], *said[1]))
+                    found = replace(found, notes=said)
                     for heard in listeners:
                         heard(found, question.network)
                 yield found

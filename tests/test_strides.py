@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explainers import explain, read, wrap
+from explainers import METHODS, explain, read, wrap
+from explainers.api import question
 from tests.nets import assert_close
 from tests.test_own_forms import HOW, PHOTO, Form, conv
 
@@ -81,3 +82,34 @@ def test_weights_that_are_rounding_alone_make_no_map(norm):
     found = explain(wrap(NORMS[norm]().eval(), **HOW), PHOTO, [0, 1], layer="first")
     assert not found.values.any()
     assert [note.key for note in found.notes].count("blank") == 2
+
+
+def centred(share: float) -> Form:
+    """Takes off its maps so much of their mean."""
+    return normed(Form(lambda m, x: x - share * x.mean((2, 3), keepdim=True)))
+
+
+@pytest.mark.parametrize(("module", "told"), [
+    (NORMS["InstanceNorm"], {"xgradcam"}),  # its epsilon leaves something of the products
+    (lambda: centred(0.9999), {"gradcam", "guided_gradcam"}),
+    (lambda: centred(0.9), set()),
+    (lambda: normed(nn.GroupNorm(2, 6)), set()),
+])  # fmt: skip
+def test_weights_that_nearly_cancel_out_are_told(module, told):
+    torch.manual_seed(6)
+    network = wrap(module().eval(), **HOW)
+    asked = question(network, PHOTO, [0, 1], layer="first")
+    methods = [key for key, method in METHODS.items() if method.cost == "one pass"]
+    methods = [key for key in methods if METHODS[key].why_not(asked) is None]
+    found = {key: explain(network, PHOTO, [0, 1], key, layer="first") for key in methods}
+    noted = [key for key, each in found.items() for n in each.notes if n.key == "cancelled"]
+    assert set(noted) == told
+    assert len(noted) == 2 * len(told)
+
+
+def test_shares_of_a_map_that_has_no_sum_make_no_weights():
+    """An activation that was centred is a share of nothing, for XGrad-CAM."""
+    torch.manual_seed(6)
+    found = explain(wrap(NORMS["InstanceNorm"]().eval(), **HOW), PHOTO, 0, "xgradcam", layer="norm")
+    assert not found.values.any()
+    assert "blank" in [note.key for note in found.notes]

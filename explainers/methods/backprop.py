@@ -149,10 +149,12 @@ def guided(question: Question) -> Iterator[Explanation]:
 def guided_gradcam(question: Question) -> Iterator[Explanation]:
     """Guided backprop times the positive part of Grad-CAM, enlarged bilinearly (section 3.2)."""
     start = time.perf_counter()
-    where = layer_map(question, gradcam).clamp(min=0)[:, None]
+    found, told = layer_map(question, gradcam)
+    where = found.clamp(min=0)[:, None]
     where = F.interpolate(where, question.view.tensor.shape[2:], mode="bilinear")
     edges, logits = _pixels(question, guided_recording)
-    yield question.answer("guided_gradcam", edges * where, logits, start, layer=question.layer)
+    about = {"layer": question.layer, "notes": told}
+    yield question.answer("guided_gradcam", edges * where, logits, start, **about)
 
 
 def _averaged(

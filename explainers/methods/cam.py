@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..explanation import Explanation, Question
+from .. import notes
+from ..explanation import Explanation, Note, Question
 from ..registry import register
 
 Rule = Callable[[Tensor, Tensor], Tensor]
@@ -28,9 +29,13 @@ def gradcam(a: Tensor, g: Tensor) -> Tensor:
 
     Exactly nil where the gradient cancels out but for rounding, as before an InstanceNorm.
     """
-    weights = g.mean((2, 3))
-    weights = torch.where(weights.abs() > ROUNDING * g.abs().mean((2, 3)), weights, 0.0)
+    weights = but_rounding(g.mean((2, 3)), g.abs().mean((2, 3)))
     return torch.einsum("kc,chw->khw", weights, a)
+
+
+def but_rounding(sums: Tensor, sizes: Tensor) -> Tensor:
+    """Sums, but nil where what they are of cancels out: sizes are the sums of its magnitudes."""
+    return torch.where(sums.abs() > ROUNDING * sizes, sums, 0.0)
 
 
 def gradcam_plus_plus(a: Tensor, g: Tensor) -> Tensor:
@@ -56,9 +61,27 @@ def hirescam(a: Tensor, g: Tensor) -> Tensor:
 
 
 def xgradcam(a: Tensor, g: Tensor) -> Tensor:
-    """Weights: the gradient averaged by the activation's share at each place (Fu et al. 2020)."""
-    weights = torch.einsum("kchw,chw->kc", g, a) / (a.sum((1, 2)) + _TINY)
+    """Weights: the gradient averaged by the activation's share at each place (Fu et al. 2020).
+
+    Nil where the products or the shares cancel out but for rounding, as on either side of an
+    InstanceNorm.
+    """
+    products = but_rounding(torch.einsum("kchw,chw->kc", g, a), (g * a).abs().sum((2, 3)))
+    whole = but_rounding(a.sum((1, 2)), a.abs().sum((1, 2)))
+    weights = torch.where(whole != 0, products / (whole + _TINY), 0.0)
     return torch.einsum("kc,chw->khw", weights, a)
+
+
+#: Rules whose weights are averages over the places: what they average, (K, C, h, w).
+AVERAGED: dict[Rule, Rule] = {gradcam: lambda _a, g: g, xgradcam: lambda a, g: g * a}
+
+
+def cancelled(averaged: Tensor) -> tuple[Note, ...]:
+    """The notes on averages of which hardly anything is left; (K, C, h, w)."""
+    sizes = averaged.abs().sum((2, 3))
+    left = but_rounding(averaged.sum((2, 3)), sizes).abs().sum(1) / sizes.sum(1)
+    told = (notes.cancelled(share, row) for row, share in enumerate(left.tolist()))
+    return tuple(filter(None, told))
 
 
 def _no_cam(question: Question) -> str | None:
@@ -116,20 +139,21 @@ def cam(question: Question) -> Iterator[Explanation]:
     yield question.answer("cam", values, recording.logits, start, layer=layer)
 
 
-def layer_map(question: Question, rule: Rule) -> Tensor:
-    """The rule's raw signed maps (K, h, w) at the question's layer."""
+def layer_map(question: Question, rule: Rule) -> tuple[Tensor, tuple[Note, ...]]:
+    """The rule's raw signed maps (K, h, w) at the question's layer, and what is to be said."""
     recording = question.network.recorded(question.view, question.layer)
-    gradients = recording.gradients(question.targets, question.against, question.layer)
-    return rule(recording.activations[question.layer].detach()[0], gradients[:, 0])
+    g = recording.gradients(question.targets, question.against, question.layer)[:, 0]
+    a = recording.activations[question.layer].detach()[0]
+    return rule(a, g), cancelled(AVERAGED[rule](a, g)) if rule in AVERAGED else ()
 
 
 def _add(key: str, rule: Rule, **facts: Any) -> None:
     @register(key, family="cam", cost="one pass", **facts)
     def run(question: Question) -> Iterator[Explanation]:
         start = time.perf_counter()
-        values = layer_map(question, rule)
+        values, told = layer_map(question, rule)
         logits = question.network.recorded(question.view, question.layer).logits
-        yield question.answer(key, values, logits, start, layer=question.layer)
+        yield question.answer(key, values, logits, start, layer=question.layer, notes=told)
 
 
 _add(
