@@ -2,6 +2,7 @@
 
     python benchmarks/notes.py --data DIR [--photos 200] [--slow 16] [--raw FILE]
     python benchmarks/notes.py --data DIR --mixed 60
+    python benchmarks/notes.py --data DIR --cancelled 8
 
 DIR: photos and boxes in COCO's form, of which those of val2017 are looked at and those of train2017
 serve to plant faults. Healthy: EfficientNet-Lite0 (ImageNet) and Lite2 (COCO), the first guess of
@@ -24,6 +25,9 @@ thresholds can be chosen.
 
 --mixed looks at the one note that is of a network: does its last layer keep places? Every trained
 network that is here is asked so many photos in place of the noise that the package asks it.
+
+--cancelled looks at how much is left of what the weights of Grad-CAM and XGrad-CAM average, at all
+layers of every trained network that is here, for the likeliest and the fifth class.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import json
 import sys
 import time
@@ -49,6 +54,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.faithfulness import meaning  # noqa: E402
 from explainers import METHODS, Network, Photo, explain, load, notes, read  # noqa: E402
+from explainers.methods import cam  # noqa: E402
 from explainers.network import Framing, keeping  # noqa: E402
 from explainers.scores import stability  # noqa: E402
 from explainers.zoo.catalogue import CATALOGUE  # noqa: E402
@@ -256,6 +262,24 @@ def mixed(photos: Sequence[Photo]) -> dict[str, dict[str, float | None]]:
     return told
 
 
+def cancelled(photos: Sequence[Photo]) -> dict[str, dict[str, float]]:
+    """The least share that is left, by network and method."""
+    told: dict[str, dict[str, float]] = {}
+    for entry in CATALOGUE:
+        if not entry.here:
+            continue
+        network, least = load(entry.key), dict.fromkeys(cam.AVERAGED, 1.0)
+        for photo, layer in itertools.product(photos, network.layers):
+            recording = network.recorded(network.prepare(photo, "crop"), layer)
+            classes = recording.logits[0].argsort(descending=True)[[0, 4]].tolist()
+            g = recording.gradients(classes, layer=layer)[:, 0]
+            for rule, terms in cam.AVERAGED.items():
+                left = cam.left(terms(recording.activations[layer].detach()[0], g))
+                least[rule] = min(least[rule], float(left.min()))
+        told[entry.key] = {rule.__name__: round(value, 4) for rule, value in least.items()}
+    return told
+
+
 def share(values: Sequence[bool]) -> float | None:
     """None where there is nothing to take a share of."""
     return round(float(np.mean(values)), 3) if len(values) else None
@@ -303,6 +327,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NETWORK", help="the healthy and the faults")
     parser.add_argument("--mixed", type=int, metavar="PHOTOS", help="the note of networks alone")
     parser.add_argument("--raw", type=Path, help="keep every number there; without --data, read it")
+    parser.add_argument("--cancelled", type=int, metavar="PHOTOS", help="what averages leave")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.data is None:
@@ -314,6 +339,9 @@ def main() -> None:
     photos = [read(item.path) for item in items]
     if chosen.mixed:
         print(json.dumps(mixed(photos[: chosen.mixed])))
+        return
+    if chosen.cancelled:
+        print(json.dumps(cancelled(photos[: chosen.cancelled])))
         return
     learnt = [train[at] for at in order(len(train))[:LEARNT]]
     lite0, lite2 = load("lite0"), load("coco80")

@@ -76,11 +76,15 @@ def xgradcam(a: Tensor, g: Tensor) -> Tensor:
 AVERAGED: dict[Rule, Rule] = {gradcam: lambda _a, g: g, xgradcam: lambda a, g: g * a}
 
 
-def cancelled(averaged: Tensor) -> tuple[Note, ...]:
-    """The notes on averages of which hardly anything is left; (K, C, h, w)."""
+def left(averaged: Tensor) -> Tensor:
+    """(K,): the share of what is averaged, (K, C, h, w), that does not cancel out; 1 at most."""
     sizes = averaged.abs().sum((2, 3))
-    left = but_rounding(averaged.sum((2, 3)), sizes).abs().sum(1) / sizes.sum(1)
-    told = (notes.cancelled(share, row) for row, share in enumerate(left.tolist()))
+    return but_rounding(averaged.sum((2, 3)), sizes).abs().sum(1) / sizes.sum(1)
+
+
+def cancelled(averaged: Tensor) -> tuple[Note, ...]:
+    """The notes on averages of which hardly anything is left."""
+    told = (notes.cancelled(share, row) for row, share in enumerate(left(averaged).tolist()))
     return tuple(filter(None, told))
 
 
