@@ -358,6 +358,10 @@ def test_differences_within_the_noise_are_ties_and_nobody_wins_before_all_is_mea
     near = verdict(measured(resnet18, photo, {"gradcam": (0.06, 0.05), "layercam": (0.04, 0.09)}))
     assert near.noise > 0.04
     assert near.best == ()
+    close = {"gradcam": (0.05, 0.05), "gradcam++": (0.02, 0.05), "layercam": (0.0, 0.0)}
+    close = lines(verdict(measured(resnet18, photo, close)), "blur")  # and better than that
+    assert close[0].startswith("Believe none for sure: Grad-CAM gains most (+0.05)")
+    assert close[1].startswith("Doubt Grad-CAM++ and LayerCAM")
 
     for missing in (found.scores, found.again, found.orders_again):
         unfinished = dict(missing)

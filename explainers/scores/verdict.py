@@ -27,7 +27,7 @@ FEW = 3  # names in a sentence before it counts instead
 class Verdict:
     """order: methods by their gain, the best first, one for each map. gains: method -> its gain.
     noise: the smallest difference in gain that is no tie. best: those that tie with the first;
-    none if no map clearly beats a random order. weak: those no better than a random order.
+    none if one of these is weak. weak: those no better than a random order.
     """
 
     order: tuple[str, ...]
@@ -81,8 +81,13 @@ def lines(found: Verdict, baseline: str) -> list[str]:
 
 def _believe(found: Verdict) -> str:
     best, order, gains = found.best, found.order, found.gains
-    if not best:
+    if order[0] in found.weak:
         return "Believe none of them here: no map clearly beats a random order of pixels."
+    if not best:
+        return (
+            f"Believe none for sure: {_names(order[:1])} gains most ({signed(gains[order[0]])}), "
+            "but ties with maps that do no better than a random order of pixels."
+        )
     if len(order) == 1:
         gain = signed(gains[best[0]])
         return f"{_names(best)} does better than a random order of pixels ({gain})."
@@ -105,7 +110,7 @@ def signed(gain: float) -> str:
 
 def _doubt(found: Verdict) -> str:
     order, gains = found.order, found.gains
-    if found.weak and found.best:
+    if found.weak and order[0] not in found.weak:
         return f"Doubt {_names(found.weak)}: no better than a random order of pixels here."
     if found.weak:
         return "The photo with holes may be too strange for the network, or the class too unsure."
