@@ -98,7 +98,8 @@ def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> 
     settled(page)
     with held(page, "compare.more"):
         page.get_by_role("tab", name="Compare").click()
-        page.wait_for_selector("#compare-tab .work:not([hidden])")
+        work = page.locator("#compare-tab .work:not([hidden])")
+        expect(work).to_have_css("position", "fixed")  # so that the maps stay where they are
         page.get_by_role("tab", name="Maps").click()
         page.wait_for_selector(".stage canvas[data-painted]")
     page.get_by_role("tab", name="Compare").click()

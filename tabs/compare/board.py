@@ -33,7 +33,8 @@ HELP = {
     "probability of the class meanwhile. Large is good.",
     "pointing": "Is the map’s strongest place inside your box?",
     "energy_inside": "Which share of what speaks for the class lies inside your box?",
-    "seconds": "Time beyond the forward pass that all maps share.",
+    "seconds": "Time beyond what was there already: the forward pass that all maps share, and the "
+    "maps that this one is made of.",
 }
 WAITS = (  # how, for whoever waits
     "The network is asked again and again while pixels leave the photo, then while they enter an "
@@ -172,7 +173,7 @@ def _cell(column: str, figures: Mapping[str, Any]) -> str:
     if column == "seconds":
         return took(value)
     base = figures.get(f"{column}_floor")
-    more = "" if base is None else f" <small>random {base:.2f}</small>"
+    more = "" if base is None else f" <small>random {shown_as(column, base)}</small>"
     return "–" if value is None else f"{shown_as(column, value)}{more}"
 
 
@@ -210,7 +211,7 @@ def tables(sides: Sequence[Side]) -> str:
     )
     body = ""
     for i, side in enumerate(sides):
-        caption = f"<caption>{escape(side.title)}</caption>" if len(sides) > 1 else ""
+        caption = f"<caption><span>{escape(side.title)}</span></caption>" if len(sides) > 1 else ""
         rows = "".join(_row(i, name) for name in shown(side) if name not in side.found.absent)
         body += (
             f'<div class="compare-wide" tabindex="0" role="region" aria-label="Scores: '
@@ -252,9 +253,9 @@ def _agreement(side: Side, named: bool) -> str:
     which = f": {escape(side.title)}" if named else ""
     return (
         f'<div class="compare-wide" tabindex="0" role="region" aria-label="Agreement{which}">'
-        f'<table class="compare-matrix"><caption>Rank correlation{which}: 1 the same order of '
-        f"places, 0 none. Maps can agree and be wrong together.</caption><tr><td></td>{head}</tr>"
-        f"{rows}</table></div>"
+        f'<table class="compare-matrix"><caption><span>Rank correlation{which}: 1 the same order '
+        f"of places, 0 none. Maps can agree and be wrong together.</span></caption><tr><td></td>"
+        f"{head}</tr>{rows}</table></div>"
     )
 
 
@@ -262,4 +263,5 @@ def _shade(value: float) -> str:
     value = round(value, 1) + 0.0  # no minus zero
     share = max(value, 0.0) * 55
     back = f"background:color-mix(in srgb, var(--accent) {share:.0f}%, transparent)"
-    return f'<td style="{back}">{value:.1f}</td>'
+    words = f"{value:.1f}".replace("-", "−")
+    return f'<td style="{back}">{words}</td>'
