@@ -30,6 +30,10 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     expect(say).to_contain_text(re.compile(rf"Unit {unit}\b"))
     expect(page.get_by_role("tab", name="Cards")).to_have_attribute("aria-selected", "true")
     expect(page.locator(".card-tiles").first.locator("a")).to_have_count(6)
+    tops = page.eval_on_selector_all(
+        ".card-best figcaption", "all => all.map((each) => each.getBoundingClientRect().top)"
+    )
+    assert max(tops) - min(tops) < 1  # whatever the photos’ shapes
     usable(page)
 
     # another unit, a class, and back

@@ -64,7 +64,7 @@ def _pin(question: Question, seen: Photo, channel: int, known: Layers | None) ->
     peak = acts.peak(question, channel)
     usual = known[layer].top(channel) if known else 0.0
     picture = unit.over_photo(question, seen, channel, SIZE, usual if usual > 0 else peak)
-    share = f", {peak / usual:.0%} of its best photo".replace("%", " %") if usual > 0 else ""
+    share = f", {html.whole_percent(peak / usual)} of its best photo" if usual > 0 else ""
     url = html.data_url(render.jpeg(picture, 85), "jpeg")
     where = f'data-channel="{channel}" data-layer="{escape(layer)}"'
     return (

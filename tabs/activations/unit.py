@@ -153,13 +153,22 @@ def example(network: Network, layer: str, best: Best, reference: Reference) -> s
     box = field(network, layer, height, width).box(*best.cell)
     middle = (best.cell[1] + 0.5) / best.size[1], (best.cell[0] + 0.5) / best.size[0]
     x, y = on_photo((*middle, *middle), (1, 1), view.frame)[:2]
-    url = html.data_url(photo.to_jpeg(render.shrink(seen, SMALL), 80), "jpeg")
-    alt = escape(reference.title)
-    return (
-        f'<figure title="{alt}"><div class="shown-picture"><img alt="{alt}" src="{url}">'
+    marks = (
         f"{_field(on_photo(box, (width, height), view.frame))}"
-        f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span></div>'
-        f"<figcaption>{best.peak:.3g} <small>mean {best.mean:.2g}</small></figcaption></figure>"
+        f'<span class="unit-dot" style="left:{100 * x:.1f}%;top:{100 * y:.1f}%"></span>'
+    )
+    return framed(reference, f"{best.peak:.3g} <small>mean {best.mean:.2g}</small>", marks)
+
+
+def framed(reference: Reference, caption: str, marks: str = "") -> str:
+    """A whole reference photo in a frame that has the shape of its neighbours’; the caption and the
+    marks over the photo are HTML made here."""
+    small = render.shrink(reference.photo, SMALL)
+    url = html.data_url(photo.to_jpeg(small, 80), "jpeg")
+    alt, ratio = escape(reference.title), small.shape[1] / small.shape[0]
+    return (
+        f'<figure title="{alt}" style="--ratio:{ratio:.3f}"><div class="shown-picture"><img '
+        f'alt="{alt}" src="{url}">{marks}</div><figcaption>{caption}</figcaption></figure>'
     )
 
 

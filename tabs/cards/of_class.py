@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from explainers import Network, photo, render
+from explainers import Network
 from explainers.units.reference import references
 from explainers.units.strongest import Answers
 from explainers.units.wiring import Needs, confused, needs
 
-from ..activations import STRONGEST
+from ..activations import STRONGEST, unit
 from ..parts import html
 from ..parts.pace import Pace
 from ..parts.reference import asked_about
@@ -62,12 +62,7 @@ def _best(network: Network, target: int, answers: Answers, rows: list[int]) -> s
     for row in rows:
         reference = references()[answers.seen[row]]
         chance = float(network.probabilities(answers.logits[row])[target])
-        url = html.data_url(photo.to_jpeg(render.shrink(reference.photo, 320), 80), "jpeg")
-        alt = escape(reference.title)
-        items += (
-            f'<figure title="{alt}"><div class="shown-picture"><img alt="{alt}" src="{url}"></div>'
-            f"<figcaption>{html.percent(chance)}</figcaption></figure>"
-        )
+        items += unit.framed(reference, html.percent(chance))
     return (
         f"<h3>Most like it, of {len(answers.seen)} photos</h3><p>By its {html.logit()}; the "
         "number is its chance. There need not be one among them.</p>"

@@ -158,4 +158,4 @@ def _wiring(network: Network, found: Wiring, known: Layers) -> str:
 
 
 def _share(effect: float) -> str:
-    return f"{'−' if effect > 0 else '+'}{abs(effect):.0%}".replace("%", " %")
+    return f"{'−' if effect > 0 else '+'}{html.whole_percent(abs(effect))}"

@@ -24,6 +24,11 @@ def percent(probability: float) -> str:
     return f"{probability:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
+def whole_percent(share: float) -> str:
+    """A share, rounded to whole per cent."""
+    return f"{share:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
 def card(network: str, layer: str, unit: int, inside: str, attributes: str = "") -> str:
     """A link to a unit's card; `inside` and `attributes` are HTML."""
     where = escape(urlencode({"network": network, "layer": layer, "unit": unit}))
