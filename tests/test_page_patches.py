@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import Visit
@@ -31,7 +32,7 @@ def test_tissue_is_pointed_at_taken_apart_and_lit_in_other_ways(visit: Visit) ->
     box = picture.bounding_box()
     picture.hover(position={"x": box["width"] * 0.95, "y": box["height"] * 0.95})
     expect(page.locator(".bag-words")).to_contain_text("Patch 64 of 64")
-    assert re.search(r"Attention [\d.]+ %, rank \d+", words(page))
+    assert re.search(r"Attention [\d.]+\s%, rank \d+", words(page))
     page.mouse.move(5, 5)
     expect(page.locator(".bag-words")).to_be_hidden()
     page.locator(".bag-picture[tabindex]").focus()  # the keyboard: the top patch, its neighbour
@@ -62,6 +63,9 @@ def test_a_photo_on_a_phone_and_the_lesson(visit: Visit) -> None:
     rested(page)
     expect(page.locator(".bag-verdict")).to_contain_text("from the patches")
     expect(page.locator(".tissue")).to_be_hidden()
+    dot, thumb = (page.locator(f".bag-curve {each}").bounding_box() for each in ("circle", "input"))
+    middle = dot["x"] + dot["width"] / 2
+    assert middle == pytest.approx(thumb["x"] + 8, abs=2)  # the one above the other
     usable(page)
     expect(page.locator("[data-place=own]")).to_contain_text("Train the network first")
     page.click("[data-learn]")
