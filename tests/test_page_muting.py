@@ -76,6 +76,7 @@ def test_paint_and_the_answer_flips_beside_it(visit: Visit) -> None:
     expect(verdict).to_contain_text("No longer “Egyptian cat”")
     one = share(page)
     assert tab.locator("[data-flip]").bounding_box()["y"] == pytest.approx(below, abs=45)
+    assert "\N{NO-BREAK SPACE}%" in verdict.text_content()
     assert colour(page, 0.25, 0.52) == [128, 128, 128, 255]  # the grey that the network gets
     assert colour(page, 0.9, 0.1)[3] == 0
     stroke(page, (0.1, 0.9), (0.9, 0.9))

@@ -88,7 +88,7 @@
 
     // ---- what scripts need now and then ----
     escape: (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); },
-    percent: (chance) => (chance < 0.0005 ? '<0.1 %' : chance >= 0.9995 && chance < 1 ? '>99.9 %' : `${(100 * chance).toFixed(1)} %`),
+    percent: (chance) => (chance < 0.0005 ? '<0.1\u00a0%' : chance >= 0.9995 && chance < 1 ? '>99.9\u00a0%' : `${(100 * chance).toFixed(1)}\u00a0%`),
     bytes: (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
     point: (event, area) => { // where in an element, as fractions of it
       const edge = area.getBoundingClientRect();
