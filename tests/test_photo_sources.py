@@ -179,3 +179,25 @@ def test_a_png_may_hold_a_book_beside_its_picture(name, place):
     upright = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
     content = encoded(turned, "PNG")
     assert read(content[:33] + book * (place == "before") + upright + content[33:]) == read(scene())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_jpeg_with_further_pictures_the_first_is_read(turned):
+    """Phones put a gain map or depth behind it; a broken index of them is no broken photo."""
+    photo, gain = scene(), [Image.new("L", (60, 40), 128), Image.new("RGB", (900, 600), "white")]
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    told = {"quality": 90, "exif": exif}
+    plain = read(encoded(photo, "JPEG", **told))
+    whole = encoded(photo, "MPO", save_all=True, append_images=gain, **told)
+    count = whole.index(struct.pack("<HHII", 0xB001, 4, 1, 3)) + 8
+    hdr = b'http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version="1.0"/>'
+    for content in (
+        whole,
+        whole[:2] + b"\xff\xe1" + struct.pack(">H", len(hdr) + 2) + hdr + whole[2:],
+        whole[:-200],
+        *(whole[:count] + struct.pack("<I", wrong) + whole[count + 4 :] for wrong in (0, 1, 99)),
+        encoded(photo, "JPEG", **told) + encoded(gain[1], "JPEG"),
+    ):
+        assert read(content).pixels.shape == plain.pixels.shape
+        assert np.array_equal(read(content).pixels, plain.pixels)

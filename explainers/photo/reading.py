@@ -157,7 +157,7 @@ def _open(content: bytes, notes: list[str]) -> Image.Image:
     if content.startswith(png.SIGNATURE):
         content = png.without_texts(content)
     elif content.startswith(jpeg.SIGNATURE):
-        content = jpeg.ended(content)
+        content = jpeg.alone(jpeg.ended(content))
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
