@@ -188,17 +188,21 @@ def found(items: Sequence[coco.Item], pointed: Pointed) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """As `classics.py` reports it."""
+    """As `classics.py` reports it; of few photos, in which no other class is often enough, less."""
     heads = result["heads"]
-    other = next(each for each in result["others"] if each.what != "person")
-    return {
+    said = {
         "channel": heads.channel,
         "pointing": round(heads.pointing, 3),
         "chance": round(heads.chance, 3),
-        "best_other": round(other.pointing, 3),
-        "best_other_is": other.what,
-        "best_other_chance": round(other.chance, 3),
     }
+    other = next((each for each in result["others"] if each.what != "person"), None)
+    if other is not None:
+        said |= {
+            "best_other": round(other.pointing, 3),
+            "best_other_is": other.what,
+            "best_other_chance": round(other.chance, 3),
+        }
+    return said
 
 
 def table(result: dict[str, Any]) -> None:

@@ -47,3 +47,13 @@ def test_the_best_channel_is_measured_where_it_was_not_chosen() -> None:
 def test_auc_is_the_chance_to_rank_a_photo_with_people_first() -> None:
     scores, present = np.array([3.0, 2.0, 1.0, 2.0]), np.array([True, True, False, False])
     assert face_units.auc(scores, present) == pytest.approx(3.5 / 4)
+
+
+def test_a_few_photos_without_any_other_class_have_their_summary() -> None:
+    photos = [item((10, 40, 50, 180), classes=(kind,)) for kind in [coco.PERSON] * 4 + [16]]
+    pointed = face_units.Pointed(np.full((5, 3, 2), 0.25), np.ones((5, 3)))
+    found = face_units.found(photos, pointed)
+    assert found["others"] == []
+    told = face_units.summary(found)
+    assert told.keys() == {"channel", "pointing", "chance"}
+    assert told["pointing"] == 1.0
