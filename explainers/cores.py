@@ -5,8 +5,11 @@ the fewer each has, down to one: threads of two requests that wait for each othe
 make both slow. Where cores are few, slow work stands still between two layers of its network while
 quick work needs them.
 
-On a GPU, requests take turns, and all of one kind compute in one thread: cuDNN plans each
-convolution anew for each thread, 2.5 s for one map on an H100 that takes 0.02 s from then on.
+However many ask, all of one kind is computed by as many threads as may be at work at a time. What a
+thread frees then serves its own next layer: among more of them memory falls into pieces of many
+sizes, which costs a tenth of what the processor can do. On a GPU it is one thread, and requests
+take turns: cuDNN plans each convolution anew for each thread, 2.5 s for one map on an H100 that
+takes 0.02 s from then on.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ def count() -> int:
 
 class Turn:
     """One request at work. threads: how many it has. slow: does it come behind quick ones just
-    now? hand: the thread that computes for it, if not its own. waits: for what another is at.
+    now? hand: the threads that compute for it, if not its own. waits: for what another is at.
     stands: seconds that it may still stand still. stuck: what it can't go on without, such as room
     for its maps."""
 
@@ -63,26 +66,25 @@ class Cores:
 
     cores: how many there are. threads: on how many one request computes whatever others do; 0
     leaves it to their number. quick, slow: how many requests of either kind may be at work at a
-    time: a quick one more than there are cores, since some wait for Python now and then; on a GPU
-    one of each, since they would only share its time.
+    time; on a GPU one of each, since they would only share its time.
     """
 
     def __init__(self, cores: int | None = None, threads: int = 0, *, gpu: bool = False) -> None:
         self.cores = cores or count()
         self.threads = threads
         self.gpu = gpu
-        self.quick = 1 if gpu else self.cores + 1
+        self.quick = 1 if gpu else max(2, self.cores)
         self.slow = 1 if gpu else max(1, self.cores // 2)
+        self.hands = {
+            name: ThreadPoolExecutor(width, name)
+            for name, width in (("quick", self.quick), ("slow", self.slow))
+        }
         self._working: list[Turn] = []
         self._change = threading.Condition()
 
     def each(self, working: int) -> int:
         """The threads of one request when so many are at work."""
         return self.threads or max(1, min(self.cores // 2, self.cores // max(1, working)))
-
-    def hand(self, name: str) -> ThreadPoolExecutor | None:
-        """A thread of this name that computes for all of one kind, on a GPU."""
-        return ThreadPoolExecutor(1, name) if self.gpu else None
 
     @contextmanager
     def turn(
@@ -161,6 +163,14 @@ def compute(work: Callable[..., T], *given: Any) -> T:
             return work(*given)
 
     return turn.hand.submit(copy_context().run, there).result()
+
+
+def take_in(work: Callable[..., T], *given: Any) -> T:
+    """work(*given), which reads what somebody brought, in the threads of quick work: a turn is not
+    waited for. On a GPU, whose time such a thread would take, in this one."""
+    if shared.gpu or at_work():
+        return work(*given)
+    return shared.hands["quick"].submit(copy_context().run, work, *given).result()
 
 
 def give_way(*_: Any) -> None:

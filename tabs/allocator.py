@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 ARENAS = 2
+HEAP = 64 * 2**20  # bytes: the most that one piece of an arena has, but for the first arena
 HELD = 128 * 2**20  # bytes that lie free at an arena's end before glibc gives them back by itself
 SINGLE = 32 * 2**20  # bytes from which on a piece is the system's own: the most that glibc takes
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8  # malloc.h
 PREPARED = {  # for shapes of inputs: by oneDNN, and once more by each thread that computes
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
     "LRU_CACHE_CAPACITY": "64",
@@ -32,8 +33,6 @@ SOON = 0.1  # seconds between looks from there on, since one pass may take as mu
 LULL = 0.3  # seconds that a look waits for a moment in which nobody waits for a quick answer
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
-AGAIN = 4e-10  # seconds in which a byte that was given back is got again
-SHARE = 0.02  # of the processor's time that both may take amid work
 
 
 def few_arenas() -> bool:
@@ -53,13 +52,14 @@ def hold_some() -> bool:
     """Keep what was freed at an arena's end until there is much of it: `Trim` gives it back.
 
     By default it goes at once and comes again with the network's next layer, page by page, each
-    filled with zeros: 4 to 8 ms of a core for one map of Lite0, more the more threads compute.
+    filled with zeros: 4 to 8 ms of a core for one map of Lite0, more the more threads compute. An
+    arena's pieces go and come as a whole, too, wherever layers pass the end of one.
     Returns as `few_arenas` does.
     """
     if any(name in os.environ for name in CHOSEN_HELD):
         return False
-    held = _glibc("mallopt", M_TRIM_THRESHOLD, HELD)
-    return bool(held and _glibc("mallopt", M_MMAP_THRESHOLD, SINGLE))
+    kept = ((M_TRIM_THRESHOLD, HELD), (M_TOP_PAD, HEAP), (M_MMAP_THRESHOLD, SINGLE))
+    return all(_glibc("mallopt", *each) for each in kept)
 
 
 def few_prepared() -> None:
@@ -91,8 +91,7 @@ class Trim:
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors,
     and as much again after one large pass. So it is given back when some work is done, and while
     the process is large also where it has grown. Amid work all who want memory stand still for it
-    and take the same again, so there it may have but a share of the time, unless much has come
-    or the process is full.
+    and take the same again, so there it waits until much has come or the process is full.
     tidy: lets go of what is not needed, before each look. lull: waits until nobody waits for a
     quick answer, so many seconds at the most. spare: lets go of so many bytes of results, where
     the process is large all the same.
@@ -106,21 +105,18 @@ class Trim:
         spare: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.clock, self.tidy, self.lull, self.spare = clock, tidy, lull, spare
-        self.before, self.seen, self.enough, self.least = clock(), clock(), 0.0, math.inf
+        self.before, self.seen, self.least = clock(), clock(), math.inf
 
     def __call__(self) -> None:
         now, resident = self.clock(), resident_bytes()
         amid = now - self.seen > CALM and resident < FULL
         grown = resident > max(LARGE, self.least + (MUCH if amid else LYING))
-        if grown or now - self.before >= max(self.enough * amid, WORK):
-            start = time.perf_counter()
+        if grown or (not amid and now - self.before >= WORK):
             _glibc("malloc_trim", 0)
             if (over := int(resident_bytes() - AMPLE)) > 0:
                 self.spare(over)
                 _glibc("malloc_trim", 0)
             self.before, self.least = self.clock(), resident_bytes()
-            took = time.perf_counter() - start + AGAIN * max(0.0, resident - self.least)
-            self.enough = took / SHARE
         self.seen, self.least = self.clock(), min(self.least, resident)
 
     def keep(self, seconds: float = OFTEN) -> threading.Event:

@@ -17,7 +17,17 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
-from explainers import ExplainError, Network, Photo, Question, TargetError, View, photo, render
+from explainers import (
+    ExplainError,
+    Network,
+    Photo,
+    Question,
+    TargetError,
+    View,
+    cores,
+    photo,
+    render,
+)
 from explainers.api import MOST_TARGETS, question
 from explainers.places import ASSETS
 from explainers.recent import Memory, Recent
@@ -149,11 +159,11 @@ class Subject:
         The upload itself is deleted. Raises PhotoError.
         """
         if isinstance(file, bytes):
-            seen = photo.read(file)
+            seen = cores.take_in(photo.read, file)
         else:
             path = uploaded(file, "The photo did not arrive: please drop it again.")
             try:
-                seen = photo.read(path)
+                seen = cores.take_in(photo.read, path)
             finally:
                 path.unlink(missing_ok=True)
         token = secrets.token_urlsafe(12)

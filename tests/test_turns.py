@@ -62,11 +62,12 @@ def test_a_turn_sets_the_threads_of_its_own_thread_alone() -> None:
     assert others == [2, 2, 1, 1]
 
 
-def test_on_a_gpu_each_lane_computes_in_a_thread_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Libraries there prepare themselves anew for each thread."""
-    monkeypatch.setattr(cores, "shared", cores.Cores(8, threads=3, gpu=True))
+@pytest.mark.parametrize("gpu", [False, True])
+def test_however_many_ask_few_threads_compute(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory falls into pieces among many; on a GPU libraries prepare themselves for each thread,
+    and photos are read elsewhere."""
+    home = cores.Cores(2, threads=3, gpu=gpu)
+    monkeypatch.setattr(cores, "shared", home)
     told, found = ContextVar("told", default=""), []
 
     def steps() -> Iterator[Show]:
@@ -80,16 +81,21 @@ def test_on_a_gpu_each_lane_computes_in_a_thread_of_its_own(
         while ticket:
             _, ticket = jobs.more(ticket)
 
-    jobs = Jobs()
-    for name in ("one", "other"):
+    jobs, names = Jobs(), ["one", "other", "third", "fourth"]
+    for name in names:
         thread = threading.Thread(target=visit, args=(name,))
         thread.start()
         thread.join(20)
     quick, slow = ({ident for done, ident, *_ in found if done == share} for share in (0.5, 1.0))
-    assert len(quick) == len(slow) == 1
+    assert len(quick) <= home.quick
+    assert len(slow) == 1
     assert not quick & slow
-    assert [name for _, _, name, _ in found] == ["one", "one", "other", "other"]
+    assert [name for _, _, name, _ in found] == [name for name in names for _ in range(2)]
     assert {threads for *_, threads in found} == {3}
+    here = threading.get_ident()
+    readers = {cores.take_in(threading.get_ident) for _ in range(9)}
+    assert (readers == {here}) is gpu
+    assert len(quick | (readers - {here})) <= home.quick
 
 
 def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

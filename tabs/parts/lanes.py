@@ -47,8 +47,8 @@ class _Place:
 
 
 class Lane:
-    """So many at a time; the others wait in the order in which they came. hand: the thread that
-    computes for all of them, on a GPU."""
+    """So many at a time; the others wait in the order in which they came. hand: the threads that
+    compute for all of them."""
 
     def __init__(
         self, width: int, most: int = WAITING, hand: ThreadPoolExecutor | None = None
@@ -147,8 +147,8 @@ class Lanes:
 
     def __init__(self, most: int = WAITING) -> None:
         home = cores.shared
-        self.quick = Lane(home.quick, most, home.hand("quick"))
-        self.slow = Lane(home.slow, most, home.hand("slow"))
+        self.quick = Lane(home.quick, most, home.hands["quick"])
+        self.slow = Lane(home.slow, most, home.hands["slow"])
 
     def close(self) -> None:
         """Take nothing new; what is under way goes on."""
