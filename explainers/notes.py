@@ -32,7 +32,7 @@ FLAT = {"cells": 1.65, "pixels": 2.2, "scores": 1.14}  # the strongest cell over
 OFF = 0.5  # of the heat lies off the photo (`benchmarks/padding.py`), more than is shown
 LEAST = 4  # cells of the shorter side from which on a map has an inside
 UNSTABLE = 0.25  # rank correlation of two neighbouring crops' maps
-UNSETTLED = 0.12  # standard error of a mean over random masks, in ranges of the map
+UNSETTLED = 0.18  # standard error of a mean over random masks, in ranges of the map
 CANCELLED = 0.001  # of what is averaged is left; by chance it is one in the root of the places
 #: What is remarked on a network, but holds for some of its maps alone: those made at that layer or
 #: at none, by a method of that family.

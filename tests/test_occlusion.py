@@ -275,6 +275,10 @@ def test_rise_finds_the_pixels_that_decide_and_stops_when_settled(network):
     assert results[0].done < 1
     twice = list(explained(decider, x, masks=3000, grid=4, baseline="black", tolerance=0.1))[-1]
     assert torch.equal(done.values, twice.values)
+    few = list(explained(decider, x, masks=16, grid=4, baseline="black"))[-1]
+    (told,) = (note for note in few.notes if note.key == "unsettled")
+    assert round(told.number, 4) == few.facts["standard_error"]
+    assert "unsettled" not in [note.key for note in done.notes]
 
 
 def explained(network, x, **options):

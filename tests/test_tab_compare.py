@@ -283,7 +283,7 @@ def test_the_box_s_answer_stands_beside_it(server: Server) -> None:
 
 def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypatch) -> None:
     monkeypatch.setattr(rise, "FEWEST", rise.DRAWN)
-    monkeypatch.setattr(rise.Running, "unsettled", lambda _self: 0.0)
+    monkeypatch.setattr(rise.Running, "unsettled", lambda self: self.total[:, 0, 0] * 0)
     given = {**asking("cam,gradcam,guided,rise"), "targets": [6], "act": "forget"}
     found = slices(server, server.act(given))
     shown = together(found)

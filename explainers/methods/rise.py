@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import notes
 from ..errors import OptionError
-from ..explanation import Explanation, Question
+from ..explanation import Explanation, Note, Question
 from ..muting.baselines import Baseline
 from ..muting.baselines import baseline as baseline_image
 from ..options import Seed, Within
@@ -84,11 +85,17 @@ class Running:
         score, and what the masks' own density makes of it is no map."""
         return self.high - self.low <= ROUNDING * torch.maximum(self.high.abs(), self.low.abs())
 
-    def unsettled(self) -> float:
-        """Mean standard error as a share of the map's range: the worst of the targets."""
+    def unsettled(self) -> Tensor:
+        """(K,): mean standard error as a share of the map's range."""
         mean = self.mean.flatten(1)
         span = (mean.amax(1) - mean.amin(1)).clamp(min=1e-12)
-        return float((self.error.flatten(1).mean(1) / span).max())
+        return self.error.flatten(1).mean(1) / span
+
+
+def doubts(errors: Tensor) -> tuple[Note, ...]:
+    """The notes on maps that did not settle; (K,), as from `Running.unsettled`."""
+    found = (notes.unsettled(error, row) for row, error in enumerate(errors.tolist()))
+    return tuple(filter(None, found))
 
 
 @register(
@@ -136,7 +143,8 @@ def rise(
         if question.against is not None:
             scores = scores[:, :-1] - scores[:, -1:]
         running.add(scores, some)
-        unsettled = running.unsettled()
+        errors = running.unsettled()
+        unsettled = float(errors.max())
         settled = running.count >= FEWEST and unsettled <= tolerance
         share = max(running.count / masks, min((tolerance / max(unsettled, 1e-9)) ** 2, 0.99))
         done = 1.0 if settled else max(done, share)  # a bar that goes back is no bar
@@ -147,6 +155,7 @@ def rise(
             start,
             facts={"used": running.count, "standard_error": round(unsettled, 4)},
             zero=question.against is not None,
+            notes=doubts(errors) if done >= 1 else (),
             done=done,
         )
         if settled:
