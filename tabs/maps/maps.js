@@ -274,6 +274,6 @@ tab.show = (data, places, channel) => {
   if (place) mark();
 };
 seeing.on((what) => { // the photo may come after the maps
-  if (what === 'seen') for (const image of stage.querySelectorAll('img')) if (image.src !== seeing.seen.picture) image.src = seeing.seen.picture;
+  if (what === 'seen' && seeing.seen.picture) for (const image of stage.querySelectorAll('img')) if (image.src !== seeing.seen.picture) image.src = seeing.seen.picture;
 });
 heat();

@@ -9,7 +9,7 @@ const photos = () => {
   const [width, height] = shape();
   element.style.setProperty('--ratio', width / height);
   for (const image of element.querySelectorAll('img[data-photo]'))
-    if (seeing.seen && image.src !== seeing.seen.picture) image.src = seeing.seen.picture;
+    if (seeing.seen?.picture && image.src !== seeing.seen.picture) image.src = seeing.seen.picture;
 };
 
 // about: the photo as it is; now: with something covered, or null.
