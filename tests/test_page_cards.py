@@ -53,7 +53,8 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     other = visit(query=f"&{query}", width=390, height=844)
     expect(other.locator("#cards-tab .say")).to_have_text(say.inner_text())
     unit = other.locator('#cards-tab [data-place="wired"] .card-tiles a').last
-    unit.focus()  # as the keyboard does: it is scrolled into view, above the dock
+    unit.evaluate("each => scrollBy(0, each.getBoundingClientRect().bottom - innerHeight)")
+    unit.focus()  # as the keyboard does: it comes out from under the dock
     dock = other.locator(".dock").bounding_box()["y"]
     assert (box := unit.bounding_box())["y"] + box["height"] < dock
     number = other.locator("#cards-tab [data-number]")
