@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-ARENAS = 2
+ARENAS = 2 + (os.cpu_count() or 1)  # the threads that compute have theirs, and all others share
 HEAP = 64 * 2**20  # bytes: the most that one piece of an arena has, but for the first arena
 HELD = 128 * 2**20  # bytes that lie free at an arena's end before glibc gives them back by itself
 SINGLE = 32 * 2**20  # bytes from which on a piece is the system's own: the most that glibc takes
@@ -36,12 +36,12 @@ CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
 
 
 def few_arenas() -> bool:
-    """Let all threads share two of glibc's arenas, as MALLOC_ARENA_MAX=2 would.
+    """Let all threads share a few of glibc's arenas, as MALLOC_ARENA_MAX would: four on two cores.
 
     By default there are up to eight for each core, and each keeps what its threads once needed for
-    their largest tensors: a server grows by a third of a gigabyte with every visitor. To be called
-    before there are threads. Returns False where there is no glibc, or where the environment says
-    how many there are to be.
+    their largest tensors: a server grew by a third of a gigabyte with every visitor. With fewer
+    than compute, they wait for each other. To be called before there are threads. Returns False
+    where there is no glibc, or where the environment says how many there are to be.
     """
     if any(name in os.environ for name in CHOSEN):
         return False
