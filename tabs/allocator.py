@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-ARENAS = 2 + (os.cpu_count() or 1)  # the threads that compute have theirs, and all others share
+ARENAS = 2 + min(os.cpu_count() or 1, 14)  # for the threads that compute, and two for all others;
+# a container may have two cores of a machine's hundred
 HEAP = 64 * 2**20  # bytes: the most that one piece of an arena has, but for the first arena
 HELD = 128 * 2**20  # bytes that lie free at an arena's end before glibc gives them back by itself
 SINGLE = 32 * 2**20  # bytes from which on a piece is the system's own: the most that glibc takes
