@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import SERVED
 
 ROOT = Path(__file__).parents[1]
 #: An explanation shows itself in a notebook; what draws it is imported only then.
@@ -99,3 +102,10 @@ def test_every_script_can_be_imported():
     for path in scripts:
         importlib.import_module(module_of(path))
     assert len(scripts) > 40
+
+
+def test_no_test_has_a_fixture_that_only_sounds_like_the_page():
+    """Those that take it would wait for the page's process, and be missing among quick tests."""
+    own = re.compile(r"@pytest\.fixture.*\ndef (\w+)")
+    for path in Path(__file__).parent.glob("test_*.py"):
+        assert not SERVED.intersection(own.findall(path.read_text("utf-8"))), path.name

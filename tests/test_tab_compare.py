@@ -78,7 +78,7 @@ def strangers() -> list[Network]:
 
 
 @pytest.fixture(scope="module")
-def server(vgg16: Network) -> Server:
+def tab(vgg16: Network) -> Server:
     small = [nets.seeded("test_resnet"), nets.seeded("test_efficientnet"), *strangers()]
     return Server(TAB, Subject(Few(*small, vgg16)), Jobs())
 
@@ -105,8 +105,8 @@ def plain(markup: str) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", markup)).strip()
 
 
-def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Server) -> None:
-    found = slices(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(tab: Server) -> None:
+    found = slices(tab, tab.ask(asking("cam,gradcam,hirescam,layercam,guided")))
     told = [plain(each["places"]["verdict"]) for each in found if "verdict" in each["places"]]
     assert len(told) > 1  # how many depends on how quick the machine is
     assert all(each.startswith("No verdict before every map is measured") for each in told[:-1])
@@ -122,15 +122,15 @@ def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(server: Serve
         assert shown["slots"][f"0:{card}:card"].startswith("gain ")
         assert "<svg" in shown["slots"][f"0:{card}:curves"]
     # what has just been seen comes whole with the first answer: nothing flashes, nothing is lost
-    again = slices(server, server.ask(asking("cam,gradcam,hirescam,layercam,guided")))
+    again = slices(tab, tab.ask(asking("cam,gradcam,hirescam,layercam,guided")))
     first = together(again[:2])
     assert plain(first["verdict"]) == told[-1]
     assert first["slots"] == shown["slots"]
     assert not any("data" in each and "slots" in each["data"] for each in again[3:])
 
 
-def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monkeypatch) -> None:
-    network, sizes = server.subject.zoo.get(), []
+def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(tab: Server, monkeypatch) -> None:
+    network, sizes = tab.subject.zoo.get(), []
     real = type(network).logits
 
     def counted(self: Network, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +138,7 @@ def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monke
         return real(self, x)
 
     monkeypatch.setattr(type(network), "logits", counted)
-    asked = server.subject.asked({**asking(), "targets": [9]})
+    asked = tab.subject.asked({**asking(), "targets": [9]})
     settings, _ = fields.read(TAB.settings, asking("gradcam,patches")["settings"], network)
     steps = 0
     for _ in TAB.draw(asked, settings):
@@ -148,10 +148,10 @@ def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(server: Server, monke
     assert steps > 20
 
 
-def test_progress_counts_what_was_not_known_before(server: Server) -> None:
+def test_progress_counts_what_was_not_known_before(tab: Server) -> None:
     """Else the time left is that of work which nobody does."""
     for methods in ("gradcam", "gradcam,layercam,gradcam++"):
-        asked = server.subject.asked({**asking(methods), "targets": [13]})
+        asked = tab.subject.asked({**asking(methods), "targets": [13]})
         settings, _ = fields.read(TAB.settings, asking(methods)["settings"], asked.network)
         shows = [show for show in TAB.draw(asked, settings) if show is not None]
         shares = [show.done for show in shows]
@@ -174,12 +174,12 @@ def test_progress_counts_what_was_not_known_before(server: Server) -> None:
         ("photo:flower.jpg", "class 10 ·"),
     ],
 )
-def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, title: str) -> None:
+def test_what_is_put_beside_takes_nothing_away(tab: Server, beside: str, title: str) -> None:
     """Another class, network or photo: the scores of the first side are there from the start."""
     if beside.startswith("photo"):
         beside = f"photo:{next(name for name in sides.examples() if name != 'cat.jpg')}"
-    together(slices(server, server.ask(asking())))
-    found = slices(server, server.ask(asking(beside=beside)))
+    together(slices(tab, tab.ask(asking())))
+    found = slices(tab, tab.ask(asking(beside=beside)))
     first = next(each for each in found if "grid" in each.get("places", {}))
     assert "gain" in first["data"]["slots"]["0:gradcam:card"]
     heads = re.findall(r"<h3>(.*?)</h3>", first["places"]["grid"])
@@ -188,14 +188,12 @@ def test_what_is_put_beside_takes_nothing_away(server: Server, beside: str, titl
     shown = together(found)
     assert shown["verdict"].count("<ol") == 2
     assert "gain" in shown["slots"]["1:gradcam:card"]
-    server.jobs.stop(found[-1].get("more") or "")
+    tab.jobs.stop(found[-1].get("more") or "")
 
 
-def test_two_networks_one_photo(server: Server) -> None:
+def test_two_networks_one_photo(tab: Server) -> None:
     """Both maps on one scale, what changed, and which of the two the deletion curve favours."""
-    found = slices(
-        server, server.ask(asking(beside="network:test_efficientnet") | {"targets": [12]})
-    )
+    found = slices(tab, tab.ask(asking(beside="network:test_efficientnet") | {"targets": [12]}))
     first = next(each["places"] for each in found if "grid" in each["places"])
     assert first["pair"].count("<img") == 3  # before anything is measured
     assert "still being measured" in first["support"]
@@ -213,36 +211,37 @@ def test_two_networks_one_photo(server: Server) -> None:
     assert len(set(scale)) == 1  # maps and difference alike
 
 
-def test_another_map_of_the_pair_is_measured_though_it_is_not_ticked(server: Server) -> None:
+def test_another_map_of_the_pair_is_measured_though_it_is_not_ticked(tab: Server) -> None:
     asked = asking("gradcam", beside="network:test_efficientnet", pair="layercam")
-    shown = together(slices(server, server.ask(asked)))
+    shown = together(slices(tab, tab.ask(asked)))
     assert "LayerCAM" in shown["pair"]
     assert "favours" in shown["support"]
     assert shown["slots"]["1:layercam:card"].startswith("gain")
     asked = asking("gradcam", beside="network:vgg16", pair="cam", measure=False)
-    shown = together(slices(server, server.ask({**asked, "targets": [10]})))
+    shown = together(slices(tab, tab.ask({**asked, "targets": [10]})))
     assert "Grad-CAM asks the gradient instead" in shown["pair"]
 
 
-def test_a_network_s_twin_differs_nowhere_and_classes_go_by_name(server: Server) -> None:
-    shown = together(slices(server, server.ask(asking("gradcam", beside="network:turned"))))
+@pytest.mark.slow
+def test_a_network_s_twin_differs_nowhere_and_classes_go_by_name(tab: Server) -> None:
+    shown = together(slices(tab, tab.ask(asking("gradcam", beside="network:turned"))))
     assert "Both are equally sure of class 10" in plain(shown["pair"])
     assert "favours neither" in plain(shown["support"])
     opens = html.unescape(re.findall('data-open="(.*?)"', shown["grid"])[1])
     assert json.loads(opens)["state"] == {"network": "turned", "targets": [9], "against": None}
-    shown = together(slices(server, server.ask(asking("gradcam", beside="network:lacking"))))
+    shown = together(slices(tab, tab.ask(asking("gradcam", beside="network:lacking"))))
     assert shown["beside"].startswith("lacking knows no class “class 10”")
     assert "no difference can be taken" in shown["beside"]
     assert shown["pair"] == shown["support"] == ""
     contrast = {**asking("gradcam", beside="network:lacking"), "targets": [3], "against": 10}
-    shown = together(slices(server, server.ask(contrast)))
+    shown = together(slices(tab, tab.ask(contrast)))
     assert "no class “class 10”" in shown["beside"]
     contrast = {**asking("gradcam", beside="network:turned"), "targets": [3], "against": 10}
-    shown = together(slices(server, server.ask(contrast)))
+    shown = together(slices(tab, tab.ask(contrast)))
     assert "class 3, and not class 10" in plain(shown["pair"])
 
 
-def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(server: Server) -> None:
+def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(tab: Server) -> None:
     for beside, words in (
         ("class:no such thing", "knows no class"),
         ("class:99999", "from 0 to 19"),
@@ -252,40 +251,40 @@ def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(server: Serve
         ("photo:../x.jpg", "no such example"),
         ("moon:1", "can’t be put beside"),
     ):
-        shown = together(slices(server, server.ask(asking(beside=beside))))
+        shown = together(slices(tab, tab.ask(asking(beside=beside))))
         assert words in shown["beside"]
         assert not shown["problem"]
         assert "gain" in shown["slots"]["0:gradcam:card"]
-    waits = server.ask(asking(beside="network:late"))
-    assert "Late is on its way" in slices(server, waits)[-1]["wait"]["words"]
+    waits = tab.ask(asking(beside="network:late"))
+    assert "Late is on its way" in slices(tab, waits)[-1]["wait"]["words"]
 
 
-def test_the_box_s_answer_stands_beside_it(server: Server) -> None:
-    together(slices(server, server.ask(asking())))
-    whole = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 1, 1]}})
-    shown = together(slices(server, whole))
+def test_the_box_s_answer_stands_beside_it(tab: Server) -> None:
+    together(slices(tab, tab.ask(asking())))
+    whole = tab.act({**asking(), "act": "box", "data": {"box": [0, 0, 1, 1]}})
+    shown = together(slices(tab, whole))
     assert "2 of 2 maps" in plain(shown["boxed"])
     assert shown["slots"]["0:gradcam:pointing"] == "inside"
     assert shown["values"]["0:gradcam"]["energy_inside"] == pytest.approx(1)
-    corner = server.act({**asking(), "act": "box", "data": {"box": [0, 0, 0.02, 0.02]}})
-    assert "0 of 2 maps" in plain(together(slices(server, corner))["boxed"])
-    gone = together(slices(server, server.act({**asking(), "act": "box", "data": {"box": None}})))
+    corner = tab.act({**asking(), "act": "box", "data": {"box": [0, 0, 0.02, 0.02]}})
+    assert "0 of 2 maps" in plain(together(slices(tab, corner))["boxed"])
+    gone = together(slices(tab, tab.act({**asking(), "act": "box", "data": {"box": None}})))
     assert gone["boxed"] == ""
     assert gone["slots"]["0:gradcam:pointing"] == "–"
     for bad in ([0, 0, 0, 0], "x", [1, 2], [None] * 4, [float("nan")] * 4):
-        answer = slices(server, server.act({**asking(), "act": "box", "data": {"box": bad}}))[-1]
+        answer = slices(tab, tab.act({**asking(), "act": "box", "data": {"box": bad}}))[-1]
         assert answer["problem"].startswith(("A box has four", "The box is empty"))
-    linked = together(slices(server, server.ask(asking(box="0,0,100,100"))))  # from an address
+    linked = together(slices(tab, tab.ask(asking(box="0,0,100,100"))))  # from an address
     assert "2 of 2 maps" in plain(linked["boxed"])
-    odd = together(slices(server, server.ask(asking(box="evil,<b>"))))
+    odd = together(slices(tab, tab.ask(asking(box="evil,<b>"))))
     assert odd["boxed"] == ""
 
 
-def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypatch) -> None:
+def test_the_sanity_check_fills_its_table_with_rise_too(tab: Server, monkeypatch) -> None:
     monkeypatch.setattr(rise, "FEWEST", rise.DRAWN)
     monkeypatch.setattr(rise.Running, "unsettled", lambda self: self.total[:, 0, 0] * 0)
     given = {**asking("cam,gradcam,guided,rise"), "targets": [6], "act": "forget"}
-    found = slices(server, server.act(given))
+    found = slices(tab, tab.act(given))
     shown = together(found)
     assert not shown["problem"]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>', shown["forgotten"])
@@ -302,8 +301,8 @@ def test_the_sanity_check_fills_its_table_with_rise_too(server: Server, monkeypa
     assert quick[-1] <= slow[0]  # nobody waits for RISE to see the others
 
 
-def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
-    found = slices(server, server.act({**asking(), "act": "report", "data": {"box": "0,0,50,50"}}))
+def test_the_report_is_a_zip_with_the_box(tab: Server) -> None:
+    found = slices(tab, tab.act({**asking(), "act": "report", "data": {"box": "0,0,50,50"}}))
     file = found[-1]["file"]
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["data"]))) as archive:
         told = json.loads(archive.read("scores.json"))
@@ -316,11 +315,11 @@ def test_the_report_is_a_zip_with_the_box(server: Server) -> None:
     assert told["settings"]["box"] == [0, 0, 0.5, 0.5]
 
 
-def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Server) -> None:
-    network = server.subject.zoo.get()
-    shown = together(slices(server, server.ask(asking(colours="Viridis"))))
+def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(tab: Server) -> None:
+    network = tab.subject.zoo.get()
+    shown = together(slices(tab, tab.ask(asking(colours="Viridis"))))
     assert '"tab": "maps"' in shown["grid"].replace("&quot;", '"')
-    asked = server.subject.asked(asking())
+    asked = tab.subject.asked(asking())
     settings, _ = fields.read(TAB.settings, asking(colours="Viridis")["settings"], network)
     side = sides.chosen(asked, settings)[0][0]
     tabs = {tab.key: tab for tab in page.TABS}
@@ -337,26 +336,26 @@ def test_a_click_opens_each_method_s_home_with_settings_that_it_takes(server: Se
     }  # fmt: skip
 
 
-def test_nothing_ticked_nothing_measured_and_nonsense_are_told(server: Server) -> None:
-    none = together(slices(server, server.ask(asking(""))))
+def test_nothing_ticked_nothing_measured_and_nonsense_are_told(tab: Server) -> None:
+    none = together(slices(tab, tab.ask(asking(""))))
     assert none["say"].startswith("Tick a method")
-    quiet = together(slices(server, server.ask(asking(measure=False) | {"targets": [11]})))
+    quiet = together(slices(tab, tab.ask(asking(measure=False) | {"targets": [11]})))
     assert "Not measured" in quiet["verdict"]
     assert "0:gradcam:curves" not in quiet["slots"]
-    server.ask({**asking(), "form": "test_resnet"})
-    wrong = server.ask({**asking("evil"), "form": "test_resnet"})
-    assert "can’t be that" in slices(server, wrong)[-1]["problem"]
+    tab.ask({**asking(), "form": "test_resnet"})
+    wrong = tab.ask({**asking("evil"), "form": "test_resnet"})
+    assert "can’t be that" in slices(tab, wrong)[-1]["problem"]
 
 
-def test_a_map_that_is_not_defined_says_why_in_its_card(server: Server) -> None:
+def test_a_map_that_is_not_defined_says_why_in_its_card(tab: Server) -> None:
     asked = {**asking("cam,gradcam", measure=False), "network": "vgg16"}
-    shown = together(slices(server, server.ask(asked)))
+    shown = together(slices(tab, tab.ask(asked)))
     assert "Grad-CAM asks the gradient instead" in shown["grid"]
     assert "<img" in shown["slots"]["0:gradcam:map"]
 
 
-def test_slots_name_methods_that_need_escaping_as_they_are(server: Server) -> None:
-    shown = together(slices(server, server.ask(asking("gradcam++"))))
+def test_slots_name_methods_that_need_escaping_as_they_are(tab: Server) -> None:
+    shown = together(slices(tab, tab.ask(asking("gradcam++"))))
     assert 'data-slot="0:gradcam++:map"' in shown["grid"]
     assert "0:gradcam++:map" in shown["slots"]
 

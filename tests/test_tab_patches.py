@@ -23,16 +23,16 @@ PUPIL = {"pupil": "me", "seed": 0, "kind": "drawn", "crosses": 1, "bag": 1}
 
 
 @pytest.fixture(scope="module")
-def server(lite0: Network) -> Server:
+def tab(lite0: Network) -> Server:
     zoo = Zoo(Settings(startup=()))
     zoo.get()
     return Server(TAB, Subject(zoo), Jobs())
 
 
-def drained(server: Server, answer: dict) -> dict[str, str]:
+def drained(tab: Server, answer: dict) -> dict[str, str]:
     """All places, in the end."""
     places: dict[str, str] = {}
-    for each in slices(server, answer):
+    for each in slices(tab, answer):
         places |= each["places"]
     return places
 
@@ -43,24 +43,24 @@ def bag(places: dict[str, str]) -> dict:
 
 
 def test_a_photo_s_patches_are_pooled_and_another_class_costs_no_new_reading(
-    server: Server, lite0: Network, monkeypatch: pytest.MonkeyPatch
+    tab: Server, lite0: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"large": 160}
-    places = drained(server, server.ask(CAT | {"settings": settings}))
+    places = drained(tab, tab.ask(CAT | {"settings": settings}))
     found = bag(places)
     assert found["curve"][0] == max(found["facts"][0][1])  # pooled by the maximum
     assert "say <b>" in places["say"]
     monkeypatch.setattr("tabs.patches.patch_scores", None)  # what was read is not read again
-    mean = drained(server, server.ask(CAT | {"settings": settings | {"pooling": "mean"}}))
+    mean = drained(tab, tab.ask(CAT | {"settings": settings | {"pooling": "mean"}}))
     assert "all patches count alike" in mean["bag"]
     values = found["facts"][0][1]
     assert bag(mean)["curve"][0] == pytest.approx(sum(values) / len(values), rel=1e-2)
-    other = drained(server, server.ask(CAT | {"settings": settings, "targets": [0, 281]}))
+    other = drained(tab, tab.ask(CAT | {"settings": settings, "targets": [0, 281]}))
     assert [name for name, _ in bag(other)["facts"]] == ["tench", "tabby"]
 
 
-def test_without_a_photo_it_is_tissue_and_says_what_it_is_not(server: Server) -> None:
-    places = drained(server, server.ask({"visit": "me", "form": "lite0"}))
+def test_without_a_photo_it_is_tissue_and_says_what_it_is_not(tab: Server) -> None:
+    places = drained(tab, tab.ask({"visit": "me", "form": "lite0"}))
     assert "Not your photo" in places["say"]
     assert "no diagnosis" in places["bag"]
     found = bag(places)
@@ -68,42 +68,43 @@ def test_without_a_photo_it_is_tissue_and_says_what_it_is_not(server: Server) ->
     assert sum(attention) == pytest.approx(1, abs=1e-3)
     assert weighted[5] == pytest.approx(attention[5] * scores[5], rel=1e-2)
     assert min(found["boxes"][found["order"][0]][:2]) > 224  # malignant in the lower right corner
-    mine = server.ask({"visit": "me", "form": "lite0", "settings": {"source": "mine"}})
-    assert "Drop a photo of tissue first" in server.more(mine["more"])["problem"]
+    mine = tab.ask({"visit": "me", "form": "lite0", "settings": {"source": "mine"}})
+    assert "Drop a photo of tissue first" in tab.more(mine["more"])["problem"]
 
 
-def test_many_patches_wait_for_a_button_grow_and_are_kept_when_left(server: Server) -> None:
+def test_many_patches_wait_for_a_button_grow_and_are_kept_when_left(tab: Server) -> None:
     asked = CAT | {"settings": {"source": "tissue", "overlap": 0.75}}
-    places = drained(server, server.ask(asked))
+    places = drained(tab, tab.ask(asked))
     assert "Read 841 patches" in places["go"]
     assert places["bag"] == ""
-    answer = server.act(asked | {"act": "read"})
+    answer = tab.act(asked | {"act": "read"})
     while "bag" not in answer["places"]:
-        answer = server.more(answer["more"])
+        answer = tab.more(answer["more"])
     assert re.search(r"\d+ of 841 patches", answer["work"]["words"])
     assert len(bag(answer["places"])["order"]) < 841
-    again = drained(server, server.ask(asked))  # left in mid-run: what was read is still there
+    again = drained(tab, tab.ask(asked))  # left in mid-run: what was read is still there
     assert re.search(r"\d+ of 841 patches were read", again["go"])
     assert bag(again)["order"]
-    tiny = server.ask(CAT | {"settings": {"source": "tissue", "overlap": 0.75, "small": 8}})
+    tiny = tab.ask(CAT | {"settings": {"source": "tissue", "overlap": 0.75, "small": 8}})
     assert "at most 2,000 can be read" in tiny["problem"]
 
 
-def test_the_lesson_grows_and_what_is_learned_reads_the_visitor_s_bag(server: Server) -> None:
-    untrained = server.act(CAT | {"act": "own", "data": PUPIL | {"pupil": "nobody"}})
+@pytest.mark.slow
+def test_the_lesson_grows_and_what_is_learned_reads_the_visitor_s_bag(tab: Server) -> None:
+    untrained = tab.act(CAT | {"act": "own", "data": PUPIL | {"pupil": "nobody"}})
     assert "Train the network first" in untrained["places"]["own"]
-    answer = server.act(CAT | {"act": "learn", "data": PUPIL})
+    answer = tab.act(CAT | {"act": "learn", "data": PUPIL})
     for _ in range(3):
-        answer = server.more(answer["more"])
+        answer = tab.more(answer["more"])
     assert answer["places"]["lesson"].count("<svg") == 3
     assert 0 < answer["work"]["done"] < 1
-    server.stop(answer["more"])
-    told = server.act(CAT | {"act": "own", "data": PUPIL})["places"]["own"]
+    tab.stop(answer["more"])
+    told = tab.act(CAT | {"act": "own", "data": PUPIL})["places"]["own"]
     assert "A cross is in it" in told
-    none = server.act(CAT | {"act": "own", "data": PUPIL | {"crosses": 0}})["places"]["own"]
+    none = tab.act(CAT | {"act": "own", "data": PUPIL | {"crosses": 0}})["places"]["own"]
     assert "There is no cross" in none
     for wrong in ({"seed": -1}, {"seed": 2.5}, {"seed": "x"}):
-        answer = server.act(CAT | {"act": "learn", "data": PUPIL | wrong})
+        answer = tab.act(CAT | {"act": "learn", "data": PUPIL | wrong})
         assert "must be a whole number" in answer["problem"]
 
 
