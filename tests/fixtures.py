@@ -12,6 +12,8 @@ from skimage import data
 
 from explainers import Network, Photo, load, read
 from explainers.settings import Settings
+from explainers.units.reference import references
+from explainers.units.strongest import Strongest
 from tests import nets
 from tests.browser import open_hub, open_server, server, visit  # noqa: F401
 from tests.chromium import browsers, chromium, playwright  # noqa: F401
@@ -55,6 +57,15 @@ def exact(lite0, resnet18, vgg16) -> Callable[[str], Network]:
 def tiny() -> bytes:
     """A file of weights of the smallest ResNet."""
     return weights_of("test_resnet")
+
+
+@pytest.fixture
+def few_photos(monkeypatch: pytest.MonkeyPatch) -> Strongest:
+    """For Cards, four reference photos, which are quicker than all."""
+    few = Strongest(lambda: references()[:4])
+    for card in ("of_unit", "of_class"):
+        monkeypatch.setattr(f"tabs.cards.{card}.STRONGEST", few)
+    return few
 
 
 @pytest.fixture

@@ -340,9 +340,10 @@ def five(image: Image.Image) -> torch.Tensor:
     return torch.cat([colours, colours[:2].flip(1)])
 
 
-SLOW = {tab: [pytest.mark.slow] for tab in ("compare", "cards")}  # what measures long
+SLOW = {"compare": [pytest.mark.slow]}  # it measures long
 
 
+@pytest.mark.usefixtures("few_photos")
 @pytest.mark.parametrize(
     "tab", [pytest.param(t, id=t.key, marks=SLOW.get(t.key, ())) for t in TABS]
 )

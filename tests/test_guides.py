@@ -46,8 +46,8 @@ def desk(hub: FakeHub, settings: Settings, tmp_path: Path, monkeypatch) -> list[
     for name in ("photo.png", "photos/cat.jpg"):  # what it is, its bytes say
         (tmp_path / name).write_bytes(cat)
     small = nets.module("test_resnet", num_classes=2)
-    about = {"label_names": LABELS}
-    timm.models.save_for_hf(small, "my_folder", about, safe_serialization=True)
+    about, how = {"label_names": LABELS}, {"input_size": (3, 64, 64)}
+    timm.models.save_for_hf(small, "my_folder", about, safe_serialization=True, data_config=how)
     hub.put(
         "someone/their-network", **{f.name: f.read_bytes() for f in Path("my_folder").iterdir()}
     )

@@ -7,19 +7,11 @@ import re
 import pytest
 
 from explainers.units.reference import references
-from explainers.units.strongest import Strongest
 from explainers.units.wiring import Link, confused
-from tabs.cards import TAB, links, of_class, of_unit
+from tabs.cards import TAB, links
 from tests.desk import Desk
 
-
-@pytest.fixture(autouse=True)
-def few_photos(monkeypatch: pytest.MonkeyPatch) -> Strongest:
-    """Four reference photos are quicker than all."""
-    few = Strongest(lambda: references()[:4])
-    monkeypatch.setattr(of_unit, "STRONGEST", few)
-    monkeypatch.setattr(of_class, "STRONGEST", few)
-    return few
+pytestmark = pytest.mark.usefixtures("few_photos")
 
 
 @pytest.fixture
