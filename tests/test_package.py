@@ -67,6 +67,7 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
         nets.module("test_resnet", num_classes=2, in_chans=1),
         str(tmp_path / "mine"),
         {"label_names": ["benign", "malignant"]},
+        data_config={"input_size": (1, 64, 64)},
     )
     environment = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "HF_ENDPOINT": NOWHERE}
     seeing_why = str(installed / "seeing-why")
@@ -80,7 +81,8 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
 
     given = ["--network", "mine", "--methods", "gradcam", "--out", "out"]
     opened = [seeing_why, "--network", str(tmp_path / "mine")]
-    with ThreadPoolExecutor(1) as beside, serving(command=opened, cwd=tmp_path) as page:
+    settings = {"command": opened, "cwd": tmp_path, "SEEING_WHY_STARTUP": ""}
+    with ThreadPoolExecutor(1) as beside, serving(**settings) as page:
         reported = beside.submit(run, seeing_why, "explain", str(CAT), *given)
         with urllib.request.urlopen(f"{page.url}/config") as answer:
             assert "malignant" in answer.read().decode()  # explained already, by the first network
