@@ -66,7 +66,7 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
 
 MOVED = """() => { window.moved = 0; new PerformanceObserver((list) => {
   for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
-}).observe({ type: 'layout-shift' }); }"""
+}).observe({ type: 'layout-shift', buffered: true }); }"""
 DRAWN = """async () => {
   await Promise.all([...document.images].filter((each) => each.checkVisibility()).map((each) => each.decode().catch(() => 0)));
   for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
@@ -77,6 +77,9 @@ DRAWN = """async () => {
 def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, height: int) -> None:
     page = visit(width=width, height=height, query="&compare.methods=gradcam")
     settled(page)
+    page.evaluate(MOVED)
+    page.evaluate(DRAWN)
+    assert page.evaluate("() => window.moved") < 0.01, "what came with the page moved on loading"
     footer = page.locator("footer")
     if width < 640:  # below what Gradio hides of it there, and not under the dock
         footer.scroll_into_view_if_needed()
@@ -84,7 +87,6 @@ def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, heigh
         page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
         low, dock = footer.locator(".settings").bounding_box(), page.locator(".dock").bounding_box()
         assert low["y"] + low["height"] <= dock["y"]
-    page.evaluate(MOVED)
     for tab in TABS[1:]:
         page.evaluate(
             "(key) => { window.moved = 0; scrollTo(0, 0); seeing.set({ tab: key }); }", tab.key
@@ -177,6 +179,9 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     cat(page)
     expect(problem).to_be_hidden()
     expect(page.locator("#rail-side")).to_be_hidden()  # the sheet makes room for the answer
+    page.evaluate("() => seeing.set({ targets: [seeing.seen.chips.at(-1).index] })")
+    settled(page)  # wherever it was chosen, the strip of answers shows it
+    expect(page.locator(".phone-chips .chip.on")).to_be_in_viewport(ratio=0.95)
 
 
 def test_looking_costs_no_request(visit: Visit) -> None:

@@ -76,8 +76,15 @@ def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -
     expect(page).to_have_url(re.compile("compare.box="))
 
     # another network beside it: both maps and what changed, and the address tells
-    page.locator("[data-beside]").select_option("network:lite2")
-    expect(page.locator(".pair-maps figure")).to_have_count(3)
+    below = page.locator(".compare-side").first
+    with held(page, "compare.ask"):
+        page.locator("[data-beside]").select_option("network:lite2")
+        expect(page.locator(".pair-frame figure")).to_have_count(3)  # their room, at once
+        expect(page.locator(".compare-verdict")).to_have_css("min-height", "186px")
+        kept = below.evaluate("(side) => side.getBoundingClientRect().top + scrollY")
+    expect(page.locator(".pair-maps img")).to_have_count(3)
+    came = below.evaluate("(side) => side.getBoundingClientRect().top + scrollY")
+    assert abs(came - kept) < 30, "what comes pushes away what is looked at"
     expect(page.locator(".pair-maps figure").nth(1)).to_contain_text("EfficientNet-Lite2")
     expect(page.locator(".compare-side")).to_have_count(2)
     expect(page).to_have_url(re.compile("compare.beside=network%3Alite2"))

@@ -59,6 +59,12 @@ def test_a_photo_s_patches_are_pooled_and_another_class_costs_no_new_reading(
     assert [name for name, _ in bag(other)["facts"]] == ["tench", "tabby"]
 
 
+def test_a_photo_that_is_one_patch_says_so_and_what_to_do(tab: Server) -> None:
+    told = drained(tab, tab.ask(CAT | {"settings": {"large": 320}}))["bag"]
+    assert "One patch, as large as this: choose smaller ones" in told
+    assert "one patch in 20" not in told
+
+
 def test_without_a_photo_it_is_tissue_and_says_what_it_is_not(tab: Server) -> None:
     places = drained(tab, tab.ask({"visit": "me", "form": "lite0"}))
     assert "Not your photo" in places["say"]

@@ -18,7 +18,7 @@ const draw = () => {
   find('[data-class-name]').textContent = names || '…';
   document.title = [names, tab, 'Seeing Why'].filter(Boolean).join(' · '); // where Back and Forward lead, by name
   const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
-  thumb.hidden = !picture;
+  thumb.style.visibility = picture ? '' : 'hidden'; // its room is kept
   if (picture && thumb.src !== picture) thumb.src = picture;
   if (!menu.open) return;
   const alert = (text) => (text ? `<li class="problem" role="alert">${escape(text)}</li>` : '');

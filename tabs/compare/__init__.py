@@ -304,5 +304,8 @@ TAB = Tab(
     front=FRONT,
     acts={"box": box.act, "forget": forget.act, "report": zipped},
     script=(HERE / "compare.js").read_text("utf-8"),
-    props={"sorts": json.dumps({key: small for key, (_, small) in SORTS.items()})},
+    props={
+        "sorts": json.dumps({key: small for key, (_, small) in SORTS.items()}),
+        "frame": pair.FRAME,
+    },
 )

@@ -37,6 +37,22 @@ const showBeside = () => {
   beside.value = now;
   named.hidden = true;
 };
+// Two networks: the room of their maps is there from the click on, so that these push nothing away;
+// a verdict of each stands below them, over its own cards.
+const pair = find('.pair'), verdicts = ['verdict', 'doubts'].map(tab.place);
+let roomFor = '';
+const lay = () => {
+  pair.hidden = !tab.place('pair').innerHTML;
+  pair.style.setProperty('--shape', (seeing.seen?.size || [4, 3]).join('/'));
+  if (pair.hidden) find('.compare-work').before(...verdicts); else pair.after(...verdicts);
+};
+const room = () => {
+  const now = seeing.state.settings?.compare?.beside || '', place = tab.place('pair');
+  if (now !== roomFor && now.startsWith('network:') && !place.innerHTML)
+    place.innerHTML = `<p class="pair-say pair-asks">The other network is asked the same.</p>${props.frame}`;
+  roomFor = now;
+  lay();
+};
 beside.addEventListener('change', () => {
   named.hidden = beside.value !== 'find';
   if (beside.value === 'find') named.querySelector('input').focus();
@@ -109,11 +125,12 @@ tab.show = (data, places, channel) => {
   if (channel === '' && places.boxed === '' && typed()) tab.act('box', { box: box() }); // drawn since it was asked
   if (data.new) values = {};
   if ('offers' in places) showBeside();
-  if ('pair' in places) find('.pair').hidden = !places.pair;
+  if ('pair' in places) lay();
   for (const [key, numbers] of Object.entries(data.values || {})) values[key] = { ...values[key], ...numbers };
   if (data.slots) fill(data.slots);
   if (data.new || data.values) sort();
 };
 const look = () => { if (seeing.seen?.picture && photo.src !== seeing.seen.picture) photo.src = seeing.seen.picture; };
-seeing.on((what) => { if (what === 'seen') look(); else if (what === 'state' && seeing.state.tab === 'compare') { showBeside(); showBox(); sort(); } });
+seeing.on((what) => { if (what === 'seen') look(); else if (what === 'state' && seeing.state.tab === 'compare') { showBeside(); room(); showBox(); sort(); } });
 look();
+room();

@@ -22,6 +22,9 @@ CURVE = (
     "the class is followed. The sooner it falls, the more the map marks what the network used."
 )
 NOTHING = {"pair": "", "pair-legend": "", "support": ""}
+# The room of three maps with their captions, so that they push nothing away when they come.
+_ROOM = "<figure><span></span><figcaption>&nbsp;<br>&nbsp;</figcaption></figure>"
+FRAME = f'<div class="pair-maps pair-frame">{3 * _ROOM}</div>'
 
 
 def there(sides: Sequence[Side]) -> bool:
@@ -38,7 +41,7 @@ def places(sides: Sequence[Side], settings: Settings) -> dict[str, str]:
     method = settings["pair"]
     found = [side.found.maps.get(method) for side in sides]
     if None in found or any(each.done < 1 for each in found):
-        shown["pair"] += f'<p class="note">{escape(_lacking(sides, method))}</p>'
+        shown["pair"] += _lacking(sides, method)
         return {**shown, "support": ""}
     both = render.pair(sides[0].photo, *found)
     shown["pair"] += _figures(sides, stands, both, settings)
@@ -73,7 +76,10 @@ def measured(
 
 def _lacking(sides: Sequence[Side], method: str) -> str:
     reasons = [side.found.absent[method] for side in sides if method in side.found.absent]
-    return reasons[0] if reasons else f"{METHODS[method].title} is being drawn for both."
+    if reasons:
+        return f'<p class="note">{escape(reasons[0])}</p>'
+    doing = f"{escape(METHODS[method].title)} is being drawn for both."
+    return FRAME.replace("&nbsp;", doing, 1)
 
 
 def _change(sides: Sequence[Side], stands: Sequence[Standing]) -> str:

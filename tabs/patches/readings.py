@@ -69,8 +69,17 @@ def full_light(wish: Wish, values: np.ndarray) -> str:
         return "full light: 100 %"
     if wish.rule == "author":
         return f"full light: the largest, {html.percent(float(values.max()))}; no floor"
+    if len(values) == 1:
+        return "the one patch, in full light"
     strong = html.percent(float(np.percentile(values, 95)))
     return f"full light: {strong} or more (95th percentile: one patch in 20 has more)"
+
+
+def _count(read: Read) -> str:
+    """How many patches, and what to do where one cut nothing."""
+    if len(read.grid) > 1:
+        return f"{len(read.grid)} patches."
+    return "One patch, as large as this: choose smaller ones under “Adjust” to see which decides."
 
 
 def _where(wish: Wish, read: Read, values: np.ndarray) -> str:
@@ -100,7 +109,7 @@ def tissue_bag(wish: Wish, read: Reading) -> Bag:
     attention, weighted = read.attention, read.weighted
     place = _where(wish, read, attention)
     figures = [
-        _plain(wish, "The tissue", f"{len(read.grid)} patches."),
+        _plain(wish, "The tissue", _count(read)),
         Figure(
             light(wish, read, attention, attention),
             "Attention",
@@ -148,7 +157,7 @@ def photo_bag(wish: Wish, read: PatchScores) -> Bag:
     read = replace(read, targets=asked.targets, pooling=wish.pooling)
     labels = [asked.network.labels[target] for target in asked.targets]
     *_, cam = ask(asked, "gradcam")
-    figures = [_plain(wish, "Your photo", f"{len(read.grid)} patches.")]
+    figures = [_plain(wish, "Your photo", _count(read))]
     for row, (label, values) in enumerate(zip(labels, read.probabilities.T, strict=True)):
         figures += _pair(wish, read, cam, row, label, values)
     values, whole = read.probabilities[:, 0], float(cam.probabilities[asked.targets[0]])

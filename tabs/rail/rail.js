@@ -118,13 +118,17 @@ const chips = () => {
       <i class="chip-bar" style="width:${many ? 100 * chip.chance : 100 * chip.chance / Math.max(most, 0.25)}%"></i>${mark}</button></li>`;
   }).join('');
 };
+const swipe = (strip, left) => { // to where it was, and as far as the chosen chip needs
+  const chip = strip.querySelector('.on'), at = chip?.parentElement.offsetLeft - strip.offsetLeft;
+  strip.scrollLeft = chip ? Math.min(Math.max(left, at + chip.offsetWidth + 14 - strip.clientWidth), at - 14) : left;
+};
 const HINTS = { absent: 'Choose another network: this one can’t be had now.', none: 'Drop a photo anywhere, or choose an example.', one: 'Click another answer, and the heat moves.', many: 'Each class is a yes or no of its own; the mark is where it counts as seen.' };
 const draw = () => {
   const { state, seen } = seeing, known = seeing.current();
   for (const list of document.querySelectorAll('[data-chips]')) { // here, and under a phone's photo
     const focus = list.contains(document.activeElement) && document.activeElement.dataset.class;
-    const html = list.tagName === 'UL' ? chips() : `<ul class="chips">${chips()}</ul>`;
-    if (list.innerHTML !== html) list.innerHTML = html;
+    const html = list.tagName === 'UL' ? chips() : `<ul class="chips">${chips()}</ul>`, swiped = list.firstElementChild?.scrollLeft;
+    if (list.innerHTML !== html) { list.innerHTML = html; if (list.tagName !== 'UL') swipe(list.firstElementChild, swiped || 0); }
     if (focus) list.querySelector(`[data-class="${focus}"]`)?.focus();
   }
   find('[data-title]').textContent = known ? `${seen.title} sees` : 'It sees';
@@ -140,8 +144,10 @@ const draw = () => {
   find('[data-several]').setAttribute('aria-pressed', several || (state.targets || []).length > 1);
   const notes = mine ? [...(seeing.photoNotes || []), (known && seen.coarse) || ''] : [];
   const note = seeing.note || notes.join(' ').trim();
-  find('[data-note]').textContent = note || '';
-  find('[data-note]').hidden = !note;
+  for (const place of document.querySelectorAll('[data-note]')) { // here, and under a phone's photo
+    if (place.textContent !== note) place.textContent = note;
+    place.hidden = !note;
+  }
   against();
 };
 const against = () => {
