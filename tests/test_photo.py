@@ -192,15 +192,21 @@ def test_downscaling_is_antialiased(mode):
     assert inner.std() < 30, "a fine chequerboard turns grey, not into moire"
 
 
-def test_a_jpeg_may_lack_its_end_but_no_part_of_its_picture():
+@pytest.mark.parametrize("passes", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
+def test_a_jpeg_may_lack_its_end_but_no_part_of_its_picture(passes):
     noise = np.random.default_rng(2).integers(0, 256, (200, 300, 3), np.uint8)
-    for image in (scene(400, 300), Image.fromarray(noise)):
-        whole = encoded(image, "JPEG", quality=90)
+    gain = encoded(scene(200, 150), "JPEG")
+    for image in (scene(400, 300), Image.fromarray(noise), Image.new("RGB", (300, 200), "gray")):
+        whole = encoded(image, "JPEG", quality=90, **passes)
         assert whole.endswith(b"\xff\xd9")
-        assert read(whole[:-2]) == read(whole)
-        for cut in (12, 200, len(whole) // 2):
-            assert "damaged" in refusal(whole[:-cut])
-        assert "damaged" in refusal(encoded(image, "JPEG", progressive=True)[:-200])
+        for behind in (b"", b"\xff", b"junk", bytes(9), gain, gain[:30], gain[:-200]):
+            assert read(whole[:-2] + behind) == read(whole)
+    noisy = encoded(Image.fromarray(noise), "JPEG", quality=90, **passes)
+    for cut in (12, 200, len(noisy) // 2):
+        for behind in (b"", gain, bytes(500_000)):
+            assert "damaged" in refusal(noisy[:-cut] + behind)
+    if "progressive" not in passes:  # which lacks details alone
+        assert "damaged" in refusal(noisy[:-200] + b"\xff\xd9")
 
 
 def no_photos(folder: Path) -> dict[str, tuple[Any, str]]:

@@ -157,7 +157,7 @@ def _open(content: bytes, notes: list[str]) -> Image.Image:
     if content.startswith(png.SIGNATURE):
         content = png.without_texts(content)
     elif content.startswith(jpeg.SIGNATURE):
-        content = jpeg.alone(jpeg.ended(content))
+        content = jpeg.alone(content)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -254,9 +254,12 @@ def _develop(image: Image.Image, owned: bool, page: int, notes: list[str]) -> Ph
 def _decoded(image: Image.Image, notes: list[str]) -> Image.Image:
     """The pixels, with what the file said of them before they were decoded."""
     deep, key, box = is_deep(image), png.key(image), None
+    stream = image.fp if image.format == "JPEG" else None
     if image.format == "GIF" and image.tile and not image.tell():
         box = image.tile[0][1]
     image.load()
+    if isinstance(stream, io.BytesIO) and jpeg.is_cut(image, stream.getvalue()):
+        raise PhotoError(_DAMAGED)
     if deep:
         check_dark(image)
     if told := profile.of_colours(image):
