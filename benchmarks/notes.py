@@ -273,8 +273,8 @@ def cancelled(photos: Sequence[Photo]) -> dict[str, dict[str, float]]:
             recording = network.recorded(network.prepare(photo, "crop"), layer)
             classes = recording.logits[0].argsort(descending=True)[[0, 4]].tolist()
             g = recording.gradients(classes, layer=layer)[:, 0]
-            for rule, terms in cam.AVERAGED.items():
-                left = cam.left(terms(recording.activations[layer].detach()[0], g))
+            for rule, average in cam.AVERAGED.items():
+                _, left = average(recording.activations[layer].detach()[0], g)
                 least[rule] = min(least[rule], float(left.min()))
         told[entry.key] = {rule.__name__: round(value, 4) for rule, value in least.items()}
     return told

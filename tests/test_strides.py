@@ -113,3 +113,15 @@ def test_shares_of_a_map_that_has_no_sum_make_no_weights():
     found = explain(wrap(NORMS["InstanceNorm"]().eval(), **HOW), PHOTO, 0, "xgradcam", layer="norm")
     assert not found.values.any()
     assert "blank" in [note.key for note in found.notes]
+
+
+@pytest.mark.parametrize("method", ["gradcam", "xgradcam"])
+def test_an_endless_gradient_is_told_and_no_blank_map(method):
+    """That of a root where nothing is, as in a pool of standard deviations: infinite."""
+    torch.manual_seed(6)
+    rooted = Form(
+        lambda m, x: m.head(torch.sqrt(m.act(m.first(x))).mean((2, 3))),
+        first=conv(3, 6), act=nn.ReLU(), head=nn.Linear(6, 3),
+    )  # fmt: skip
+    found = explain(wrap(rooted.eval(), **HOW), PHOTO, 0, method, layer="act")
+    assert [note.key for note in found.notes] == ["NaN"]

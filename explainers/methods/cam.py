@@ -24,18 +24,31 @@ _TINY = 1e-7
 ROUNDING = 16 * torch.finfo(torch.float32).eps  # of the mean size; of others 500 are left
 
 
+def weighted(weights: Tensor, a: Tensor) -> Tensor:
+    """The sum of the maps (C, h, w), by K rows of weights (K, C)."""
+    return torch.einsum("kc,chw->khw", weights, a)
+
+
+def averaged(terms: Tensor) -> tuple[Tensor, Tensor]:
+    """Terms (K, C, h, w) summed over their places, (K, C): exactly nil where they cancel out but
+    for rounding. And the share of all of them that does not cancel out, (K,): 1 at most."""
+    sums, sizes = terms.sum((2, 3)), terms.abs().sum((2, 3))
+    nil = (sums.abs() <= ROUNDING * sizes) & sizes.isfinite()  # what overflows is to be told
+    sums = sums.masked_fill(nil, 0.0)
+    return sums, sums.abs().sum(1) / sizes.sum(1)
+
+
 def gradcam(a: Tensor, g: Tensor) -> Tensor:
     """Weights: the spatial mean of the gradient (Selvaraju et al. 2017, eq. 1).
 
     Exactly nil where the gradient cancels out but for rounding, as before an InstanceNorm.
     """
-    weights = but_rounding(g.mean((2, 3)), g.abs().mean((2, 3)))
-    return torch.einsum("kc,chw->khw", weights, a)
+    return weighted(_means(a, g)[0], a)
 
 
-def but_rounding(sums: Tensor, sizes: Tensor) -> Tensor:
-    """Sums, but nil where what they are of cancels out: sizes are the sums of its magnitudes."""
-    return torch.where(sums.abs() > ROUNDING * sizes, sums, 0.0)
+def _means(_a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    sums, left = averaged(g)
+    return sums / g[0, 0].numel(), left
 
 
 def gradcam_plus_plus(a: Tensor, g: Tensor) -> Tensor:
@@ -46,8 +59,7 @@ def gradcam_plus_plus(a: Tensor, g: Tensor) -> Tensor:
     """
     total = a.sum((1, 2))[None, :, None, None]
     share = g**2 / (2 * g**2 + total * g**3 + 1e-6)
-    weights = (torch.where(g != 0, share, 0) * g.clamp(min=0)).sum((2, 3))
-    return torch.einsum("kc,chw->khw", weights, a)
+    return weighted((torch.where(g != 0, share, 0) * g.clamp(min=0)).sum((2, 3)), a)
 
 
 def layercam(a: Tensor, g: Tensor) -> Tensor:
@@ -66,26 +78,20 @@ def xgradcam(a: Tensor, g: Tensor) -> Tensor:
     Nil where the products or the shares cancel out but for rounding, as on either side of an
     InstanceNorm.
     """
-    products = but_rounding(torch.einsum("kchw,chw->kc", g, a), (g * a).abs().sum((2, 3)))
-    whole = but_rounding(a.sum((1, 2)), a.abs().sum((1, 2)))
-    weights = torch.where(whole != 0, products / (whole + _TINY), 0.0)
-    return torch.einsum("kc,chw->khw", weights, a)
+    return weighted(_shares(a, g)[0], a)
 
 
-#: Rules whose weights are averages over the places: what they average, (K, C, h, w).
-AVERAGED: dict[Rule, Rule] = {gradcam: lambda _a, g: g, xgradcam: lambda a, g: g * a}
+def _shares(a: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    (products, left), (whole, _) = averaged(g * a), averaged(a[None])
+    return torch.where(whole != 0, products / (whole + _TINY), 0.0), left
 
 
-def left(averaged: Tensor) -> Tensor:
-    """(K,): the share of what is averaged, (K, C, h, w), that does not cancel out; 1 at most."""
-    sizes = averaged.abs().sum((2, 3))
-    return but_rounding(averaged.sum((2, 3)), sizes).abs().sum(1) / sizes.sum(1)
-
-
-def cancelled(averaged: Tensor) -> tuple[Note, ...]:
-    """The notes on averages of which hardly anything is left."""
-    told = (notes.cancelled(share, row) for row, share in enumerate(left(averaged).tolist()))
-    return tuple(filter(None, told))
+#: Rules whose weights are averages over the places: those (K, C), and what is left of what they
+#: average (K,).
+AVERAGED: dict[Rule, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    gradcam: _means,
+    xgradcam: _shares,
+}
 
 
 def _no_cam(question: Question) -> str | None:
@@ -139,7 +145,7 @@ def cam(question: Question) -> Iterator[Explanation]:
     weights = network.cam_weights[list(question.targets)]
     if question.against is not None:
         weights = weights - network.cam_weights[question.against]
-    values = torch.einsum("kc,chw->khw", weights, recording.activations[layer].detach()[0])
+    values = weighted(weights, recording.activations[layer].detach()[0])
     yield question.answer("cam", values, recording.logits, start, layer=layer)
 
 
@@ -148,7 +154,11 @@ def layer_map(question: Question, rule: Rule) -> tuple[Tensor, tuple[Note, ...]]
     recording = question.network.recorded(question.view, question.layer)
     g = recording.gradients(question.targets, question.against, question.layer)[:, 0]
     a = recording.activations[question.layer].detach()[0]
-    return rule(a, g), cancelled(AVERAGED[rule](a, g)) if rule in AVERAGED else ()
+    if rule not in AVERAGED:
+        return rule(a, g), ()
+    weights, left = AVERAGED[rule](a, g)
+    told = (notes.cancelled(share, row) for row, share in enumerate(left.tolist()))
+    return weighted(weights, a), tuple(filter(None, told))
 
 
 def _add(key: str, rule: Rule, **facts: Any) -> None:
