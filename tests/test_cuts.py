@@ -58,7 +58,10 @@ CUTS = {
     "the same by name": (lambda x: x + torch.detach(input=x.round() - x), True),
     "a gate without gradients": (lambda x: F.relu(x) * gate(x), True),
     "a gradient of its own": (lambda x: x + Signed.apply(x), True),
+    "rounded": (lambda x: (x * 8).round() / 8, True),
+    "rounded in place": (lambda x: (x * 8).floor_() / 8, True),
     "as it should be": (F.relu, False),
+    "rounded where nothing comes of it": (lambda x: x + 0 * x.round(), False),
 }
 
 

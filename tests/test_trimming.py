@@ -52,6 +52,8 @@ def test_what_leaves_a_photo_where_it_is_says_nothing(make):
     lambda x: x[..., 8:24, 8:24],
     lambda x: x[..., 8:, :],  # most places stay where they were, or near it
     lambda x: x[..., :-8],
+    lambda x: x[..., :16],  # as wide for any photo
+    lambda x: x[..., 16:32, :],
 ])  # fmt: skip
 def test_a_cut_behind_the_first_convolution_is_said_of_the_last_map(cut):
     net = Form(
@@ -63,3 +65,17 @@ def test_a_cut_behind_the_first_convolution_is_said_of_the_last_map(cut):
     assert "sees nothing of" in said[0]
     early = explain(network, PHOTO, 1, layer="stem")  # which no cut came before
     assert "mixed" not in {note.key for note in early.notes}
+
+
+@pytest.mark.parametrize(("size", "shape"), [
+    ((None, 9), (32, 9)), ((9, None), (9, 32)), ((7, 9), (7, 9)), ((1, None), (1, 32)),
+    ((None, 1), (32, 1)),
+])  # fmt: skip
+def test_a_side_that_is_pooled_to_as_many_cells_is_a_side_of_the_last_map(size, shape):
+    module = plain(trunk=nn.Sequential(
+        nn.Conv2d(3, 6, 3, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(size),
+        nn.Conv2d(6, 6, 3, 1, 1), nn.ReLU(),
+    ))  # fmt: skip
+    network = wrap(module, **HOW)
+    assert network.last == "trunk"
+    assert explain(network, PHOTO, 1).values.shape == (1, *shape)

@@ -15,6 +15,7 @@ _OPERATORS = "GeneratedBackwardFor_torchvision_"  # deformable convolutions, and
 COMPARISONS = frozenset("gt ge lt le greater less greater_equal less_equal sign heaviside".split())
 PAIRS = frozenset("max min maximum minimum fmax fmin".split())  # of one tensor some reduce it
 READ = frozenset("detach detach_ numpy __array__ item __float__ tolist".split())
+STEPS = frozenset("round floor ceil trunc fix sign floor_divide".split())  # whose slope is nil
 
 
 def cuts(function: Any, args: Sequence[Any]) -> bool:
@@ -22,7 +23,7 @@ def cuts(function: Any, args: Sequence[Any]) -> bool:
     if function is torch._C._set_grad_enabled:
         return not any(args) and torch.is_grad_enabled()
     name = getattr(function, "__name__", "")
-    if name not in READ and function != Tensor.data.__get__:
+    if not {name, name.strip("_")} & (READ | STEPS) and function != Tensor.data.__get__:
         return False
     return any(isinstance(each, Tensor) and each.requires_grad for each in args)
 
@@ -51,8 +52,9 @@ def unseen(node: Any) -> str:
         return ""
     if says_its_own(node):
         return f"an autograd.Function ({type(node)._forward_cls.__name__})"
-    scripted = node.name().startswith(("torch::jit", "Relu", "Threshold", "Hardtanh"))
-    return "TorchScript" if scripted else ""
+    if node.name().startswith("Threshold"):  # at another value than 0
+        return "threshold"
+    return "TorchScript" if node.name().startswith(("torch::jit", "Relu", "Hardtanh")) else ""
 
 
 def compares(function: Any, args: Sequence[Any]) -> bool:

@@ -26,6 +26,7 @@ from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
 from .watching import Watched, watch
 
+CONVOLVED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
@@ -164,17 +165,18 @@ def _found(
     pooled: set[int] = set()
     tokens = tokens or {}
     counts = {out.shape[1] for _, _, out in outputs if out.ndim == 3 and len(out) == 1}
+    convolved = {out.shape for _, child, out in outputs if _convolves(child, out)}
     for place, (name, child, output) in enumerate(outputs):
         calls[name] += 1
         if place in left:
             continue
-        if name not in tokens and (tokens or output.ndim != 4 or output.shape[-1] < 2):
+        if name not in tokens and (tokens or output.ndim != 4 or max(output.shape[2:]) < 2):
             if output.ndim > 1 and output[0].numel() == output.shape[1]:
                 found.vectors[name] = output.shape[1]
                 if name not in found.maps:
                     found.calls[name] = calls[name]
             continue
-        layout = tokens.get(name) or order(output.shape, larger.get(name), counts)
+        layout = tokens.get(name) or order(output.shape, larger.get(name), counts, convolved)
         if layout is None or (tokens and not layout.fits(output, (size[0], size[1]))):
             continue
         found.vectors.clear()
@@ -185,6 +187,14 @@ def _found(
             found.maps[name], found.layouts[name] = output, layout
             found.calls[name] = calls[name]
     return found
+
+
+def _convolves(child: nn.Module, output: Tensor) -> bool:
+    """Does it hand over a map whose channels are first? What one cell of a single row becomes may
+    be a gate."""
+    if not isinstance(child, CONVOLVED) or output.ndim != 4:
+        return False
+    return min(output.shape[2:]) > 1 or max(getattr(child, "kernel_size", (1,))) > 1
 
 
 def _tokens(

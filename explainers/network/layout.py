@@ -83,13 +83,17 @@ def grid(places: int, size: Size) -> Size:
 
 
 def order(
-    shape: Sequence[int], larger: Sequence[int] | None, tokens: Collection[int]
+    shape: Sequence[int],
+    larger: Sequence[int] | None,
+    tokens: Collection[int],
+    convolved: Collection[Sequence[int]] = (),
 ) -> Layout | None:
     """(1, C, h, w) or (1, h, w, C); None for what is no map.
 
     shape: for a square input. larger: for one that is taller and still wider, None where the
     network takes one size only. tokens: how many places the network's sequences have: squares of
-    that side are attention.
+    that side are attention. convolved: shapes that convolutions hand over, whose channels are first
+    also where a side of them is cut or pooled to as many cells for all inputs.
     """
     if len(shape) != 4 or shape[0] != 1:
         return None
@@ -99,8 +103,10 @@ def order(
             upright = larger[moved[0]] <= larger[moved[1]]
             known = Layout("channels first" if moved == [2, 3] else "channels last")
             return known if upright else None
-        if moved:
+        if moved and (1 in moved or tuple(shape) not in convolved):
             return None
+    if tuple(shape) in convolved:
+        return Layout("channels first")
     _, first, second, third = shape
     if second == third and second not in tokens:
         return Layout("channels first")

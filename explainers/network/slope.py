@@ -39,6 +39,7 @@ def remark(network: Network) -> Mapping[str, str]:
 
         with torch.no_grad():
             slopes = [float(score(x + s * way) - score(x - s * way)) / (2 * s) for s in STEPS]
+            moved = bool(score(x + way) != score(x))
         with torch.enable_grad(), copied() if network.overwrites else nullcontext():
             value = score(x.requires_grad_())
             read_right(value)
@@ -46,11 +47,14 @@ def remark(network: Network) -> Mapping[str, str]:
     except Exception:  # what can't be copied or computed in float64 is not known to be wrong
         return {}
     found, size = float((gradient * way).sum()), max(map(abs, slopes))
-    if abs(slopes[0] - slopes[1]) > OFF * size or abs(found - slopes[1]) <= OFF * size:
+    rounds = moved and not gradient.any()
+    right = abs(slopes[0] - slopes[1]) > OFF * size or abs(found - slopes[1]) <= OFF * size
+    if right and not rounds:
         return {}
+    where = "where values are rounded" if rounds else "behind detach(), .data or no_grad()"
     return {
-        "cut": f"The gradient of {network.title} is not how its scores change, as behind detach(), "
-        ".data or no_grad(): maps that go by gradients miss what passes there, and muting does not."
+        "cut": f"The gradient of {network.title} is not how its scores change, as {where}: maps "
+        "that go by gradients miss what passes there, and muting does not."
     }
 
 
