@@ -83,6 +83,14 @@ def test_a_relu_that_no_gradient_passes_is_none_to_guide() -> None:
         explain(network, network.view(nets.noise(1, 3, 16, 16)), 0, "guided")
 
 
+def test_a_function_without_a_derivative_is_named() -> None:
+    network = wrap(Between(lambda x: x // 0.1), mean=0.5, std=0.25, size=16)
+    view = network.view(nets.noise(1, 3, 16, 16))
+    with pytest.raises(OptionError, match=r"no derivative in torch \(floor_divide\)"):
+        explain(network, view, 0, "gradient")
+    assert explain(network, view, 0, "gradcam").values.any()  # from behind it
+
+
 class Deformed(nn.Module):
     """A deformable convolution between two rectifiers."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,11 @@ _ELSEWHERE = (
 _CHECKPOINT = (
     "This network computes parts of itself again on the way back (torch.utils.checkpoint), which "
     "can't be followed: switch that off for its evaluation."
+)
+
+_UNKNOWN = (
+    "A function of this network has no derivative in torch ({}): replace it, or ask by muting "
+    "windows or RISE, which need the values only."
 )
 
 Look = Callable[[str, Tensor], None]
@@ -133,6 +139,8 @@ class Recording:
                     )
                     found.append(gradient)
         except RuntimeError as error:
+            if lacking := re.search(r"derivative for \S*?(\w+) is not impl", str(error)):
+                raise OptionError(_UNKNOWN.format(lacking[1])) from error
             if "heckpoint" not in str(error):
                 raise
             raise OptionError(_CHECKPOINT) from error
