@@ -21,7 +21,7 @@ from explainers import __main__ as command
 from explainers.photo import read
 from explainers.photo.bands import bands
 from explainers.photos import paths_in
-from tests.test_photo import encoded, scene
+from tests.test_photo import encoded, refusal, scene
 
 PNG = encoded(scene(), "PNG")
 
@@ -179,6 +179,13 @@ def test_a_png_may_hold_a_book_beside_its_picture(name, place):
     upright = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
     content = encoded(turned, "PNG")
     assert read(content[:33] + book * (place == "before") + upright + content[33:]) == read(scene())
+
+
+@pytest.mark.parametrize("name", [b"pHYs", b"tIME", b"iCCP", b"gAMA", b"eXIf"])
+def test_a_png_may_hold_a_damaged_chunk_that_it_can_do_without(name):
+    damaged = chunk(name, b"whatever")[:-4] + b"oops"
+    assert read(PNG[:33] + damaged + PNG[33:]) == read(PNG)
+    assert "damaged" in refusal(PNG[:33] + chunk(b"PLTE", b"abc")[:-4] + b"oops" + PNG[33:])
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -1,4 +1,5 @@
-"""What of a PNG Pillow leaves to its caller: texts beside the picture, and keys of transparency."""
+"""What of a PNG Pillow leaves to its caller: what stands beside the picture, and keys of
+transparency."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _STEPS = {"L;2": 85, "L;4": 17}  # how far apart greys of few bits are once deco
 
 
 def without_texts(content: bytes) -> bytes:
-    """The same picture without what is written beside it and with no immense profile.
+    """The same picture without what is written beside it, with no immense profile, and without
+    damaged chunks that it can do without, as browsers show it.
 
     Programs that draw pictures put all their settings there; at a megabyte Pillow takes them for an
     attack and refuses the picture.
@@ -22,13 +24,16 @@ def without_texts(content: bytes) -> bytes:
     kept, at = [SIGNATURE], len(SIGNATURE)
     while at + 12 <= len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if not _needless(content[at + 4 : at + 8], content[at + 8 : end - 4]):
+        if not _needless(content[at + 4 : end - 4], content[end - 4 : end]):
             kept.append(content[at:end])
         at = end
     return b"".join([*kept, content[at:]])
 
 
-def _needless(name: bytes, body: bytes) -> bool:
+def _needless(chunk: bytes, checksum: bytes) -> bool:
+    name, body = chunk[:4], chunk[4:]
+    if name[:1].islower() and zlib.crc32(chunk) != int.from_bytes(checksum):
+        return True
     if name == b"iCCP":
         unpacked = zlib.decompressobj()
         try:
