@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from ..errors import ModelError
 from .calls import Calls, Outputs, why_no_map
@@ -26,7 +27,7 @@ from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
 from .watching import Watched, watch
 
-CONVOLVED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.InstanceNorm2d)
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
@@ -190,11 +191,11 @@ def _found(
 
 
 def _convolves(child: nn.Module, output: Tensor) -> bool:
-    """Does it hand over a map whose channels are first? What one cell of a single row becomes may
-    be a gate."""
-    if not isinstance(child, CONVOLVED) or output.ndim != 4:
+    """Does it look at neighbours on a map? What looks at one cell may be given anything, such as
+    tokens in groups."""
+    if not isinstance(child, CONVOLUTIONS) or output.ndim != 4:
         return False
-    return min(output.shape[2:]) > 1 or max(getattr(child, "kernel_size", (1,))) > 1
+    return max(_pair(child.kernel_size)) > 1
 
 
 def _tokens(

@@ -13,7 +13,7 @@ Head = Literal["softmax", "sigmoid", "none"]
 CropMode = Literal["center", "squash", "border"]
 
 #: How a photo may be brought to a network's size.
-FILTERS = ("bilinear", "bicubic", "nearest", "lanczos")
+FILTERS = ("bilinear", "bicubic", "nearest", "lanczos", "box", "hamming")
 MOST_CROP = 10  # times as long as the photo the input may be; more are a percentage
 
 
