@@ -160,6 +160,7 @@ def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
 
 @pytest.mark.parametrize("names", [
     {"id2label": {"0": "a", "1": "b", "2": "c"}}, {"label2id": {"c": 2, "a": 0, "b": 1}},
+    {"labels": ["a", "b", "c"], "num_classes": 3},
 ])  # fmt: skip
 def test_names_and_numbers_as_transformers_has_them(tmp_path: Path, names):
     folder = saved(tmp_path / "m", made(), label_names=None)

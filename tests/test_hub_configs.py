@@ -52,7 +52,7 @@ def test_it_is_built_with_its_model_args(hub, settings, tmp_path, args):
 
 
 @pytest.mark.parametrize("mode", ["center", "squash"])
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "hamming"])
 def test_the_crop_is_the_one_it_was_evaluated_with(
     hub, settings, tmp_path, mode, interpolation
 ):  # fmt: skip

@@ -90,8 +90,11 @@ def described(
 
 
 def _numbered(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Class number -> name, as Transformers has them in a config; empty where it names none."""
-    names = config.get("id2label")
+    """Class number -> name, as Transformers and earlier ones of timm have them in a config; empty
+    where it names none."""
+    names = config.get("id2label") or config.get("labels")
+    if isinstance(names, list):
+        return {str(index): name for index, name in enumerate(names)}
     if isinstance(names, dict) and names:
         return {str(index): name for index, name in names.items()}
     numbers = config.get("label2id")
