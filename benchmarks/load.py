@@ -20,9 +20,9 @@ import json
 import multiprocessing
 import random
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -119,14 +119,9 @@ def crowd(
 ) -> tuple[Seen, float]:
     """So many visitors for a while; what they met, and the maps a second."""
     seen, since = Seen(), time.monotonic()
-    threads = [
-        threading.Thread(target=visits, args=(url, photos, seen, i, since + seconds, think))
-        for i in range(count)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(count) as pool:
+        for i in range(count):
+            pool.submit(visits, url, photos, seen, i, since + seconds, think)
     seen.peak_mb = memory(server, "VmHWM") if server else 0.0
     return seen, len(seen.maps) / (time.monotonic() - since)
 

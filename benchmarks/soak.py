@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,14 +170,9 @@ def main() -> None:
     with serving(**{"SEEING_WHY_STARTUP": "", **ONE_ADDRESS, **settings}) as server:
         watch = Watch(server)
         since = time.monotonic()
-        guests = [
-            threading.Thread(target=stay, args=(server.url, photos, seen, i, since, since + whole))
-            for i in range(chosen.visitors)
-        ]
-        for guest in guests:
-            guest.start()
-        for guest in guests:
-            guest.join()
+        with ThreadPoolExecutor(chosen.visitors) as pool:
+            for i in range(chosen.visitors):
+                pool.submit(stay, server.url, photos, seen, i, since, since + whole)
         watch.over.set()
         watch.thread.join()
         log = watch.log.read_text()

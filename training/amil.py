@@ -121,7 +121,7 @@ def fit(
     out: the folder of its checkpoint, from which it goes on if `resume`.
     """
     training = Training(model, recipe, out)
-    if resume and (out / "state.pt").exists():
+    if resume:
         training.resume()
     training.go(training.batches(bank), training.one, "loss")
     return training.average.eval().requires_grad_(False)

@@ -215,8 +215,7 @@ def main() -> None:
         save_file(start, args.out / "start.safetensors")
     network.to(args.device, memory_format=torch.channels_last)
     training = Training(network, recipe, args.out, args.name, teachers)
-    if (args.out / "state.pt").exists():
-        training.resume()
+    training.resume()
     photos = [Photo(coco.read(item.path), each) for item, each in zip(items, believed, strict=True)]
     made = Warps(photos, recipe, training.step, args.device)
     steps = range(training.step, recipe.steps)

@@ -138,9 +138,7 @@ def train(
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
     network = new_network()
     training = Training(network, recipe, out)
-    if (out / "state.pt").exists():
-        training.resume()
-    else:
+    if not training.resume():
         if begin:
             shutil.copy(begin / "start.pt", out)
             network.load_state_dict(torch.load(begin / "state.pt", weights_only=True)["average"])

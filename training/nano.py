@@ -156,8 +156,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     training = Training(convert(args.detectors), recipe, args.out)
-    if (args.out / "state.pt").exists():
-        training.resume()
+    training.resume()
     nothing = np.full((1, 1, 1), FLOOR, np.float16)
     items = coco.load(args.data, "train2017")
     photos = [Photo(coco.read(item.path), nothing) for item in items]

@@ -60,8 +60,10 @@ class Run:
         self.optimiser = torch.optim.AdamW(groups, weight_decay=recipe.decay)
         self.step = 0
 
-    def resume(self) -> None:
-        """From the last checkpoint, at the rates of this recipe."""
+    def resume(self) -> bool:
+        """From the last checkpoint, at the rates of this recipe; False if there is none."""
+        if not (self.out / "state.pt").exists():
+            return False
         state = torch.load(self.out / "state.pt", weights_only=True)
         rates = [group["rate"] for group in self.optimiser.param_groups]
         for name in ("network", "average", "optimiser"):
@@ -69,6 +71,7 @@ class Run:
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["rate"] = rate
         self.step = state["step"]
+        return True
 
     def save(self) -> None:
         """Keep all that it takes to go on; an interruption leaves what was there before."""

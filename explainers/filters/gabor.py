@@ -211,6 +211,12 @@ class Compared:
     null: np.ndarray
     shuffled: np.ndarray
 
+    def shares(self, bins: int) -> list[np.ndarray]:
+        """(bins,) of each of the three: the share of its filters by R squared, 0 to 1."""
+        found = np.array([each.r2 for each in self.fits]), self.null, self.shuffled
+        edges = np.linspace(0, 1, bins + 1)
+        return [np.histogram(each.clip(0, 1), edges)[0] / len(each) for each in found]
+
 
 def compare(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[float | Compared]:
     """Fit filters (F, channels, size, size), `count` random and as many shuffled ones, a step at a

@@ -68,11 +68,17 @@ def as_photo(values: np.ndarray, frame: Sequence[float]) -> np.ndarray:
     return np.ascontiguousarray(values[..., rows, columns][..., ::down, ::across])
 
 
+def edges(frame: Sequence[float], size: tuple[int, int]) -> list[list[int]]:
+    """Where the input lies on a picture of the photo of that size (W, H), or beyond it, in pixels:
+    left and right, top and bottom."""
+    at = [round(place * side) for place, side in zip(frame, size * 2, strict=True)]
+    return [sorted(at[::2]), sorted(at[1::2])]
+
+
 def cut(picture: Tensor, frame: Sequence[float]) -> Tensor:
     """A picture (h, w) of the photo as the input sees it, with zeros where that is padded."""
     height, width = picture.shape
-    edges = [round(at * side) for at, side in zip(frame, (width, height) * 2, strict=True)]
-    (left, right), (top, bottom) = sorted(edges[::2]), sorted(edges[1::2])
+    (left, right), (top, bottom) = edges(frame, (width, height))
     right, bottom = max(right, left + 1), max(bottom, top + 1)
     picture = F.pad(picture, (-left, right - width, -top, bottom - height))
     mirrored = [axis for axis, step in enumerate(upright(frame)) if step < 0]

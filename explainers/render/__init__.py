@@ -36,7 +36,7 @@ from .overlays import (
     translucent,
 )
 from .pairs import Pair, pair
-from .picture import crop, fit, indexed_png, jpeg, png, shrink, webp
+from .picture import crop, fit, indexed_png, jpeg, png, shrink, shrunk, webp
 from .strength import Scale, from_lowest, heat, signed, strongest
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "relief",
     "sheet",
     "shrink",
+    "shrunk",
     "signed",
     "stops",
     "strongest",

@@ -23,6 +23,7 @@ COLOURMAPS = {
 }
 _BLUE, ORANGE = (33, 102, 172), (230, 97, 1)  # against and for: told apart by colour-blind eyes
 PAPER, INK, DIM = (255, 255, 255), (24, 24, 27), (113, 113, 122)
+STOPS = 9  # colours of a legend
 _CRACK = (39, 39, 42)  # between the tiles of a mosaic: apart from black, calm on light and dark
 
 
@@ -40,9 +41,9 @@ def colours(name: str, signed: bool = False) -> np.ndarray:
     return cv2.applyColorMap(ramp, COLOURMAPS[name])[:, 0, ::-1].copy()
 
 
-def stops(name: str, signed: bool = False, count: int = 9) -> list[str]:
+def stops(name: str, signed: bool = False) -> list[str]:
     """Hex colours along the map, for a legend."""
-    return _hex(colours(name, signed)[np.linspace(0, 255, count).astype(int)])
+    return _hex(colours(name, signed)[np.linspace(0, 255, STOPS).astype(int)])
 
 
 def _hex(rgb: Iterable[Sequence[int]]) -> list[str]:
@@ -98,9 +99,9 @@ def indexed(values: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isnan(values), 0, steps).astype(np.uint8), table
 
 
-def tone_stops(signed: bool, count: int = 9) -> list[str]:
+def tone_stops(signed: bool) -> list[str]:
     """Hex colours of `tones` from nothing (signed: from the most negative) to the strongest."""
-    return _hex(tones(np.linspace(-1 if signed else 0, 1, count), signed))
+    return _hex(tones(np.linspace(-1 if signed else 0, 1, STOPS), signed))
 
 
 def light_stops(floor: float) -> list[str]:

@@ -80,20 +80,13 @@ def _tile(kernel: np.ndarray, side: int) -> Image.Image:
 def _histogram(draw: ImageDraw.ImageDraw, box: tuple, compared: Compared) -> None:
     """R squared of the filters above the axis; of random and shuffled ones below it."""
     left, top, right, bottom = box
-    edges = np.linspace(0, 1, BINS + 1)
-    mine = np.array([each.r2 for each in compared.fits])
-    shares = [
-        np.histogram(each.clip(0, 1), edges)[0] / len(each)
-        for each in (mine, compared.null, compared.shuffled)
-    ]
     middle, wide = (top + bottom) // 2 + 10, (right - left) / BINS
     reach = middle - top - 34
-    for share, colour, way, part in zip(
-        shares, (MINE, RANDOM, SHUFFLED), (-1, 1, 1), ((0, 1), (0, 0.5), (0.5, 1)), strict=True
-    ):
+    looks = (MINE, -1, 0, 1), (RANDOM, 1, 0, 0.5), (SHUFFLED, 1, 0.5, 1)
+    for share, (colour, way, low, high) in zip(compared.shares(BINS), looks, strict=True):
         for i, each in enumerate(share / max(share.max(), 1e-9)):
-            x0 = left + (i + part[0]) * wide + (part[0] == 0)
-            x1 = left + (i + part[1]) * wide - 2
+            x0 = left + (i + low) * wide + (low == 0)
+            x1 = left + (i + high) * wide - 2
             ys = sorted((middle + way * 2, middle + way * (2 + round(each * reach))))
             if each > 0:
                 draw.rectangle((x0, ys[0], x1, ys[1]), colour)

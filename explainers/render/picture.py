@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..network.frame import upright
+from ..network.frame import edges, upright
 from ..photo import Photo
 
 
@@ -32,8 +32,7 @@ def laid(
     Returns the part of the picture that the input covers, and what lies over it. frame: where the
     input is on the photo (`network.frame`).
     """
-    edges = [round(at * side) for at, side in zip(frame, size * 2, strict=True)]
-    (left, right), (top, bottom) = sorted(edges[::2]), sorted(edges[1::2])
+    (left, right), (top, bottom) = edges(frame, size)
     down, across = upright(frame)
     whole = resize(values, max(right - left, 1), max(bottom - top, 1))[::down, ::across]
     x, y = slice(max(left, 0), right), slice(max(top, 0), bottom)
@@ -41,11 +40,15 @@ def laid(
     return (slice(y.start, y.start + len(over)), slice(x.start, x.start + over.shape[1])), over
 
 
+def shrunk(photo: Photo, longest: int) -> tuple[int, int]:
+    """The photo's size (W, H) with its longer side at most `longest` pixels."""
+    factor = min(1.0, longest / max(photo.width, photo.height))
+    return max(1, round(photo.width * factor)), max(1, round(photo.height * factor))
+
+
 def shrink(photo: Photo, longest: int) -> np.ndarray:
     """The photo (H, W, 3) with its longer side at most `longest` pixels."""
-    factor = min(1.0, longest / max(photo.width, photo.height))
-    size = max(1, round(photo.width * factor)), max(1, round(photo.height * factor))
-    return cv2.resize(photo.pixels, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(photo.pixels, shrunk(photo, longest), interpolation=cv2.INTER_AREA)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -71,10 +74,10 @@ def jpeg(pixels: np.ndarray, quality: int = 88, *, sharp: bool = True) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 
-def webp(pixels: np.ndarray, quality: int = 75) -> bytes:
+def webp(pixels: np.ndarray) -> bytes:
     """RGB pixels (H, W, 3) uint8 as WebP: half of a JPEG's bytes, in several times its time, so for
     what is drawn once and sent often."""
-    settings = [cv2.IMWRITE_WEBP_QUALITY, quality]
+    settings = [cv2.IMWRITE_WEBP_QUALITY, 75]
     return cv2.imencode(".webp", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 

@@ -78,7 +78,7 @@ def shown(side: Side) -> list[str]:
 
 
 def _side(side: Side, number: int, settings: Settings, named: bool) -> str:
-    height, width = render.shrink(side.photo, CARD).shape[:2]
+    width, height = render.shrunk(side.photo, CARD)
     twins = side.found.twins()
     cards = "".join(
         _card(side, number, name, twins.get(name, []), settings) for name in shown(side)

@@ -83,12 +83,7 @@ def short(found: Compared, traits: Sequence[Trait], size: int) -> str:
 
 def histogram(found: Compared) -> str:
     """R squared of the filters above the axis, of random and shuffled ones below it."""
-    edges = np.linspace(0, 1, BINS + 1)
-    mine = np.array([each.r2 for each in found.fits])
-    shares = [
-        np.histogram(each.clip(0, 1), edges)[0] / len(each)
-        for each in (mine, found.null, found.shuffled)
-    ]
+    shares = found.shares(BINS)
     most = max(*(each.max() for each in shares), 1e-9)
     bars = ""
     for index, (up, *downs) in enumerate(zip(*shares, strict=True)):

@@ -64,8 +64,7 @@ def _packed(chances: np.ndarray) -> str:
 def maps(asked: Asked, question: Question, muting: Muting, score: Score) -> str:
     """The three maps, a row for each class; the labels stand in the first row."""
     muting = muting.guessed()
-    small = render.shrink(asked.seen, CELL)
-    size = small.shape[1], small.shape[0]
+    size = render.shrunk(asked.seen, CELL)
     rows = "".join(
         _row(asked, question, muting, score, row, size) for row in range(len(asked.targets))
     )

@@ -65,8 +65,7 @@ def _ending(found: Explanation, tolerance: float) -> str:
 
 
 def _maps(asked: Asked, found: Explanation) -> str:
-    small = render.shrink(asked.seen, CELL)
-    size = small.shape[1], small.shape[0]
+    size = render.shrunk(asked.seen, CELL)
     cells = "".join(_cell(asked, found, row, size) for row in range(len(found.values)))
     return f'<div class="windows-cells" style="--shape:{size[0]}/{size[1]}">{cells}</div>'
 
