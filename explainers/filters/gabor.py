@@ -258,7 +258,7 @@ def measure(kernels: np.ndarray, count: int = NULL, seed: int = 0) -> Iterator[f
 
 
 def digest(kernels: np.ndarray) -> str:
-    """Of a layer's kernels, by which `measured` knows them."""
+    """Of a layer's kernels (F, channels, h, w), by which `measured` knows them."""
     return sha256(np.ascontiguousarray(kernels, np.float32).data).hexdigest()[:24]
 
 
@@ -304,8 +304,8 @@ class Verdict:
 def verdict(
     fits: Sequence[Fit], null: np.ndarray, size: int, shuffled: np.ndarray | None = None
 ) -> Verdict:
-    """How the fits of a layer's filters, `size` pixels wide, compare with those of random ones,
-    and of shuffled ones."""
+    """How the fits of a layer's filters, `size` pixels wide, compare with R squared (n,) of random
+    ones, and of shuffled ones."""
     found = np.array([each.r2 for each in fits])
     nulls = [null] if shuffled is None else [null, shuffled]
     high = max(float(np.percentile(each, 95)) for each in nulls)

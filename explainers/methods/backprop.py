@@ -64,7 +64,7 @@ def _no_guided(network: Network) -> str | None:
 def guided_recording(
     network: Network, x: Tensor, layers: Sequence[str] = (), *, open_top: bool = False
 ) -> Recording:
-    """A recorded pass to the input whose ReLUs pass back positive gradients only.
+    """A recorded pass to the input x (N, C, H, W) whose ReLUs pass back positive gradients only.
 
     open_top: a ReLU6 passes them back even where it is saturated. Raises OptionError where that is
     not defined, rather than return a plain gradient.

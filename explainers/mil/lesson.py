@@ -76,7 +76,8 @@ def draw_bag(seed: int, crosses: int = 1) -> DrawnBag:
 
 
 def read_bag(model: AttentionMIL, pixels: np.ndarray) -> Reading:
-    """How a lesson's model reads a bag of the visitor's own: any picture, cut in 4 by 4 cells."""
+    """How a lesson's model reads a bag of the visitor's own: any picture (H, W, 3) uint8, cut in 4
+    by 4 cells."""
     start = time.perf_counter()
     grid = cut(pixels, max(MIN_PATCH, round(min(pixels.shape[:2]) / SIDE)))
     with torch.no_grad():

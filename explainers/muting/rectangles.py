@@ -40,7 +40,8 @@ def _overlap(offset: int, length: int, room: int) -> tuple[slice, slice]:
 
 
 def paste(into: Tensor, patch: Tensor, down: np.ndarray, right: np.ndarray) -> None:
-    """Write patches into maps at each window's own offsets, cropping what sticks out."""
+    """Write patches (rows, columns, h, w, C) into maps (rows, columns, H, W, C), those of each
+    window at its own offsets down (rows,) and right (columns,), cropping what sticks out."""
     for rows, y in _runs(down):
         to_y, from_y = _overlap(y, patch.shape[2], into.shape[2])
         for cols, x in _runs(right):

@@ -23,8 +23,8 @@ class Answers:
     thresholds: tuple[float, ...]
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Softmax over the classes, a sigmoid each for a multi-label network, or the same values
-        where they are no logits."""
+        """Of logits (…, classes): softmax over the classes, a sigmoid each for a multi-label
+        network, or the same values where they are no logits."""
         if self.head == "none":
             return logits
         return logits.softmax(-1) if self.head == "softmax" else logits.sigmoid()

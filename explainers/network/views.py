@@ -85,7 +85,7 @@ def framed(
 
 
 def placed(tensor: Tensor, frame: Frame | None, key: str, framing: Framing, size: Size) -> View:
-    """The view of an input; without a frame it shows what the network saw."""
+    """The view of an input (1, C, H, W); without a frame it shows what the network saw."""
     if frame is None:
         return View(tensor, ALL, key, framing, False, UNPLACED, size)
     return View(tensor, frame, key, framing, photo_size=size)
