@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from explainers.zoo.catalogue import CATALOGUE, offered
 from tabs import page
 from tabs.here import Here
 from tests.browser import Server
+from tests.waiting import run
 
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
 NONSENSE = [
@@ -167,8 +167,7 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
             answer = await mcp.call_tool(next(name for name in tools if "methods" in name), {})
             return tools, json.dumps([each.model_dump() for each in answer.content], default=str)
 
-    with ThreadPoolExecutor(1) as apart:  # the browser's loop lives in this thread
-        tools, answer = apart.submit(asyncio.run, talk()).result()
+    tools, answer = run(talk())
     names = ("classify", "explain", "methods", "networks")
     for name in names:
         assert any(name in tool and len(text) > 40 for tool, text in tools.items()), tools

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +38,7 @@ from tabs.subject import Asked, Subject
 from .browser import Server
 from .desk import refused
 from .scripted import CAT
+from .waiting import run
 
 steps: list[str] = []  # of slow work, by what became of it
 
@@ -203,8 +203,7 @@ def test_a_request_goes_where_there_is_room_as_soon_as_there_is() -> None:
         to.decrement_queue_len_cache(many[7].replica_id)
         assert await asyncio.wait_for(waits, 10) is many[7]
 
-    with ThreadPoolExecutor(1) as apart:  # a browser's loop may live in this thread
-        apart.submit(asyncio.run, all_of_them()).result()
+    run(all_of_them())
 
 
 def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> None:
@@ -234,8 +233,7 @@ def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> 
         assert waits.cancelled()
         await server.stop(0)
 
-    with ThreadPoolExecutor(1) as apart:  # a browser's loop may live in this thread
-        apart.submit(asyncio.run, lost()).result()
+    run(lost())
 
 
 def test_what_is_lost_on_its_way_is_asked_again(front: Front, machines: Machines) -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,10 @@ from tabs.server import gate, logs
 from tabs.server.limits import Rate, Uploads
 from tabs.server.options import Options, from_environment
 from tests.browser import ROOT, Server, serving
+from tests.waiting import run
 
 PAGE = "/gradio_api/component_server"
 CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
-
-
-def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """To its end, in a thread: a browser of other tests may have a loop in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
 
 
 @pytest.fixture

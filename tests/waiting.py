@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,3 +18,9 @@ def until(ask: Callable[[], T], enough: Callable[[T], object] = bool, seconds: f
         assert time.monotonic() < late, answer
         time.sleep(0.1)
     return answer
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """To its end, in a thread: a browser of other tests may have a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
