@@ -21,6 +21,7 @@ from torch.nn.modules.utils import _pair
 from ..errors import ModelError
 from .calls import Calls, Outputs, why_no_map
 from .door import same
+from .gates import weighted_with
 from .heads import HeadWeights, SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
 from .tokens import follow, token_layouts
@@ -96,7 +97,8 @@ def discover(
     if not maps:
         raise ModelError(why_no_map(watched.outputs, watched.functions.convolves))
     stages, chosen = _stages(module, maps), last is not None
-    last = _default(maps, last) if last else _said(module, maps) or _last(maps, stages)
+    last = _default(maps, last) if last else _said(module, maps)
+    last = last or _ungated(module, probe, maps, stages)
     if unknown := set(titles or ()) - set(maps):
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
@@ -195,7 +197,8 @@ def _convolves(child: nn.Module, output: Tensor) -> bool:
     tokens in groups."""
     if not isinstance(child, CONVOLUTIONS) or output.ndim != 4:
         return False
-    return max(_pair(child.kernel_size)) > 1
+    least = min if min(output.shape[2:]) < 2 else max  # a strip may be a gate
+    return least(_pair(child.kernel_size)) > 1
 
 
 def _tokens(
@@ -321,6 +324,26 @@ def _last(maps: Mapping[str, Tensor], stages: set[str]) -> str:
     final = id(list(maps.values())[-1])
     same = [name for name, value in maps.items() if id(value) == final]
     return next((name for name in reversed(same) if name in stages), same[-1])
+
+
+def _ungated(module: nn.Module, probe: Tensor, maps: Mapping[str, Tensor], stages: set[str]) -> str:
+    """The last of all maps; if that is a single channel which others are weighted with, the last of
+    these: what it lets pass tells of no class."""
+    last = _last(maps, stages)
+    before = list(maps)[: list(maps).index(last)]
+    others = [
+        name
+        for name in before
+        if maps[name].shape[2:] == maps[last].shape[2:]
+        and not name.startswith(f"{last}.")
+        and maps[name].shape[1] > 1
+    ]
+    if not others or maps[last].shape[1] > 1:
+        return last
+    found = weighted_with(module, probe, last, others)
+    if found is None:
+        return last
+    return _last({name: maps[name] for name in before[: before.index(found) + 1]}, stages)
 
 
 def _layer(name: str, value: Tensor, probe: Tensor, title: str) -> Layer:
