@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import Visit
+from tests.browser import Visit, held
 from tests.test_video import clip
 from tests.usable import usable
 
@@ -258,12 +258,23 @@ def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
     shades = list(range(20, 240, 40))
     expect(page.locator("[data-state]")).to_have_text("")  # nothing stands side by side
     expect(page.locator(".act-clip")).to_be_hidden()
-    page.set_input_files("[data-clip]", clip(tmp_path / "in.mp4", shades))
+    given = clip(tmp_path / "in.mp4", shades)
+    with held(page, "activations.more"):
+        page.set_input_files("[data-clip]", given)
+        page.locator(".act-clip img").wait_for()
+        page.locator(".act-clip [data-cancel]").click()
+        expect(page.locator(".act-clip .work")).to_contain_text("Stopped")
+        page.click("[data-clip-close]")  # which does not make it go on
+        expect(page.locator(".act-clip [data-cancel]")).to_have_text("Go on")
+        page.set_input_files("[data-clip]", given)
+        page.locator(".act-clip img").wait_for()
+        place = top(page, ".act")
     expect(page.locator("[data-state]")).to_contain_text(f"{len(shades)} frames", timeout=60_000)
     page.wait_for_function("document.querySelector('.act-clip video')?.readyState >= 2")
     length, width = page.locator(".act-clip video").evaluate("(v) => [v.duration, v.videoWidth]")
     assert length == pytest.approx(len(shades) / 10, abs=0.15)
     assert width == 3 * 64 + 12
+    assert abs(top(page, ".act") - place) < 3  # nothing moves when it comes
     with page.expect_download() as download:
         page.click("[data-clip-save]")
     assert download.value.suggested_filename == "seeing-why.mp4"

@@ -245,7 +245,10 @@ def uploaded(tmp_path: Path, name: str = "in.mp4") -> Path:
     return Path(shutil.copy(clip(tmp_path / name, [20, 90, 200, 240]), folder))
 
 
-def test_a_clip_becomes_a_video_and_is_deleted(resnet18, tmp_path) -> None:
+def test_a_clip_becomes_a_video_and_is_deleted(resnet18, tmp_path, monkeypatch) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(kept))
     server, at = serving(TAB, resnet18), uploaded(tmp_path)
     asked = {"file": {"path": str(at)}, "channel": 3}
     first, *later = slices(server, act(server, "clip", asked, layer="layer2"))
@@ -256,12 +259,15 @@ def test_a_clip_becomes_a_video_and_is_deleted(resnet18, tmp_path) -> None:
     with av.open(io.BytesIO(base64.b64decode(data["video"]))) as video:
         assert sum(1 for _ in video.decode(video=0)) == 4
     assert not at.exists()
-    # and when the visitor goes away in the midst of it
+    # and when the visitor goes away in the midst of it; one who hands in the same again keeps it
     at = uploaded(tmp_path)
     ticket = act(server, "clip", asked, layer="layer2")["more"]
-    assert at.exists()
+    assert list(kept.glob("seeing-why-*"))
+    assert uploaded(tmp_path) == at
     server.stop(ticket)
+    assert slices(server, act(server, "clip", asked, layer="layer2"))[-1]["data"]["frames"] == 4
     assert not at.exists()
+    assert not list(kept.glob("seeing-why-*"))
 
 
 @pytest.mark.parametrize("file", [None, {}, {"path": "/etc/passwd"}, {"path": 3}, "clip.mp4"])

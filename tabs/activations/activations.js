@@ -142,13 +142,17 @@ const forget = () => {
 };
 const play = (data) => {
   save.href = video.src = URL.createObjectURL(new Blob([seeing.bytes(data.video)], { type: 'video/mp4' }));
-  tab.place('clip').innerHTML = '';
   film.hidden = video.hidden = save.hidden = false;
   say(`${data.frames} frames; the clip itself is deleted already. ${data.note || ''}`);
 };
 one('[data-clip]').addEventListener('change', (event) => { make(event.target.files[0]); event.target.value = ''; });
 one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click());
-one('[data-clip-close]').addEventListener('click', () => { forget(); film.querySelector('[data-cancel]')?.click(); say(''); });
+one('[data-clip-close]').addEventListener('click', () => {
+  const stop = film.querySelector('[data-cancel]');
+  if (stop.textContent === 'Cancel') stop.click(); // stopped already, it would go on
+  forget();
+  say('');
+});
 for (const name of ['dragover', 'drop']) one('.act-top').addEventListener(name, (event) => {
   event.preventDefault();
   if (name === 'drop') make(event.dataTransfer?.files[0]);

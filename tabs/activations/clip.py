@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,12 +24,11 @@ MISSING = "The clip did not arrive: please choose it again."
 
 def make(file: Any, look: Look) -> Iterator[Show | None]:
     """The video, growing, then whole; upload and video are deleted, however it ends."""
-    clip, pace, due = uploaded(file, MISSING), Pace(), Often(OFTEN)
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="seeing-why-") as folder,
-            closing(side_by_side(clip, Path(folder) / "seeing-why.mp4", look)) as steps,
-        ):
+    upload, pace, due = uploaded(file, MISSING), Pace(), Often(OFTEN)
+    with tempfile.TemporaryDirectory(prefix="seeing-why-") as folder:
+        # the same clip handed in again has the same path: that one isn't ours to delete
+        clip = shutil.move(upload, Path(folder) / f"clip{upload.suffix}")
+        with closing(side_by_side(clip, Path(folder) / "seeing-why.mp4", look)) as steps:
             for step in steps:
                 if step.path is not None:
                     video = base64.b64encode(step.path.read_bytes()).decode()
@@ -41,6 +41,4 @@ def make(file: Any, look: Look) -> Iterator[Show | None]:
                 url = html.data_url(photo.to_jpeg(step.preview, 80), "jpeg")
                 alt = f"Frame {step.frames}: photo, channel {look.channel} and Grad-CAM"
                 yield Show({"clip": f'<img alt="{alt}" src="{url}">'}, done=step.done, words=words)
-    finally:
-        clip.unlink(missing_ok=True)
     return None
