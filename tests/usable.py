@@ -7,7 +7,8 @@ from playwright.sync_api import Page
 
 # What is lower than a finger needs, though it, its label or the ring round it might be hit.
 LOW = """() => [...document.querySelectorAll(
-    'button, summary, select, input:not([type=file]), .bars a')].filter((each) =>
+    'button, summary, select, input:not([type=file]), .bars a, .act-where a, abbr.term')]
+  .filter((each) =>
       each.checkVisibility({visibilityProperty: true, opacityProperty: true})
       && each.getBoundingClientRect().height && !each.closest('footer, :disabled'))
   .filter((each) => Math.max(each.getBoundingClientRect().height,
