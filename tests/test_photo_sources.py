@@ -18,7 +18,7 @@ from torch import nn
 
 from explainers import PhotoError, explain, wrap
 from explainers import __main__ as command
-from explainers.photo import read
+from explainers.photo import jpeg, read
 from explainers.photo.bands import bands
 from explainers.photos import paths_in
 from tests.test_photo import encoded, refusal, scene
@@ -208,3 +208,11 @@ def test_of_a_jpeg_with_further_pictures_the_first_is_read(turned):
     ):
         assert read(content).pixels.shape == plain.pixels.shape
         assert np.array_equal(read(content).pixels, plain.pixels)
+
+
+def test_a_jpeg_of_countless_parts_keeps_nobody_waiting():
+    whole = encoded(scene(), "JPEG")
+    for part in (b"\xff\xe1\0\2", b"\xff"):
+        few, many = (whole[:2] + part * n + whole[2:-2] for n in (100, jpeg.PARTS))
+        assert jpeg.alone(few) == few + whole[-2:]
+        assert jpeg.alone(many) == many  # looked at no longer

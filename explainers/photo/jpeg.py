@@ -10,6 +10,7 @@ from PIL import Image
 
 SIGNATURE = b"\xff\xd8\xff"
 MOST = 12_500_000  # pixels of one in several passes that are looked at all
+PARTS = 4096  # that are looked at: what has more was made to keep the reader busy
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _NOISE = b"\xaa\x55" * 2048
 _MISSING = bytes(4096)  # what was never downloaded; a flat picture, too, may end in zeros
@@ -42,7 +43,9 @@ def is_cut(image: Image.Image, content: bytes) -> bool:
 def _end(content: bytes) -> int | None:
     """Where the first picture's last scan ends; None of one whose parts are none of JPEG's."""
     at, scans = 2, False
-    while at + 4 <= len(content) and content[at] == 0xFF:
+    for _ in range(PARTS):
+        if content[at : at + 1] != b"\xff" or at + 4 > len(content):
+            break
         if content[at + 1] == 0xFF:  # to fill up
             at += 1
             continue
