@@ -76,9 +76,10 @@ class Cores:
         self.quick = 1 if gpu else max(2, self.cores)
         self.slow = 1 if gpu else max(1, self.cores // 2)
         self.hands = {
-            name: ThreadPoolExecutor(width, name)
+            name: ThreadPoolExecutor(width, name, initializer=_is_hand)
             for name, width in (("quick", self.quick), ("slow", self.slow))
         }
+        self.readers = None if gpu else self.hands["quick"]  # one who reads would take a GPU's time
         self._working: list[Turn] = []
         self._change = threading.Condition()
 
@@ -132,12 +133,17 @@ class Cores:
 
 
 class _Here(threading.local):
-    """What this thread is at."""
+    """What this thread is at. hand: does it compute for others?"""
 
     turn: Turn | None = None
+    hand = False
 
 
 _here = _Here()
+
+
+def _is_hand() -> None:
+    _here.hand = True
 
 
 @contextmanager
@@ -166,11 +172,11 @@ def compute(work: Callable[..., T], *given: Any) -> T:
 
 
 def take_in(work: Callable[..., T], *given: Any) -> T:
-    """work(*given), which reads what somebody brought, in the threads of quick work: a turn is not
-    waited for. On a GPU, whose time such a thread would take, in this one."""
-    if shared.gpu or at_work():
+    """work(*given), which reads what somebody brought, in the threads of quick work, if there are
+    any that read: a turn is not waited for."""
+    if shared.readers is None or _here.hand or at_work():
         return work(*given)
-    return shared.hands["quick"].submit(copy_context().run, work, *given).result()
+    return shared.readers.submit(copy_context().run, work, *given).result()
 
 
 def give_way(*_: Any) -> None:

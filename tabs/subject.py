@@ -38,7 +38,7 @@ from .parts import html
 EXAMPLES = ASSETS / "examples"
 SHOWN = 5  # guesses among the chips
 OFFERED = 12  # classes to contrast with, likeliest first
-LARGE, SMALL = 960, 96  # pixels on the longer side of the photo as it is shown
+LARGE = 960  # pixels on the longer side of the photo as it is shown
 COARSE = 4  # times that a photo may be enlarged for a network without a word of it
 PHOTOS = 256_000_000  # bytes of visitors' photos in memory: 70 large ones, apart from results
 
@@ -230,7 +230,7 @@ class Subject:
             about["chips"] = chips(network, logits, list(asked.targets))
             likely = network.ranked(logits, OFFERED)
             about["likely"] = [{"index": i, "label": network.labels[i]} for i in likely]
-            about |= {"coarse": coarse(network, asked.photo)} | pictures(asked.photo)
+            about |= {"coarse": coarse(network, asked.photo)} | picture(asked.photo)
         return about
 
 
@@ -321,11 +321,11 @@ def coarse(network: Network, seen: Photo) -> str:
     )
 
 
-def pictures(seen: Photo) -> dict[str, Any]:
-    """The photo for the page, large and small, without any metadata."""
-    large, small = (render.shrink(seen, side) for side in (LARGE, SMALL))
+def picture(seen: Photo) -> dict[str, Any]:
+    """The photo for the page, without any metadata. One for all places: to make a small one by its
+    side took longer."""
+    pixels = render.shrink(seen, LARGE)
     return {
-        "picture": html.data_url(render.jpeg(large, 85, sharp=False), "jpeg"),
-        "thumb": html.data_url(render.jpeg(small, 80, sharp=False), "jpeg"),
-        "size": [large.shape[1], large.shape[0]],
+        "picture": html.data_url(render.jpeg(pixels, 85, sharp=False), "jpeg"),
+        "size": [pixels.shape[1], pixels.shape[0]],
     }

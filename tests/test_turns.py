@@ -96,6 +96,9 @@ def test_however_many_ask_few_threads_compute(gpu: bool, monkeypatch: pytest.Mon
     readers = {cores.take_in(threading.get_ident) for _ in range(9)}
     assert (readers == {here}) is gpu
     assert len(quick | (readers - {here})) <= home.quick
+    if not gpu:  # who reads already goes on by himself: nobody waits for a thread that waits
+        begun = [home.readers.submit(cores.take_in, threading.get_ident) for _ in range(9)]
+        assert len(quick | readers | {each.result(20) for each in begun}) <= home.quick
 
 
 def test_a_container_s_share_counts(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ const draw = () => {
   const names = seeing.names().join(', '), tab = document.querySelector(`#tab-${state.tab}-button`)?.textContent.trim();
   find('[data-class-name]').textContent = names || '…';
   document.title = [names, tab, 'Seeing Why'].filter(Boolean).join(' · '); // where Back and Forward lead, by name
-  const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.thumb : '';
+  const thumb = find('[data-thumb]'), picture = seeing.current() ? seen.picture : '';
   thumb.style.visibility = picture ? '' : 'hidden'; // its room is kept
   if (picture && thumb.src !== picture) thumb.src = picture;
   if (!menu.open) return;

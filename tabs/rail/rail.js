@@ -137,7 +137,7 @@ const draw = () => {
   for (const button of element.querySelectorAll('[data-example]')) button.classList.toggle('on', button.dataset.example === state.photo?.example);
   const own = find('.pick-own'), mine = Boolean(state.photo?.own);
   own.classList.toggle('on', mine);
-  own.style.backgroundImage = mine && known && seen.thumb ? `url(${seen.thumb})` : '';
+  own.style.backgroundImage = mine && known && seen.picture ? `url(${seen.picture})` : '';
   const asked = seeing.names();
   find('[data-contrast]').textContent = asked.length === 1 ? `Why ${asked[0]}, and not …?` : 'Why these, and not …?';
   find('[data-framing]').setAttribute('aria-pressed', state.framing === 'crop');

@@ -15,6 +15,8 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder, ipython_check
 
+from explainers import cores
+
 from ..parts import guard
 from ..parts.engine import Engine, Gauges
 from ..rail import Rail
@@ -102,7 +104,7 @@ class Running:
         believe(os.environ)
         if not (launch.get("auth") or launch.get("auth_dependency")):
             take = Rail(self.engine.subject).take
-            self.state.calls = Calls(page, launch["max_threads"], take)
+            self.state.calls = Calls(page, launch["max_threads"], take, cores.shared.readers)
         main = threading.current_thread() is threading.main_thread()
         if ipython_check() or not main or launch.get("prevent_thread_lock"):
             page.launch(**launch)
