@@ -6,10 +6,12 @@ import ctypes
 import gc
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 ARENAS = 2 + min(os.cpu_count() or 1, 14)  # for the threads that compute, and two for all others;
@@ -24,6 +26,11 @@ PREPARED = {  # for shapes of inputs: by oneDNN, and once more by each thread th
 }
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 CHOSEN_HELD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+SMAPS = Path("/proc/self/smaps")
+MAPPED = re.compile(  # a library's pages: from, to, rights, and kB that are not as in its file
+    r"^([0-9a-f]+)-([0-9a-f]+) (\S+) .* /\S*\.so[.\d]*\n(?:\w+: .*\n)*?Anonymous: +(\d+) kB", re.M
+)
+DONTNEED = 4  # madvise's
 OFTEN = 0.5  # seconds between looks
 LARGE = 1.75e9  # bytes in memory from which on it is given back after LYING more
 LYING = 64e6
@@ -46,7 +53,7 @@ def few_arenas() -> bool:
     """
     if any(name in os.environ for name in CHOSEN):
         return False
-    return bool(_glibc("mallopt", M_ARENA_MAX, ARENAS))
+    return bool(_libc("mallopt", M_ARENA_MAX, ARENAS))
 
 
 def hold_some() -> bool:
@@ -60,7 +67,7 @@ def hold_some() -> bool:
     if any(name in os.environ for name in CHOSEN_HELD):
         return False
     kept = ((M_TRIM_THRESHOLD, HELD), (M_TOP_PAD, HEAP), (M_MMAP_THRESHOLD, SINGLE))
-    return all(_glibc("mallopt", *each) for each in kept)
+    return all(_libc("mallopt", *each) for each in kept)
 
 
 def few_prepared() -> None:
@@ -84,6 +91,19 @@ def lasting() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def unread() -> None:
+    """Let go of what was read of libraries while they were loaded: a third of a gigabyte, much of
+    it CUDA's and triton's, which is not looked at again. What is, comes back from the file."""
+    try:
+        told = SMAPS.read_text()
+    except OSError:
+        return
+    for start, end, rights, size in MAPPED.findall(told):
+        if "w" not in rights and not int(size):
+            at = int(start, 16)
+            _libc("madvise", ctypes.c_void_p(at), ctypes.c_size_t(int(end, 16) - at), DONTNEED)
 
 
 class Trim:
@@ -113,10 +133,10 @@ class Trim:
         amid = now - self.seen > CALM and resident < FULL
         grown = resident > max(LARGE, self.least + (MUCH if amid else LYING))
         if grown or (not amid and now - self.before >= WORK):
-            _glibc("malloc_trim", 0)
+            _libc("malloc_trim", 0)
             if (over := int(resident_bytes() - AMPLE)) > 0:
                 self.spare(over)
-                _glibc("malloc_trim", 0)
+                _libc("malloc_trim", 0)
             self.before, self.least = self.clock(), resident_bytes()
         self.seen, self.least = self.clock(), min(self.least, resident)
 
@@ -144,8 +164,8 @@ def resident_bytes() -> float:
         return 0.0
 
 
-def _glibc(function: str, *numbers: int) -> Any:
+def _libc(function: str, *given: Any) -> Any:
     try:
-        return getattr(ctypes.CDLL(None), function)(*numbers)
+        return getattr(ctypes.CDLL(None), function)(*given)
     except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
         return 0

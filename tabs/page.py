@@ -17,7 +17,7 @@ from explainers.zoo import Zoo, bring
 from explainers.zoo.brought import Brought
 
 from . import bar, endpoints, rail, tour
-from .allocator import Trim, lasting
+from .allocator import Trim, lasting, unread
 from .here import Here
 from .order import TABS
 from .parts import tab as parts
@@ -135,6 +135,7 @@ def launch(networks: Iterable[Brought] | Brought = (), **more: Any) -> None:
     with lasting():
         engine = answering(settings, options, several(networks))
         page = build(engine)
+    unread()
     server = running.Running(engine, options)
     server.run(
         page,

@@ -21,7 +21,7 @@ from explainers.recent import memory
 from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 
-from ..allocator import Trim
+from ..allocator import Trim, unread
 from ..here import Here
 from ..order import TABS
 from ..parts.lanes import Lanes
@@ -49,6 +49,7 @@ class Replica:
         cores.share(settings, options.replica_cpus)
         zoo = Zoo(settings, own=bring([*own, *settings.networks]))
         zoo.get()
+        unread()
         zoo.start()
         self.zoo = zoo
         jobs = Jobs(Lanes(options.waiting), options.work_seconds)
