@@ -107,7 +107,7 @@ def unread() -> None:
 
 
 class Trim:
-    """Gives free memory back after work; does nothing where there is no glibc.
+    """Gives free memory back after work; does nothing where there is neither glibc nor tcmalloc.
 
     glibc keeps what lies free between blocks in use: a third of a gigabyte after sixty visitors,
     and as much again after one large pass. So it is given back when some work is done, and while
@@ -133,10 +133,10 @@ class Trim:
         amid = now - self.seen > CALM and resident < FULL
         grown = resident > max(LARGE, self.least + (MUCH if amid else LYING))
         if grown or (not amid and now - self.before >= WORK):
-            _libc("malloc_trim", 0)
+            _give_back()
             if (over := int(resident_bytes() - AMPLE)) > 0:
                 self.spare(over)
-                _libc("malloc_trim", 0)
+                _give_back()
             self.before, self.least = self.clock(), resident_bytes()
         self.seen, self.least = self.clock(), min(self.least, resident)
 
@@ -162,6 +162,13 @@ def resident_bytes() -> float:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0.0
+
+
+def _give_back() -> None:
+    """What is free goes back to the system, from tcmalloc too where that was put in glibc's place
+    (LD_PRELOAD)."""
+    _libc("malloc_trim", 0)
+    _libc("MallocExtension_ReleaseFreeMemory")
 
 
 def _libc(function: str, *given: Any) -> Any:

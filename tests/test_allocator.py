@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tabs import allocator
 from tabs.allocator import ARENAS
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
@@ -152,6 +153,16 @@ def test_what_is_free_between_blocks_in_use_is_given_back_after_work_or_where_me
     assert amid > 45_000_000
     assert calm < 15_000_000
     assert full < 20_000_000  # and results were asked to spare what is too much
+
+
+def test_an_allocator_in_glibc_s_place_is_asked_to_give_back_as_well(monkeypatch):
+    now, asked = [0.0], []
+    monkeypatch.setattr(allocator, "_libc", lambda function, *_: asked.append(function))
+    trim = allocator.Trim(lambda: now[0])
+    now[0] = 5.0
+    trim()  # amid work
+    trim()
+    assert asked == ["malloc_trim", "MallocExtension_ReleaseFreeMemory"]
 
 
 SHAPES = """
