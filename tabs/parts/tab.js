@@ -9,7 +9,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
-  let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0;
+  let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0, waits = 0;
   let unseen = ''; // why it is not known what the photo shows
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
 
@@ -127,6 +127,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const chosenFor = () => ({ ...(form() === seeing.asked().network // another one has its own defaults
     ? Object.fromEntries(controls().filter((each) => !each.matches('[data-here]'))
       .map((each) => [each.getAttribute('name'), value(each)])) : {}), ...mine() });
+  const later = () => Math.min(700, 150 * 2 ** waits++); // ms: what lies on this machine is there within some 300
   const pull = async (channel, answer, turn) => {
     pulling[channel] = turn;
     for (;;) {
@@ -138,7 +139,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       }
       if (answer.wait) { // the network left meanwhile, or another machine has yet to load it
         progress(answer, channel);
-        await new Promise((over) => setTimeout(over, 700));
+        await new Promise((over) => setTimeout(over, later()));
         if (turns[channel] !== turn) return false;
         if (answer.more && live()) { if (!(answer = await next(channel, turn))) return false; continue; }
         delete pulling[channel];
@@ -146,7 +147,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
         return false;
       }
       if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
-      fill(answer, channel);
+      waits = 0, fill(answer, channel);
       if (answer.paused) hold(channel, answer.work.words);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
@@ -169,7 +170,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.lost) return again();
     reached();
     if (answer.away && seeing.away(answer.problem)) return;
-    if (answer.wait) setTimeout(ask, 700);
+    if (answer.wait) setTimeout(ask, later());
     else if (whole !== seeing.stamp()) ask();
     else if (answer.data) seeing.arrived(answer.data.seen);
     else if (answer.gone) seeing.tell('gone');
@@ -216,7 +217,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     body.classList.toggle('stale', Boolean(answer.wait)); // what is here is another network's
     if (answer.wait) {
       progress(answer, '');
-      setTimeout(() => stamp() === now && drawn !== now && ask(), 700);
+      setTimeout(() => stamp() === now && drawn !== now && ask(), later());
       return;
     }
     if (answer.gone) seeing.tell('gone');
