@@ -172,7 +172,9 @@ def test_a_default_that_is_listed_changes_nothing_when_it_is_said() -> None:
 
 
 COMMAND = re.compile(r"python3? (?:-m ([\w.]+)|([\w/]+\.py))([^\n`]*)")
-DOCUMENTS = [each for part in ("", "*/", "weights/*/") for each in sorted(ROOT.glob(f"{part}*.md"))]
+DOCUMENTS = [  # pytest's own folder has one, too, from its second run on
+    each for part in ("", "[!.]*/", "weights/*/") for each in sorted(ROOT.glob(f"{part}*.md"))
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
