@@ -7,6 +7,7 @@ import gc
 import math
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ PREPARED = {  # for shapes of inputs: by oneDNN, and once more by each thread th
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
     "LRU_CACHE_CAPACITY": "64",
 }
+TCMALLOC = "libtcmalloc_minimal.so.4"  # as it is called wherever it is installed
+QUIET = "TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD"  # bytes from which on it tells the log of a piece
 CHOSEN = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")
 CHOSEN_HELD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 SMAPS = Path("/proc/self/smaps")
@@ -41,6 +44,24 @@ SOON = 0.1  # seconds between looks from there on, since one pass may take as mu
 LULL = 0.3  # seconds that a look waits for a moment in which nobody waits for a quick answer
 WORK = 0.5  # seconds of the processor's time that leave enough to give back
 CALM = 0.1  # seconds of it between two looks, up to which nobody is in a hurry
+
+
+def preloaded() -> None:
+    """Start the process anew with tcmalloc in glibc's place where the machine has it: a tenth more
+    maps of the same cores.
+
+    It can't take that place later, so this is to be called before anything is begun. Whatever the
+    environment says of LD_PRELOAD, be it nothing, goes before.
+    """
+    if sys.platform != "linux" or not sys.executable or "LD_PRELOAD" in os.environ:
+        return
+    try:
+        ctypes.CDLL(TCMALLOC)
+    except OSError:
+        return
+    sys.stdout.flush()
+    environment = {QUIET: str(2**62), **os.environ, "LD_PRELOAD": TCMALLOC}
+    os.execve(sys.executable, sys.orig_argv, environment)
 
 
 def few_arenas() -> bool:

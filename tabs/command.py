@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .allocator import lasting
+from .allocator import lasting, preloaded
 
 NETWORK = (
     "one of your own, to stand first: a folder, a file of weights, a Hub id, or your code as "
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def process() -> None:
     """The command as a process of its own, which ends with it: threads in the midst of a
     computation would otherwise be torn down with an abort."""
+    preloaded()
     code = main()
     logging.shutdown()
     sys.stdout.flush()

@@ -1,7 +1,8 @@
-"""The page's process keeps to a few of glibc's arenas, and gives back what it does not need."""
+"""The page's process has a swift allocator where there is one, else few arenas, and gives back."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -163,6 +164,35 @@ def test_an_allocator_in_glibc_s_place_is_asked_to_give_back_as_well(monkeypatch
     trim()  # amid work
     trim()
     assert asked == ["malloc_trim", "MallocExtension_ReleaseFreeMemory"]
+
+
+BEGUN = """
+import sys
+from pathlib import Path
+from tabs import allocator, command
+
+allocator.TCMALLOC = {library!r}
+command.main = lambda: print("tcmalloc" in Path("/proc/self/maps").read_text(), sys.argv[1]) or 3
+command.process()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is put in its place")
+def test_the_command_begins_anew_with_tcmalloc_where_it_is_installed_unless_told_otherwise():
+    def begun(library: str = allocator.TCMALLOC, **environment: str) -> str:
+        clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"} | environment
+        program = [sys.executable, "-c", BEGUN.format(library=library), "photo 1.png"]
+        ran = subprocess.run(program, env=clean, capture_output=True, text=True)
+        assert (ran.returncode, ran.stderr) == (3, "")
+        return ran.stdout
+
+    assert begun("libnowhere.so.4") == begun(LD_PRELOAD="") == "False photo 1.png\n"
+    try:
+        ctypes.CDLL(allocator.TCMALLOC)
+    except OSError:
+        lacks = "there is no libtcmalloc_minimal.so.4 (Debian: libtcmalloc-minimal4)"
+        pytest.fail(lacks) if os.environ.get("CI") else pytest.skip(lacks)
+    assert begun() == "True photo 1.png\n"
 
 
 SHAPES = """

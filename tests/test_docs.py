@@ -204,6 +204,7 @@ def test_a_disk_without_room_is_told_before_anything_is_installed(tmp_path: Path
     tools.mkdir()
     for name, does in {
         "df": "echo Filesystem 1024-blocks Used Available; echo disk 90000000 80000000 9400000",
+        "ldconfig": "echo libtcmalloc_minimal.so.4",
         "python3": "echo installing",
         **dict.fromkeys(("chromium", "nginx", "systemd-analyze"), "true"),
     }.items():
