@@ -365,6 +365,7 @@ REFUSED = {
     "comparisons (gt)": lambda x: F.relu(x) * (x > 1),
     "comparisons (lt)": lambda x: F.relu(x).masked_fill(x < 1, 0),
     "comparisons (maximum)": lambda x: torch.maximum(F.relu(x), torch.ones(1)),
+    "comparisons (abs)": lambda x: (F.relu(x) + F.relu(x).abs()) / 2,
     "comparisons (max)": lambda x: (lambda y: torch.max(y / 8, y))(F.relu(x) - 1),
     "an autograd.Function (ByHand)": lambda x: ByHand.apply(F.relu(x)),
     "TorchScript": lambda x: scripted(F.relu(x)),

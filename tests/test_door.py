@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explainers import ModelError, OptionError, TargetError, explain
+from explainers import ModelError, OptionError, TargetError, explain, wrap
 from explainers.network import door, watching
 from explainers.network import ends as ends_
 from tests import nets
@@ -218,6 +218,11 @@ REFUSED = {
         {},
         "when another one is besid",
     ),
+    "out=": (
+        lambda: Tiny(lambda y: torch.mul(y, 2, out=torch.empty(y.shape))),
+        {},
+        "(mul(): functions with out=... arguments don't support automatic differentiation",
+    ),
     "TorchScript": (
         lambda: torch.jit.trace(Tiny(), torch.zeros(1, 3, 32, 32)),
         {},
@@ -269,6 +274,30 @@ def test_logits_without_a_gradient_are_told_and_explained_by_values():
         with pytest.raises(OptionError, match="logits of this network have no gradient"):
             nets.maps(network, nets.noise(1, 3, 32, 32), method, 1)
     assert nets.maps(network, nets.noise(1, 3, 32, 32), "occlusion", 1).abs().max() > 0
+
+
+class Heads(Tiny):
+    """The class logits come first, and a head of maps for another loss behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Sequential(nn.Conv2d(8, 4, 3, 1, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.a(4 * x)
+        return self.end(self.head(self.act(self.b(F.relu(maps))).mean((2, 3)))), self.other(maps)
+
+
+def test_the_last_layer_is_one_that_the_logits_are_made_of(monkeypatch):
+    x, plain = nets.noise(1, 3, 32, 32), nets.wrap(Tiny(), classes=3, size=32)
+    for most in (watching.LARGE, 0):  # too large to be kept
+        monkeypatch.setattr(watching, "LARGE", most)
+        network = wrap(Heads(), output=lambda y: y[0], mean=0.5, std=0.25, size=32)
+        assert network.last == plain.last
+        assert network.cam_weights is not None
+        assert_close(nets.maps(network, x, "gradcam", 1), nets.maps(plain, x, "gradcam", 1), 1e-6)
+    with pytest.raises(OptionError, match="no gradient at this layer, as where it serves another"):
+        nets.maps(network, x, "gradcam", 1, layer="other")
 
 
 class Twice(Tiny):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,13 @@ Outputs = list[tuple[str, nn.Module, Tensor]]  # name, module, and what it hande
 
 
 class Calls:
-    """What the modules of a network handed out in one pass, in order of completion. most: bytes of
-    one of them that are kept, if not all; of a larger one its shape and its lowest value are, which
-    stands at all places of it."""
+    """What the modules of a network handed out in one pass, in order of completion, and the node of
+    the gradient that each came from. most: bytes of one of them that are kept, if not all; of a
+    larger one its shape and its lowest value are, which stands at all places of it."""
 
     def __init__(self, module: nn.Module, most: int | None = None) -> None:
         self.outputs: Outputs = []
+        self.nodes: list[Any] = []
         self._most = most
         self._small: dict[int, tuple[weakref.ref[Tensor], int, Tensor]] = {}
         self._hooks = [
@@ -32,6 +34,7 @@ class Calls:
         def hook(child: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor):
                 self.outputs.append((name, child, self._kept(output)))
+                self.nodes.append(output.grad_fn)
 
         return hook
 

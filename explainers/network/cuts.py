@@ -12,7 +12,9 @@ from torch.autograd.function import BackwardCFunction
 from .swaps import Clamp
 
 _OPERATORS = "GeneratedBackwardFor_torchvision_"  # deformable convolutions, and none rectifies
-COMPARISONS = frozenset("gt ge lt le greater less greater_equal less_equal sign heaviside".split())
+COMPARISONS = frozenset(
+    "gt ge lt le greater less greater_equal less_equal sign heaviside abs absolute".split()
+)
 PAIRS = frozenset("max min maximum minimum fmax fmin".split())  # of one tensor some reduce it
 READ = frozenset("detach detach_ numpy __array__ item __float__ tolist".split())
 STEPS = frozenset("round floor ceil trunc fix sign floor_divide".split())  # whose slope is nil
@@ -59,7 +61,7 @@ def unseen(node: Any) -> str:
 
 def compares(function: Any, args: Sequence[Any]) -> bool:
     """Does this call tell larger numbers of a gradient's way from smaller ones, as a rectifier that
-    is written by hand does: x * (x > 0), torch.maximum(x, 0), torch.maximum(x, x / 8)?
+    is written by hand does: x * (x > 0), torch.maximum(x, 0), torch.maximum(x, x / 8), x + abs(x)?
 
     The largest of several maps is none, as it is none of several places.
     """

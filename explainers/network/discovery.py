@@ -71,12 +71,13 @@ class Discovery:
 class _Outputs:
     """What modules hand over, by name, in order of completion: maps as they are, how these hold
     their places, and the units of what comes after the last of them. calls: which call of a module
-    that was, as one ReLU may serve all layers."""
+    that was, as one ReLU may serve all layers; at: its place in the list of all calls."""
 
     maps: dict[str, Tensor] = field(default_factory=dict)
     layouts: dict[str, Layout] = field(default_factory=dict)
     vectors: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    at: dict[str, int] = field(default_factory=dict)
 
 
 def discover(
@@ -98,7 +99,8 @@ def discover(
         raise ModelError(why_no_map(watched.outputs, watched.functions.convolves))
     stages, chosen = _stages(module, maps), last is not None
     last = _default(maps, last) if last else _said(module, maps)
-    last = last or _ungated(module, probe, maps, stages)
+    counted = {n: value for n, value in maps.items() if found.at[n] not in watched.aside}
+    last = last or _ungated(module, probe, counted or maps, stages)
     if unknown := set(titles or ()) - set(maps):
         raise ModelError(f"No module “{min(unknown)}” hands over a map here: see {_some(maps)}.")
     size = tuple(probe.shape[2:])
@@ -188,7 +190,7 @@ def _found(
         if id(output) not in pooled:
             found.maps.pop(name, None)
             found.maps[name], found.layouts[name] = output, layout
-            found.calls[name] = calls[name]
+            found.calls[name], found.at[name] = calls[name], place
     return found
 
 

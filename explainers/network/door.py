@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -171,11 +172,11 @@ def followed() -> Iterator[None]:
         with torch.enable_grad():
             yield
     except RuntimeError as error:
-        reason = " ".join(str(error).split()).partition(". ")[0][:140]
+        first = re.split(r"(?<!\.)\. ", reason(error, 1000))[0]  # “out=... arguments” goes on
         raise ModelError(
-            f"This network can't be computed with gradients ({reason.rstrip(' .')}), which "
-            "maps are made of: let it write over nothing that gradients need, such as a part that "
-            "chunk, split or unbind gave it."
+            f"This network can't be computed with gradients ({first[:140]}), which maps are made "
+            "of: let it write over nothing that gradients need, such as a part that chunk, split "
+            "or unbind gave it, and into no out=."
         ) from error
 
 

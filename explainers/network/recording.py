@@ -29,6 +29,12 @@ _CUT = (
     "which need the values only."
 )
 
+_ASIDE = (
+    "The logits of this network have no gradient at this layer, as where it serves another head, "
+    "or lies before detach(), a checkpoint with use_reentrant=True or what leaves torch: choose "
+    "another layer, or ask by muting windows or RISE, which need the values only."
+)
+
 
 _ELSEWHERE = (
     "This layer is passed several times, and what it hands out last does not count for the logits, "
@@ -108,9 +114,10 @@ class Recording:
         """Raises OptionError for a target that is a function whose value has no gradient."""
         if self.fixed.intersection([*targets, *([] if against is None else [against])]):
             raise OptionError(
-                "The value of this target function has no gradient here: hand over a tensor that "
-                "was computed from the output by torch alone, or ask by muting windows or RISE, "
-                "which need the value only."
+                "The value of this target function has no gradient here: choose another layer if "
+                "this one does not count for it, hand over a tensor that was computed from the "
+                "output by torch alone, or ask by muting windows or RISE, which need the value "
+                "only."
             )
 
     @torch.inference_mode(False)
@@ -118,7 +125,8 @@ class Recording:
         self, targets: list[int], against: int | None, layer: str | None, once: bool
     ) -> Tensor:
         if not self.logits.requires_grad:
-            raise OptionError(_ELSEWHERE if layer in self.repeated else _CUT)
+            told = _CUT if layer is None else _ASIDE
+            raise OptionError(_ELSEWHERE if layer in self.repeated else told)
         wrt = self.inputs if layer is None else self.activations[layer]
         direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
         for row, target in enumerate(targets):

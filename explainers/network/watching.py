@@ -56,12 +56,14 @@ class Functions(TorchFunctionMode):
 @dataclass(frozen=True)
 class Watched:
     """What one pass showed. logits: without their graph. outputs: of all modules, call by call;
-    idle: places in that list which do not count. functions: what was called. cuts: may values have
-    passed where a gradient does not? overwrites: as in `Network`."""
+    idle: places in that list which do not count; aside: those on no way to the logits, as of
+    another head. functions: what was called. cuts: may values have passed where a gradient does
+    not? overwrites: as in `Network`."""
 
     logits: Tensor
     outputs: Outputs
     idle: set[int]
+    aside: set[int]
     functions: Functions
     cuts: bool
     overwrites: bool
@@ -82,4 +84,6 @@ def watch(module: nn.Module, probe: Tensor) -> Watched:
         cut = functions.cuts or any(map(says_its_own, nodes))
         functions.names.update(filter(None, map(unseen, nodes)))
         left = idle(logits, calls.outputs)  # a backward pass, in which it sees more cuts
-    return Watched(logits.detach(), calls.outputs, left, functions, cut, bool(overwritten))
+    way = set(nodes)
+    aside = {place for place, node in enumerate(calls.nodes) if node and node not in way}
+    return Watched(logits.detach(), calls.outputs, left, aside, functions, cut, bool(overwritten))
