@@ -12,6 +12,7 @@ from torch import nn
 from .errors import OptionError, PhotoError, TargetError
 from .explanation import Explanation, Note, Question
 from .network import Framing, Network, View
+from .network.classes import named
 from .own import Own, wrap
 from .photos import several, view_of
 from .recent import Recent
@@ -82,9 +83,9 @@ def _is_function(target: Any) -> bool:
 
 def _aim(network: Network, target: Any) -> Any:
     """The target, or what “not …” means of a class with a sigmoid of its own."""
-    if isinstance(target, str) and network.head == "sigmoid" and target not in network.labels:
+    if isinstance(target, str) and network.head == "sigmoid":
         word, _, name = target.strip().partition(" ")
-        if word.casefold() == "not" and name:
+        if word.casefold() == "not" and name and not named(target, network.labels):
             return no(name)
     return target
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -180,10 +181,14 @@ def _vector(output: Any) -> Tensor:
 
 def _number(output: Any, place: int) -> Tensor:
     numbers = squeezed(output).flatten() if isinstance(output, Tensor) else None
-    if numbers is None or not -len(numbers) <= place < len(numbers):
+    if (
+        numbers is None
+        or not isinstance(place, Integral)
+        or not -len(numbers) <= place < len(numbers)
+    ):
         raise TargetError(
-            "The output has no such number: give its place in a tensor, counted from 0, or a "
-            "function that finds it."
+            "The output has no such number: give its place in a tensor, a whole number from 0 on, "
+            "or a function that finds it."
         )
     return numbers[place]
 

@@ -194,6 +194,16 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
     (lambda p: "resnet51", {}, "no network, folder or file “resnet51”"),
     (lambda p: "tests/nets.py:module", {}, "no network, folder or file"),
     (lambda p: saved(p / "m", made(), label_names=NAMES[:2]), {}, "does not name its 3 classes"),
+    (
+        lambda p: file(p, {n: (9 * v).to(torch.int8) for n, v in made().state_dict().items()}),
+        {"arch": "test_resnet"},
+        "no plain numbers (conv1.0.weight is int8)",
+    ),
+    (
+        lambda p: file(p, b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        {"arch": "test_resnet"},
+        "can't be read: fetch it with “git lfs pull”",
+    ),
 ]
 
 

@@ -341,6 +341,10 @@ def test_a_name_of_several_classes_is_no_answer():
     assert network.resolve(torch.tensor(2)) == network.resolve(np.int64(2)) == 2
     with pytest.raises(TargetError, match=r"several classes called “crane”: .* 0, 2"):
         network.resolve("crane")
+    accented = ("Kr\u00e4he", "Kra\u0308he")  # one letter, or one and a sign: the same word
+    for label, name in (accented, accented[::-1]):
+        network = nets.wrap(Tiny(), classes=3, size=32, labels=["crane", label, "Rabe"])
+        assert network.resolve(name) == network.resolve(name.upper()) == 1
 
 
 @pytest.mark.parametrize(("low", "scale"), [(-9.0, 1.0), (0.2, 0.1)], ids=["below 0", "0 to 1"])

@@ -155,7 +155,14 @@ def test_a_checkpoint_of_timms_training_is_built_as_it_was_trained(tmp_path: Pat
 
 @pytest.mark.parametrize("names", [[0, 1, 2], {"0": 0, "1": 1, "2": 2}, {"0": 0, "2": 2, "1": 1}])
 def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
-    assert load(saved(tmp_path / "m", made(), label_names=names)).labels == ("0", "1", "2")
+    folder = saved(tmp_path / "m", made(), label_names=names)
+    assert load(folder).labels == ("0", "1", "2")
+    told = {"0": "zero", "1": None, "2": ""}  # what they are called, as far as that was filled in
+    plain = saved(tmp_path / "n", made(), label_names=None)
+    about = {"label_names": names, "label_descriptions": told}
+    assert load(rewritten(plain, same, **about)).labels == ("zero", "1", "2")
+    with pytest.raises(ModelError, match="its input_size is not channels, height and width"):
+        load(rewritten(folder, same, input_size=(64, 64)))
 
 
 @pytest.mark.parametrize("names", [
@@ -170,6 +177,9 @@ def test_names_and_numbers_as_transformers_has_them(tmp_path: Path, names):
     assert load(folder, labels=["x", "y", "z"]).labels == ("x", "y", "z")
     (folder / "config.json").write_text(json.dumps(plain))
     with pytest.raises(ModelError, match="names no num_classes: add it there"):
+        load(folder)
+    (folder / "config.json").write_text(json.dumps(plain | {"num_classes": "3"}))
+    with pytest.raises(ModelError, match="gives 3 as num_classes, where a whole number up to"):
         load(folder)
 
 

@@ -200,12 +200,21 @@ def test_one_logit_is_explained_in_both_directions():
     assert_close(rise[0], shown, 1e-5)
 
 
+def test_a_class_whose_own_name_begins_with_not_is_that_class():
+    network = wrap(Places(), ["cat", "not cat", "A Cat"], head="sigmoid", **HOW)
+    for name, index in (("not cat", 1), ("Not Cat", 1), (" not cat ", 1)):
+        assert question(network, PHOTO, name).targets == (index,)
+    against = explain(network, PHOTO, "not a cat")
+    assert_close(against.values, -explain(network, PHOTO, 2).values, 1e-6)
+
+
 @pytest.mark.parametrize(("function", "words"), [
     (lambda y: y, "hands over 3 numbers where one is needed"),
     (lambda y: y[0, 0] * 1j, "hands over complex numbers where one is needed: take their size"),
     (lambda y: y["logits"], "fails on the network's output, a Tensor of 1 × 3"),
     (lambda: 0, "fails on the network's output"),
     (targets.up(5), "no such number"),
+    (targets.up("age"), "no such number: give its place in a tensor, a whole number"),
 ])  # fmt: skip
 def test_a_function_that_gives_no_number_is_told(function, words):
     with pytest.raises((OptionError, TargetError)) as caught:

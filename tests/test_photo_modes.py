@@ -165,6 +165,7 @@ def test_what_fills_its_depth_needs_no_note():
     signed = read((ramp.astype(np.int32) - 32768).astype(np.int16))  # as a CT's
     assert np.array_equal(signed.pixels[0, :, 0], np.arange(256))
     assert "stretched from -32768 (black) to 32767 (white)" in signed.notes[0]
+    assert "Its colours fill 255 of 65535" in read(np.stack([ramp // 257] * 3, -1)).notes[0]
     fractions = read(encoded(Image.fromarray(ramp.astype(np.float32) / 20000), "TIFF"))
     assert fractions.pixels.max() == 255
     assert "stretched" in fractions.notes[0]
@@ -204,6 +205,7 @@ def test_arrays_and_tensors_of_every_shape_are_the_same_photo():
         assert len({read(source) for source in sources}) == 1
     assert read((colours.astype(np.uint16) * 257).astype(">u2")) == read(colours)
     assert read(Image.fromarray(grey).convert("LA").convert("La")) == read(grey)
+    assert read(torch.complex(tensor / 255, -(tensor / 255)).conj().imag) == read(colours)
     rough = read((tensor / 255).bfloat16()).pixels.astype(int)
     assert np.abs(rough - colours).max() <= 1
 
@@ -359,6 +361,8 @@ def test_the_remedy_for_floats_suits_them():
     ):
         with pytest.raises(PhotoError, match=remedy):
             read(values)
+    with pytest.raises(PhotoError, match=r"from 0 to 1\.0001, not from 0 to 1; clip"):
+        read(np.linspace(0, 1.0001, 400).reshape(20, 20))
 
 
 def test_transparency_is_laid_on_white():

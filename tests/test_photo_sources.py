@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import mmap
 import os
 import struct
 import zipfile
@@ -57,12 +58,15 @@ class Quacks:
 def test_files_are_read_however_they_are_given(tmp_path, network):
     path = tmp_path / "photo.png"
     path.write_bytes(PNG)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     archive = zipfile.ZipFile(tmp_path / "all.zip", "x")
     archive.writestr("photo.png", PNG)
     at_its_end = io.BytesIO(PNG)
     at_its_end.seek(0, io.SEEK_END)
     sources = {
         "opened": path.open("rb"),
+        "mapped to memory": mapped,
         "read already": at_its_end,
         "in an archive": archive.open("photo.png"),
         "another path": Placed(path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,8 +67,7 @@ def find_class(target: int | str, labels: Sequence[str], title: str) -> int:
         )
     wanted = target.strip()
     for name in (wanted, wanted.partition(",")[0]):  # ImageNet's own names list synonyms
-        folded = [i for i, label in enumerate(labels) if label.casefold() == name.casefold()]
-        found = [i for i in folded if labels[i] == name] or folded
+        found = named(name, labels)
         if len(found) > 1:
             raise TargetError(
                 f"{title} has several classes called “{name[:60]}”: give the number, one of "
@@ -80,3 +80,19 @@ def find_class(target: int | str, labels: Sequence[str], title: str) -> int:
     near = near or difflib.get_close_matches(wanted, names, 3)
     hint = f"try {' or '.join(f'“{name}”' for name in near)}" if near else "try another name"
     raise TargetError(f"{title} knows no class “{target[:60]}”: {hint}.")
+
+
+def named(name: str, labels: Sequence[str]) -> list[int]:
+    """The classes of exactly that name, else those of it whatever its case; an accent may be a
+    letter's or a sign of its own, as in the names of a Mac's folders."""
+    name = _composed(name.strip())
+    folded = [i for i, label in enumerate(labels) if _folded(label) == _folded(name)]
+    return [i for i in folded if _composed(labels[i]) == name] or folded
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    return _composed(_composed(name).casefold())

@@ -24,10 +24,12 @@ def as_array(source: Any, notes: list[str]) -> np.ndarray:
         source = source.filled(0)
     try:
         if hasattr(source, "detach"):
-            source = source.detach().cpu()
+            source = source.detach().cpu().resolve_neg()
             source = source.float() if source.is_floating_point() else source  # bfloat16
         array = np.asarray(source)
         array = array[0] if array.ndim == 4 and len(array) == 1 else array
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     except Exception as error:
-        raise PhotoError("The array can't be read; give a NumPy array or a tensor.") from error
+        raise PhotoError(
+            "The array can't be read; give a NumPy array, or a dense tensor that holds values."
+        ) from error

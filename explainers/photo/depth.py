@@ -67,8 +67,9 @@ def eight_bit(
     else:
         low = 0.0
         if white not in own:
+            what = "colours" if values.ndim > 2 else "greys"
             notes.append(
-                f"Its greys fill {high:.0f} of {own[-1]:.0f} steps, so they were stretched: white "
+                f"Its {what} fill {high:.0f} of {own[-1]:.0f} steps, so they were stretched: white "
                 f"is {white:.0f}."
             )
     eight = np.empty(values.shape, np.uint8)

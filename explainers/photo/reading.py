@@ -213,7 +213,7 @@ def _floats(low: float, high: float) -> str:
     remedy = "divide by 255" if low >= 0 and high <= 255 else "undo the network's normalisation"
     if low > -0.25 and high < 1.25:
         remedy = "clip them"  # as an interpolation leaves them
-    return f"The array's floats go from {low:.3g} to {high:.3g}, not from 0 to 1; {remedy} first."
+    return f"The array's floats go from {low:.7g} to {high:.7g}, not from 0 to 1; {remedy} first."
 
 
 def _check_size(width: int, height: int, format: str | None = None) -> None:

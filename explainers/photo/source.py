@@ -74,7 +74,8 @@ def _of_file(file: Any) -> bytes:
     if isinstance(file, io.TextIOBase):
         raise PhotoError(_TEXT)
     try:
-        at = file.tell() if file.seekable() else None
+        seekable = getattr(file, "seekable", lambda: hasattr(file, "seek"))  # an mmap may not say
+        at = file.tell() if seekable() else None
         if at is not None:
             file.seek(0)
         content = file.read(MAX_BYTES + 1)

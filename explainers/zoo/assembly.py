@@ -115,3 +115,10 @@ def _compare(wanted: dict[str, Tensor], found: dict[str, Tensor], name: str, rem
             f"The weights of {name} do not fit its architecture ({'; '.join(differences[:3])}"
             f"{more}): {remedy}."
         )
+    for n, tensor in found.items():
+        if wanted[n].is_floating_point() and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"The weights of {name} are no plain numbers ({n} is {kind}), as where whole ones "
+                "stand for others that a scale tells: save them as floats."
+            )

@@ -21,6 +21,8 @@ from ..errors import ModelError
 SCALE = ".scale"  # behind the name of weights that are kept in 8 bits: the size of their steps
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 
+POINTER = b"version https://git-lfs"
+
 #: Where training loops keep a network's tensors: averaged weights first, as timm does.
 INSIDE = (
     "state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema",
@@ -54,10 +56,20 @@ def saved(path: Path, name: str) -> dict[str, Any]:
                 f"The weights file of {name} is TorchScript: save the state_dict() of the "
                 "nn.Module that it was made from."
             ) from error
-        raise ModelError(f"The weights file of {name} can't be read: choose another.") from error
+        remedy = "fetch it with “git lfs pull”" if _is_pointer(path) else "choose another"
+        raise ModelError(f"The weights file of {name} can't be read: {remedy}.") from error
     if not isinstance(found, dict):
         raise ModelError(f"The weights file of {name} holds something else: choose another.")
     return found
+
+
+def _is_pointer(path: Path) -> bool:
+    """Is it what Git LFS leaves in the place of a file that was not fetched?"""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
 
 
 def tensors(found: Mapping[str, Any], name: str, prefix: str | None = None) -> dict[str, Tensor]:

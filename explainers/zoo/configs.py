@@ -71,6 +71,11 @@ def described(
     if own and classes is None:
         raise ModelError(f"The config.json of {title} names no num_classes: add it there.")
     if isinstance(classes, bool) or not isinstance(classes, int) or not least <= classes <= 10**5:
+        if own:
+            raise ModelError(
+                f"The config.json of {title} gives {str(classes)[:20]} as num_classes, where a "
+                f"whole number up to {10**5} is needed: mend it there."
+            )
         raise ModelError(f"{title} is not a classifier: choose one with named classes.")
     _check_args(args, title, own)
     labels = _labels(cfg, classes, title, own)
@@ -142,7 +147,10 @@ def _recipe(
     for name in ("input_size", "mean", "std"):
         if cfg.get(name) is None:
             raise ValueError(f"it names no {name}")
-    channels, height, width = cfg["input_size"]
+    try:
+        channels, height, width = cfg["input_size"]
+    except (TypeError, ValueError):
+        raise ValueError("its input_size is not channels, height and width") from None
     mean, std = (_numbers(cfg[name], channels) for name in ("mean", "std"))
     if channels == 1 and own:  # greys, of which timm may keep the colours' numbers
         mean, std = ((sum(each) / len(each),) for each in (mean, std))
@@ -212,7 +220,7 @@ def _labels(cfg: dict[str, Any], classes: int, title: str, own: bool) -> tuple[s
         raise ModelError(f"{title} does not name its {classes} classes: {remedy}.")
     told = cfg.get("label_descriptions")
     told = told if isinstance(told, dict) else {}
-    return _distinct([str(told.get(name, name)).strip()[:LONGEST_LABEL] for name in names])
+    return _distinct([str(told.get(name) or name).strip()[:LONGEST_LABEL] for name in names])
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
