@@ -187,7 +187,9 @@ def _hooked(module: nn.Module, channels: int, output: Any, title: str) -> list[A
 
 def _remarks(network: Network) -> dict[str, str]:
     """What a few passes tell of the network's maps, by key."""
-    return (trimming.remark(network) or keeping.remark(network)) | slope.remark(network)
+    placed = trimming.remark(network)
+    placed = placed or trimming.bordered(network) | keeping.remark(network)
+    return placed | slope.remark(network)
 
 
 def _layer_named(layer: Any, module: nn.Module, title: str) -> str | None:

@@ -45,7 +45,35 @@ def test_what_a_module_does_to_photos_is_said_of_maps_of_its_layers(name):
     lambda: plain(trunk=nn.Sequential(nn.Conv2d(3, 6, 8, 8), nn.ReLU())),  # patches
 ], ids=["same padding", "its own", "resized", "by its deviation", "patches"])  # fmt: skip
 def test_what_leaves_a_photo_where_it_is_says_nothing(make):
-    assert "trimmed" not in wrap(make(), **HOW).remarks
+    assert not {"trimmed", "bordered"} & wrap(make(), **HOW).remarks.keys()
+
+
+#: What is done to the map of 32 x 32 behind the first convolution, and what is said of the last.
+BORDERS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "round it": (
+        lambda x: F.pad(x, (4,) * 4),
+        "10 × 10 places where all of the photo would be 8 × 8",
+    ),
+    "at one side": (
+        lambda x: F.pad(x, (0, 8, 0, 0)),
+        "8 × 10 places where all of the photo would be 8 × 8",
+    ),
+    "cut off": (lambda x: x[..., 4:-4, 4:-4], "6 × 6 places where all of the photo would be 8 × 8"),
+    "too little": (lambda x: F.pad(x, (0, 1, 0, 1))[..., 1:, 1:], ""),
+    "a size for all": (lambda x: F.interpolate(x, (24, 24)), ""),
+}
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_a_border_behind_the_first_convolution_is_said_of_the_last_map(name):
+    do, words = BORDERS[name]
+    net = Form(lambda m, x: m.net(do(m.stem(x).relu())), stem=nn.Conv2d(3, 3, 3, 1, 1), net=plain())
+    network = wrap(net, **HOW)
+    said = [note.sentence for note in explain(network, PHOTO, 1).notes if note.key == "bordered"]
+    assert len(said) == bool(words)
+    assert words in "".join(said)
+    assert "bordered" not in {note.key for note in explain(network, PHOTO, 1, layer="stem").notes}
+    assert "bordered" not in {note.key for note in explain(network, PHOTO, 1, "gradient").notes}
 
 
 @pytest.mark.parametrize("cut", [

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .frozen import Network
 
 HARDLY, PIXELS = 0.025, 2  # of a side, or as few pixels: what nobody sees on a map
+LOST = 0.1  # of a side at each end: of what convolutions without padding lose, a little is usual
+LARGEST = 2**20  # pixels of an input that is passed for its shape alone
 
 
 def remark(network: Network) -> dict[str, str]:
@@ -41,6 +43,37 @@ def remark(network: Network) -> dict[str, str]:
         f"first convolution: maps of its layers are of what lies from {left:.0%} to {right:.0%} of "
         f"the width and from {top:.0%} to {bottom:.0%} of the height, and are laid over all of it; "
         "leave that to wrap(…, transform=…)."
+    }
+
+
+def bordered(network: Network) -> dict[str, str]:
+    """What to say, by key, of a network that puts a border round its own maps, or cuts one off:
+    one twice as large is not one of twice as many places then."""
+    layer = network.places[network.last]
+    cells, size = (layer.height, layer.width), tuple(2 * side for side in network.shape)
+    if size[0] * size[1] > LARGEST:
+        return {}
+    try:
+        x = torch.zeros(1, len(network.mean), *size)
+        seen = network.record(x, (layer.name,), gradients=False, until=layer.name)
+        twice = tuple(seen.activations[layer.name].shape[2:])
+    except Exception:  # made for one size
+        return {}
+    spare = [2 * n - more if more > n else 0 for n, more in zip(cells, twice, strict=True)]
+    ends = [abs(more) / 2 / (n + max(-more, 0)) for n, more in zip(cells, spare, strict=True)]
+    pads = [more > 1 and end > HARDLY for more, end in zip(spare, ends, strict=True)]
+    cuts = [more < -1 and end > LOST for more, end in zip(spare, ends, strict=True)]
+    if not any(pads + cuts):
+        return {}
+    of = " × ".join(str(n - more) for n, more in zip(cells, spare, strict=True))
+    does = "puts a border round its own maps, as by padding"
+    if not any(pads):
+        does = "loses the border of its own maps, as by a cut or by convolutions without padding"
+    return {
+        "bordered": f"{network.title} {does}: its last layer has {cells[0]} × {cells[1]} places "
+        f"where all of the photo would be {of}, and its map is laid over all of the photo, so that "
+        f"heat near its edges lies up to {max(ends):.0%} of a side aside, or twice that if all of "
+        "this is at one edge."
     }
 
 
