@@ -4,11 +4,12 @@
 
 For each network and method: how far the map on the device lies from that on the processor, as a
 share of its range, in float32 (no TF32, no half precision) and, for what takes one pass, in
-float64, where no rounding flips a ReLU; and how long one takes on either. Then both lanes of the
-page: what a quick map waits for while slow work goes on. Then many maps at once, each beside its
-twin made alone. Takes under five minutes: after `--seconds` no further network is begun, and those
-left out are named. Needs torch, timm, OpenCV, Pillow, safetensors, huggingface_hub and pytest, and
-no connection: weights that are not here are random and seeded. Ends with a line of JSON.
+float64 (where the device has it), in which no rounding flips a ReLU; and how long one takes on
+either. Then both lanes of the page: what a quick map waits for while slow work goes on. Then many
+maps at once, each beside its twin made alone. Takes under five minutes: after `--seconds` no
+further network is begun, and those left out are named. Needs torch, timm, OpenCV, Pillow,
+safetensors, huggingface_hub and pytest, and no connection: weights that are not here are random and
+seeded. Ends with a line of JSON.
 """
 
 from __future__ import annotations
@@ -87,6 +88,14 @@ def moved(network: Network, device: str, dtype: torch.dtype = torch.float32) -> 
     return twin
 
 
+def holds(device: str, dtype: torch.dtype) -> bool:
+    """Has the device numbers of that kind? Apple's has no float64."""
+    try:
+        return torch.zeros(1, dtype=dtype, device=device).dtype == dtype
+    except (TypeError, RuntimeError):
+        return False
+
+
 def views(network: Network, photo: Photo, dtype: torch.dtype) -> Iterator[View]:
     """The photo again and again, each as if it had never been seen."""
     whole = network.prepare(photo)
@@ -121,16 +130,18 @@ def timed(network: Network, photo: Photo, key: str, repeats: int) -> tuple[torch
 def compare(network: Network, photo: Photo, device: str, repeats: int) -> list[dict[str, Any]]:
     """A row for each method that is defined for the network."""
     rows = []
-    single, double = (
-        tuple(moved(network, where, dtype) for where in ("cpu", device)) for dtype in CLOSE
+    single, *double = (
+        tuple(moved(network, where, dtype) for where in ("cpu", device))
+        for dtype in CLOSE
+        if holds(device, dtype)
     )
     for key, method in METHODS.items():
         if _absent(single[0], photo, key):
             continue
         (one, cpu), (other, there) = (timed(each, photo, key, repeats) for each in single)
         gaps = {torch.float32: apart(one, other)}
-        if not method.slow:
-            exact = (mapped(each, next(views(each, photo, torch.float64)), key) for each in double)
+        for pair in double if not method.slow else ():
+            exact = (mapped(each, next(views(each, photo, torch.float64)), key) for each in pair)
             gaps[torch.float64] = apart(*exact)
         row: dict[str, Any] = {"network": network.key, "method": key, "cpu_ms": cpu}
         row |= {str(dtype).removeprefix("torch."): gap for dtype, gap in gaps.items()}
@@ -142,7 +153,7 @@ def compare(network: Network, photo: Photo, device: str, repeats: int) -> list[d
             f"  cpu {cpu:8.1f} ms  {device} {there:7.1f} ms{'' if row['holds'] else '  APART'}",
             flush=True,
         )
-    forget(*single, *double)
+    forget(*single, *itertools.chain(*double))
     return rows
 
 
@@ -255,7 +266,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "apart": [f"{row['network']} {row['method']}" for row in rows if not row["holds"]],
         "worst_float32": max(row["float32"] for row in good),
-        "worst_float64": max(row["float64"] for row in quick),
+        "worst_float64": max((row["float64"] for row in quick if "float64" in row), default=None),
         "quick_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in quick), 2),
         "slow_speedup": round(median(row["cpu_ms"] / row["device_ms"] for row in slow), 2),
     }

@@ -244,7 +244,7 @@ def share(settings: Settings, cores: int | None = None) -> int:
     cores: those that are ours, where other processes have the rest.
     """
     global shared
-    gpu = settings.torch_device.startswith("cuda")
+    gpu = torch.device(settings.torch_device).type != "cpu"
     shared = Cores(cores, settings.threads, gpu=gpu)
     alone = shared.each(1)
     torch.set_num_threads(alone)

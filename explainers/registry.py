@@ -122,7 +122,7 @@ METHODS: dict[str, Method] = {}
 def _exactly(pieces: Iterator[Explanation], device: str) -> Iterator[Explanation]:
     """The same, each piece computed in float32 though its caller may compute in less."""
     while True:
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(device, enabled=False), torch.autocast("cpu", enabled=False):
             found = next(pieces, None)
         if found is None:
             return

@@ -27,7 +27,8 @@ class Settings:
     cache_mb: SEEING_WHY_CACHE_MB, memory for results in MB, so that nothing is computed twice; past
         it what was used least leaves.
     hub_file_mb: SEEING_WHY_HUB_FILE_MB, the largest weights file in MB that is taken from the Hub.
-    device: SEEING_WHY_DEVICE, "cpu", "cuda", "cuda:1", ...; "auto" is CUDA where there is one.
+    device: SEEING_WHY_DEVICE, "cpu", "cuda", "cuda:1", "mps", ...; "auto" is CUDA where there is
+        one, and else the processor.
     weights_repo: SEEING_WHY_WEIGHTS, the Hub id of a copy of weights/ ("user/name"), asked before
         the files that are here; empty for none.
     coco_vgg: SEEING_WHY_COCO_VGG, the checkpoint of the survey author's network: a local file, or
@@ -103,15 +104,19 @@ def whole(environ: Mapping[str, str], name: str, default: int, least: int = 1) -
 
 def _device(value: str) -> str:
     value = value.strip().lower() or "auto"
-    problem = f"SEEING_WHY_DEVICE must be auto, cpu or cuda, and cannot be “{value[:20]}” here."
-    if value == "auto":
-        return value
-    try:
-        device = torch.device(value)
-        if device.type == "cuda":
-            torch.cuda.get_device_properties(device)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise OptionError(problem) from error
-    if device.type not in ("cpu", "cuda"):
-        raise OptionError(problem)
+    if value != "auto" and not _there(value):
+        raise OptionError(
+            f"SEEING_WHY_DEVICE must be auto, cpu, cuda or mps, and cannot be “{value[:20]}” here."
+        )
     return value
+
+
+def _there(device: str) -> bool:
+    """Is it a device that maps are made on, and is there such a one?"""
+    try:
+        if torch.device(device).type not in ("cpu", "cuda", "mps"):
+            return False
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        return False
+    return True

@@ -17,14 +17,13 @@ from functools import partial
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import OptionError, TargetError
 from .network import Function, Network, View
-from .network.frame import cut
+from .network.frame import as_mask, cut
 from .network.outputs import squeezed
 from .photo import Photo, read
 from .recent import Recent
@@ -196,7 +195,7 @@ def _number(output: Any, place: int) -> Tensor:
 def _weights(mask: Any) -> Tensor:
     """A mask as floats (H, W)."""
     try:
-        found = torch.as_tensor(np.asarray(mask)).float()
+        found = as_mask(mask).float()
     except (TypeError, ValueError, RuntimeError):
         found = torch.empty(0)
     if found.ndim != 2 or not found.numel() or not bool(((found >= 0) & (found <= 1)).all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,15 @@ def test_what_cannot_be_explained_is_told_at_the_door(name):
     assert words in message
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def test_numbers_drawn_on_the_processor_are_seen_of_a_network_that_lies_elsewhere(monkeypatch):
+    elsewhere = SimpleNamespace(is_cuda=True, device=torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _device: torch.zeros(1).byte())
+    before = door._random_state(elsewhere)
+    assert door._random_state(elsewhere) == before
+    torch.rand(1)
+    assert door._random_state(elsewhere) != before
 
 
 def test_what_is_looked_at_of_a_large_network_at_the_door_is_bounded(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -320,7 +321,7 @@ def test_closing_stops_a_download(hub: FakeHub, settings: Settings, resnet18: by
     assert cached(settings) == []
 
 
-def test_settings_come_from_the_environment():
+def test_settings_come_from_the_environment(monkeypatch):
     assert from_environment({}) == Settings()
     given = from_environment(
         {"SEEING_WHY_STARTUP": "", "SEEING_WHY_HUB_IDS": "on", "HF_ENDPOINT": "http://h/"}
@@ -333,5 +334,9 @@ def test_settings_come_from_the_environment():
     }.items():
         with pytest.raises(OptionError, match=name):
             from_environment({name: value})
+    monkeypatch.setattr(torch, "empty", lambda *_, device: None)  # as where all devices are
+    for name, taken in {"mps": True, "cuda:1": True, "xpu": False}.items():
+        with nullcontext() if taken else pytest.raises(OptionError, match="cpu, cuda or mps"):
+            assert from_environment({"SEEING_WHY_DEVICE": name}).device == name
     with pytest.raises(OptionError, match="SEEING_WHY_STARTUP"):
         Zoo(Settings(startup=("resnet51",)))

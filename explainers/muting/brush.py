@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..network import Network, View
-from ..network.frame import cut, upright
+from ..network.frame import as_mask, cut, upright
 from ..network.frame import shown as within
 from .baselines import baseline as baseline_image
 from .result import Change, Muting, Position, to_pixels
@@ -53,7 +53,7 @@ def shown(network: Network, view: View, baseline: str = "grey", seed: int = 0) -
 
 def input_mask(view: View, mask: Tensor | np.ndarray) -> Tensor:
     """bool (H, W) in the input's pixels, from a mask of the input or of the whole photo."""
-    mask = torch.as_tensor(np.asarray(mask))
+    mask = as_mask(mask)
     if mask.ndim != 2:
         raise OptionError("A mask has one value for each pixel: give it as (height, width).")
     whole = 255 if mask.dtype == torch.uint8 and int(mask.max()) > 1 else 1

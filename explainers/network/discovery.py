@@ -372,7 +372,7 @@ def _head_weights(
         return HeadWeights(name) if fits else None
     pooled = (final.float().mean((2, 3)), final.float().amax((2, 3)))
     if classes == channels and any(same(each, logits) for each in pooled):
-        return HeadWeights(fixed=torch.eye(classes, device=final.device))
+        return HeadWeights(fixed=torch.eye(classes, dtype=torch.float32, device=final.device))
     for product in reversed(products):
         tensors = [each.detach() for each in product if isinstance(each, Tensor)]
         biases = [each.float() for each in tensors if each.shape == (classes,)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ExplainError, ModelError, reason, sized
+from .doubled import doubled
 from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
 from .layout import TALLER, WIDER, order, unsure
 
@@ -248,7 +248,7 @@ def settle(
     before = _random_state(probe)
     answer, end = first_answer(module, probe, title)
     check_answer(answer, end, title, labels, head)
-    if not torch.equal(before, _random_state(probe)):  # of whatever thread
+    if before != _random_state(probe):  # of whatever thread
         _check_steady(module, probe, title, answer, SAME / 1000)
     with suppress(RuntimeError), torch.no_grad():  # a `view` across places, weights of five axes
         module.to(memory_format=torch.channels_last)
@@ -261,8 +261,14 @@ def settle(
     return torch.contiguous_format
 
 
-def _random_state(probe: Tensor) -> Tensor:
-    return torch.cuda.get_rng_state(probe.device) if probe.is_cuda else torch.get_rng_state()
+def _random_state(probe: Tensor) -> list[bytes]:
+    """Of the processor's generator and of the device's own: a module may draw from either."""
+    found = [torch.get_rng_state()]
+    if probe.is_cuda:
+        found.append(torch.cuda.get_rng_state(probe.device))
+    elif probe.is_mps:
+        found.append(torch.mps.get_rng_state())
+    return [state.numpy().tobytes() for state in found]
 
 
 def _check_steady(
@@ -332,7 +338,8 @@ def _exactly_alone(
 ) -> bool:
     """Is it rounding that moves the answer? In float64 it is not moved then."""
     try:
-        return _gap(copy.deepcopy(module).double(), probe.double(), memory, most) <= SAME / 100
+        exact, device = doubled(module)
+        return _gap(exact, probe.to(device).double(), memory, most) <= SAME / 100
     except Exception:  # what can't be copied, or computes in float32 whatever it is given
         return False
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -73,6 +75,13 @@ def edges(frame: Sequence[float], size: tuple[int, int]) -> list[list[int]]:
     left and right, top and bottom."""
     at = [round(place * side) for place, side in zip(frame, size * 2, strict=True)]
     return [sorted(at[::2]), sorted(at[1::2])]
+
+
+def as_mask(given: Any) -> Tensor:
+    """A mask from any library, on whichever device, as a tensor of the processor's."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu()
+    return torch.as_tensor(np.asarray(given))
 
 
 def cut(picture: Tensor, frame: Sequence[float]) -> Tensor:

@@ -340,7 +340,7 @@ class Network(Carried, Owner, Inputs, Answers):
     def at_once(self, shape: Sequence[int] | None = None) -> int:
         """How many inputs of (height, width) to send through together, 1 or more."""
         height, width = shape or self.shape
-        return max(1, PIXELS * (16 if self.device.type == "cuda" else 1) // (height * width))
+        return max(1, PIXELS * (1 if self.device.type == "cpu" else 16) // (height * width))
 
     def digest(self) -> str:
         """SHA-256 of the weights as they are now, as 64 hexadecimal digits."""

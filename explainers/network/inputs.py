@@ -80,9 +80,9 @@ class Inputs:
             raise OptionError(
                 f"A view is made of one input of shape (1, {self.takes}, height, width)."
             )
-        tensor = tensor.detach().float()
+        tensor = tensor.detach().cpu().float()  # as those of photos lie
         tensor = tensor.expand(-1, channels, -1, -1) if self.takes == 1 else tensor
-        digest = hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
+        digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         key = f"{self._tag}:{self._age}:tensor:{tuple(tensor.shape)}:{digest}"
         return View(tensor, ALL, key, photo_size=tuple(tensor.shape[2:]))
 

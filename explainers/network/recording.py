@@ -128,7 +128,7 @@ class Recording:
             told = _CUT if layer is None else _ASIDE
             raise OptionError(_ELSEWHERE if layer in self.repeated else told)
         wrt = self.inputs if layer is None else self.activations[layer]
-        direction = torch.zeros(len(targets), *self.logits.shape, device=self.logits.device)
+        direction = self.logits.new_zeros(len(targets), *self.logits.shape)
         for row, target in enumerate(targets):
             direction[row, :, target] += 1
             if against is not None:

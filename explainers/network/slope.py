@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .doubled import doubled
 from .strides import read_right
 from .swaps import copied
 from .views import noise
@@ -28,10 +28,9 @@ def remark(network: Network) -> Mapping[str, str]:
     if not network.cuts:
         return {}
     try:
-        module = copy.deepcopy(network.module).double()
+        module, device = doubled(network.module)
         x, way, weights = (
-            noise(shape, seed).double().to(network.device)
-            for seed, shape in enumerate(_shapes(network))
+            noise(shape, seed).double().to(device) for seed, shape in enumerate(_shapes(network))
         )
 
         def score(x: Tensor) -> Tensor:

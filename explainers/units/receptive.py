@@ -184,7 +184,8 @@ def fields(network: Network, height: int, width: int) -> dict[str, Field]:
     key = (network.serial, height, width)
 
     def find() -> dict[str, Field]:
-        x = torch.zeros(1, len(network.mean), height, width, device=network.device)
+        shape = (1, len(network.mean), height, width)
+        x = torch.zeros(shape, dtype=torch.float32, device=network.device)
         with torch.no_grad(), _Follow(x) as follow:
             tapped = network.record(x, tuple(network.maps), gradients=False).activations
             pairs = {name: follow.axes[value] for name, value in tapped.items()}
