@@ -67,7 +67,7 @@ class Asked:
     """A visitor's question, checked.
 
     targets: class indices; empty only without a photo. against: a class whose logit is subtracted.
-    zoo: where other networks are to be had.
+    zoo: where other networks are to be had. wrong: a sentence on classes that were left out.
     """
 
     network: Network
@@ -76,6 +76,7 @@ class Asked:
     against: int | None
     framing: str
     zoo: Zoo = field(repr=False, compare=False)
+    wrong: str = ""
 
     @property
     def seen(self) -> Photo:
@@ -207,8 +208,19 @@ class Subject:
         against = _class(network, given.get("against"))
         asked = Asked(network, seen, targets, against, framing, self.zoo)
         if against in targets:
-            raise ExplainError("A class can’t be contrasted with itself: choose another one.")
+            raise TargetError("A class can’t be contrasted with itself: choose another one.")
         return asked.of_first() if seen is not None and not targets else asked
+
+    def answerable(self, given: Mapping[str, Any]) -> Asked:
+        """The same, but classes that can't be had are left out, so that the photo has its answer
+        beside the sentence on them; what else is wrong raises ExplainError."""
+        try:
+            return self.asked(given)
+        except TargetError as error:
+            wrong, network = str(error), self.network(given.get("network"))
+        listed = given.get("targets") if isinstance(given.get("targets"), list) else []
+        kept = [each for each in listed if _known(network, each)][:MOST_TARGETS]
+        return replace(self.asked({**given, "targets": kept, "against": None}), wrong=wrong)
 
     def seen(self, asked: Asked) -> dict[str, Any]:
         """What the rail shows of a question: the photo, and what the network sees in it."""
@@ -222,6 +234,7 @@ class Subject:
             "several": network.head == "sigmoid",
             "classes": len(network.labels),
             "chips": [],
+            "wrong": asked.wrong,
         }
         if asked.against is not None:
             about["against_name"] = network.labels[asked.against]
@@ -253,6 +266,9 @@ def ready(zoo: Zoo, key: Any) -> Network:
             raise ExplainError(status.message)
         if status.state != "ready":
             raise Wait(status)
+    if status is None:  # the zoo would list its keys, which visitors never see
+        named = f"There is no network “{str(key)[:60]}”"
+        raise ExplainError(f"{named}: choose one of those in the menu.")
     return zoo.get(str(key))
 
 
@@ -279,11 +295,18 @@ def _class(network: Network, given: Any) -> int | None:
     return network.resolve(given)
 
 
+def _known(network: Network, given: Any) -> bool:
+    try:
+        return _class(network, given) is not None
+    except TargetError:
+        return False
+
+
 def classes(network: Network, given: Any) -> tuple[int, ...]:
     """Class indices from a list of names and numbers; raises ExplainError."""
     listed = given if isinstance(given, list) else []
     if len(listed) > MOST_TARGETS:
-        raise ExplainError(f"At most {MOST_TARGETS} classes fit: remove one of them first.")
+        raise TargetError(f"At most {MOST_TARGETS} classes fit: remove one of them first.")
     found = (_class(network, each) for each in listed)
     return tuple(dict.fromkeys(each for each in found if each is not None))
 

@@ -84,6 +84,19 @@ def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(
         expect(problem).to_be_hidden()
 
 
+def test_a_link_to_no_class_shows_the_photo_s_answer_beside_the_sentence(
+    visit: Callable[..., Page],
+) -> None:
+    for tab in ("maps", "filters"):  # of which the second is not drawn anew for a class
+        page = visit(query=f"&network=lite0&target=blorp&tab={tab}")
+        problem = page.locator(f"#{tab}-tab > .problem")
+        expect(problem).to_contain_text("knows no class “blorp”")
+        expect(page.locator(".rail .chip[data-class]")).to_have_count(5)
+        expect(page.locator(".rail .chip").first).to_have_attribute("aria-pressed", "true")
+    page.locator(".rail .chip").nth(1).click()
+    expect(problem).to_be_hidden()
+
+
 def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
     visit: Callable[..., Page],
 ) -> None:

@@ -186,7 +186,27 @@ def test_the_rail_s_part_comes_first_and_only_when_it_is_not_known(
     alone = server.see(CAT)  # for a tab that is not drawn anew
     assert alone["data"] == {"seen": first["data"]["seen"]}
     assert "more" not in alone
-    assert server.see(CAT | {"targets": ["no such class"]})["problem"].endswith(".")
+
+
+def test_classes_that_can_t_be_had_leave_the_photo_its_answer(subject: Subject) -> None:
+    best = subject.asked(CAT).targets[0]
+    server = Server(MAPS, subject, Jobs())
+    for wrong, says, left in (
+        ({"targets": ["no such beast"]}, "knows no class", best),
+        ({"targets": ["no such beast", "espresso", 1000]}, "knows no class", 967),
+        ({"targets": [5], "against": "no such beast"}, "knows no class", 5),
+        ({"targets": [5], "against": 5}, "itself", 5),
+        ({"targets": list(range(9))}, "At most 7", 0),
+    ):
+        for answer in (server.ask(CAT | wrong), server.see(CAT | wrong)):
+            seen = answer["data"]["seen"]
+            assert says in seen["wrong"]
+            assert (seen["targets"][0], seen["against"]) == (left, None)
+            assert len(seen["chips"]) >= 5
+    assert not server.see(CAT)["data"]["seen"]["wrong"]
+    named = server.ask(CAT | {"network": "no such network"})["problem"]
+    assert "menu" in named
+    assert "lite0" not in named  # what a visitor can read, and no keys
 
 
 def test_a_network_on_its_way_is_waited_for(subject: Subject) -> None:

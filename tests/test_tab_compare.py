@@ -247,7 +247,7 @@ def test_what_can_t_be_put_beside_says_so_and_the_first_side_stays(tab: Server) 
         ("class:99999", "from 0 to 19"),
         ("class:10", "compared already"),
         ("network:test_resnet", "compared already"),
-        ("network:../../etc", "no such network"),
+        ("network:../../etc", "no network “../../etc”"),
         ("photo:../x.jpg", "no such example"),
         ("moon:1", "can’t be put beside"),
     ):

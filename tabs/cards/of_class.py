@@ -44,7 +44,6 @@ def _first(asked: Asked, target: int) -> Show:
         chance = html.percent(float(network.probabilities(logits)[target]))
         where = f"Chance on your photo: <b>{chance}</b>"
     shown = {
-        "problem": "",
         "say": f"<b>{name}</b>, as {escape(network.title)} knows it: what is most like it, which "
         "units it needs. <em>Try: click one of them below.</em>",
         "head": '<button type="button" data-copy>Copy its address</button>',

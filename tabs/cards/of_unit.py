@@ -60,7 +60,6 @@ def _photo(asked: Asked, layer: str, channel: int) -> Show:
     most = acts.layer_of(network, layer).channels - 1
     home = f"{escape(network.title)}, {escape(links.short(network, layer))}"
     shown = {
-        "problem": "",
         "say": f"<b>{UNIT} {channel}</b> of {home}: where it fires, what it reads, what it feeds. "
         "<em>Try: click another unit below.</em>",
         "head": links.steps(layer, channel, most),

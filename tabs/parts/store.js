@@ -87,6 +87,19 @@
     },
 
     // ---- what scripts need now and then ----
+    value: (control) => {
+      if (control.tagName === 'FIELDSET')
+        return [...control.querySelectorAll('input:checked')].map((each) => each.value);
+      if (control.type === 'checkbox') return control.checked;
+      return ['number', 'range'].includes(control.type) ? +control.value : control.value;
+    },
+    put: (control, given) => {
+      if (control.tagName === 'FIELDSET') {
+        const chosen = Array.isArray(given) ? given : String(given).split(',');
+        for (const each of control.querySelectorAll('input')) each.checked = chosen.includes(each.value);
+      } else if (control.type === 'checkbox') control.checked = given === true || /^true$/i.test(given);
+      else control.value = given;
+    },
     escape: (text) => { const p = document.createElement('p'); p.textContent = text; return p.innerHTML.replaceAll('"', '&quot;'); },
     percent: (chance) => (chance < 0.0005 ? '<0.1\u00a0%' : chance >= 0.9995 && chance < 1 ? '>99.9\u00a0%' : `${(100 * chance).toFixed(1)}\u00a0%`),
     bytes: (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),

@@ -14,20 +14,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
 
   // ---- settings ----
+  const { value, put } = seeing;
   const controls = () => [...body.querySelectorAll('[data-first]')];
-  const value = (control) => {
-    if (control.tagName === 'FIELDSET')
-      return [...control.querySelectorAll('input:checked')].map((each) => each.value);
-    if (control.type === 'checkbox') return control.checked;
-    return ['number', 'range'].includes(control.type) ? +control.value : control.value;
-  };
-  const put = (control, given) => {
-    if (control.tagName === 'FIELDSET') {
-      const chosen = Array.isArray(given) ? given : String(given).split(',');
-      for (const each of control.querySelectorAll('input')) each.checked = chosen.includes(each.value);
-    } else if (control.type === 'checkbox') control.checked = given === true || /^true$/i.test(given);
-    else control.value = given;
-  };
   const named = (name) => body.querySelector(`[data-first][name="${name}"]`);
   const chosen = () => Object.fromEntries(controls().map((each) => [each.name || each.getAttribute('name'), value(each)]));
   const changed = () => Object.fromEntries(controls()
@@ -147,7 +135,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
         return false;
       }
       if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
-      waits = 0, fill(answer, channel);
+      waits = 0;
+      fill(answer, channel);
       if (answer.paused) hold(channel, answer.work.words);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
@@ -158,11 +147,14 @@ seeing.tab ||= (element, server, key, props = {}) => {
     hooks.over?.(channel);
     return true;
   };
+  const learn = ({ data }, whole) => { // what the photo shows; classes that can't be had are left out of it
+    if (!data?.seen || whole !== seeing.stamp()) return;
+    seeing.arrived(data.seen); // may name the targets
+    if (data.seen.wrong && live()) tell(unseen = data.seen.wrong);
+  };
   // What the photo shows, where this tab is not drawn anew for it: nothing under way ends.
   const see = async () => {
     if (looking) return;
-    if (unseen && place('problem').textContent === unseen) tell('');
-    unseen = '';
     if (seeing.knows()) return;
     looking = true;
     const whole = seeing.stamp(), answer = await call('see', question());
@@ -172,7 +164,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.away && seeing.away(answer.problem)) return;
     if (answer.wait) setTimeout(ask, later());
     else if (whole !== seeing.stamp()) ask();
-    else if (answer.data) seeing.arrived(answer.data.seen);
+    else if (answer.data) learn(answer, whole);
     else if (answer.gone) seeing.tell('gone');
     if (answer.problem && live()) tell(unseen = answer.problem);
   };
@@ -200,6 +192,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
         body.classList.remove('busy');
         if (!bar('').dataset.channel) paused.has('') ? stopped('') : (bar('').hidden = true); // and no act's
       }
+      if (unseen && place('problem').textContent === unseen) tell('');
+      unseen = '';
       see();
       return;
     }
@@ -234,8 +228,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (!answer.gone) see(); // a setting that can't be does not hide what the photo shows
       return;
     }
-    if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen); // may name the targets
     tell('');
+    learn(answer, whole);
     drawn = stamp();
     pull('', answer, turn);
     see();
@@ -274,7 +268,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (asked !== stamp() || !live()) { if (next && live()) act(name, next); return null; }
     if (answer.gone) seeing.tell('gone');
     if (!answer.problem) tell('');
-    if (answer.data?.seen && whole === seeing.stamp()) seeing.arrived(answer.data.seen);
+    learn(answer, whole);
     const pulled = pull(name, answer, turn); // shown before the next is sent: who goes on sees it move
     if (next) act(name, next);
     await pulled;

@@ -149,14 +149,14 @@ class Server:
 
     def _seen(self, data: dict[str, Any]) -> Work:
         yield from ()
-        return Show(data={"seen": self.subject.seen(self.subject.asked(data))})
+        return Show(data={"seen": self.subject.seen(self.subject.answerable(data))})
 
     def _work(self, data: dict[str, Any], draw: Callable[..., Any]) -> Work:
         """The rail's part first, where the browser lacks it; then what the tab draws."""
-        asked = self.subject.asked(data)
+        asked = self.subject.answerable(data)
         network = asked.network
         values, problems = fields.read(self.tab.settings, data.get("settings"), network)
-        places: dict[str, str] = {"problem": ""}
+        places: dict[str, str] = {}
         if data.get("form") != network.key:
             places |= {
                 _front(each): each.html(values[each.key], network) for each in self.tab.front
@@ -168,10 +168,10 @@ class Server:
         if not data.get("knows"):
             seen = {"seen": self.subject.seen(asked), "form": network.key}
             yield Show(places, seen, soon=soon)
-        elif len(places) > 1:
+        elif places:
             yield Show(places, {"form": network.key}, soon=soon)
         if asked.photo is None and not self.tab.lone:
-            return Show({"problem": "", "say": EMPTY}, {"empty": True})
+            return Show({"say": EMPTY}, {"empty": True})
         made = draw(asked, values)
         if isinstance(made, Iterator):
             return (yield from made)
