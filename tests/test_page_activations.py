@@ -259,8 +259,11 @@ def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
     expect(page.locator("[data-state]")).to_have_text("")  # nothing stands side by side
     expect(page.locator(".act-clip")).to_be_hidden()
     given = clip(tmp_path / "in.mp4", shades)
-    with held(page, "activations.more"):
+    with held(page, "activations.act"):  # as long as it is on its way
         page.set_input_files("[data-clip]", given)
+        page.locator(".act-clip").wait_for()
+        place = top(page, ".act")
+    with held(page, "activations.more"):
         page.locator(".act-clip img").wait_for()
         page.locator(".act-clip [data-cancel]").click()
         expect(page.locator(".act-clip .work")).to_contain_text("Stopped")
@@ -268,7 +271,6 @@ def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
         expect(page.locator(".act-clip [data-cancel]")).to_have_text("Go on")
         page.set_input_files("[data-clip]", given)
         page.locator(".act-clip img").wait_for()
-        place = top(page, ".act")
     expect(page.locator("[data-state]")).to_contain_text(f"{len(shades)} frames", timeout=60_000)
     page.wait_for_function("document.querySelector('.act-clip video')?.readyState >= 2")
     length, width = page.locator(".act-clip video").evaluate("(v) => [v.duration, v.videoWidth]")

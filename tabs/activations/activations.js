@@ -116,20 +116,31 @@ const film = one('[data-clip-box]'), video = film.querySelector('video'), save =
 const state = one('[data-state]');
 const say = (text) => { state.textContent = text; state.classList.remove('act-first'); };
 let taken = 0;
+const PANEL = 320, GAPS = 12; // pixels: the longer side of each of its three pictures; between them
+const shape = async (file) => { // of the three, so that their room is there before they are; '' where the browser can't tell
+  const probe = document.createElement('video'), url = URL.createObjectURL(file);
+  await new Promise((known) => Object.assign(probe, { onloadedmetadata: known, onerror: known, src: url }));
+  const { videoWidth: width, videoHeight: height } = probe, scale = Math.min(1, PANEL / Math.max(width, height));
+  probe.removeAttribute('src');
+  URL.revokeObjectURL(url);
+  return width ? (3 * width * scale + GAPS) / (height * scale) : '';
+};
 const make = async (file) => {
   if (!file || !about) return;
   const mine = ++taken;
   tab.tell('');
   forget();
+  film.style.setProperty('--film', await shape(file));
+  if (mine !== taken) return;
   say('The clip is on its way …');
+  film.hidden = false;
   let at;
   try { at = await seeing.upload(file, 'clip', 100); } catch (error) {
-    say(error);
+    if (mine === taken) { forget(); say(error); }
     return;
   }
   if (mine !== taken) return;
   say('Photo, unit and Grad-CAM side by side:');
-  film.hidden = false;
   const answer = await tab.act('clip', { file: at, channel: chosen ?? 0 });
   if (mine === taken && answer?.problem) { forget(); say(''); } // there is nothing side by side
 };
@@ -150,6 +161,7 @@ one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click
 one('[data-clip-close]').addEventListener('click', () => {
   const stop = film.querySelector('[data-cancel]');
   if (stop.textContent === 'Cancel') stop.click(); // stopped already, it would go on
+  taken += 1; // what is still on its way
   forget();
   say('');
 });
