@@ -86,6 +86,15 @@ def test_a_setting_that_can_t_be_gets_a_sentence_that_names_it(lite0: Network, w
     assert values == fields.read(FIELDS, {}, lite0)[0]
 
 
+def test_a_label_is_that_of_its_widget_and_not_of_the_help_inside_it(subject: Subject) -> None:
+    page = "".join(markup(tab, subject) for tab in TABS)
+    ids = re.findall(r' id="([^"]*)"', page)
+    assert len(set(ids)) == len(ids)
+    for opening in re.findall('<label class="field [a-z]+"[^>]*>', page):
+        of = re.search('for="(.*?)"', opening)[1]
+        assert re.search(f'<(?:input|select)[^>]* id="{of}"', page), opening
+
+
 @pytest.mark.parametrize("tab", TABS, ids=lambda tab: tab.key)
 def test_a_detector_has_one_name_on_the_page(subject: Subject, tab: Tab) -> None:
     """A unit; that others call it a channel is said where the word is explained, alone."""

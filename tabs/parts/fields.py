@@ -19,7 +19,8 @@ LONGEST = 300  # characters of a value
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One setting. key: its name in links ("maps.layer") and for `draw`. help: one sentence, shown
-    on demand. here: the browser alone acts on it, and nothing is asked when it changes.
+    on demand. here: the browser alone acts on it, and nothing is asked when it changes. home: its
+    tab's key, which the tab sets.
     """
 
     key: str
@@ -27,6 +28,12 @@ class Field:
     default: Any = None
     help: str = ""
     here: bool = False
+    home: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of its widget on the page; without it a label would be that of the “?” inside it."""
+        return f"field-{self.home}-{self.key}"
 
     def first(self, network: Network) -> Any:
         """Its value before anybody chooses."""
@@ -43,18 +50,19 @@ class Field:
     def html(self, value: Any, network: Network) -> str:
         """Widget and label, as the form shows them."""
         return (
-            f'<label class="field {type(self).__name__.lower()}"><span>{escape(self.label)}'
-            f"{self._help()}</span>{self.control(value, network)}</label>"
+            f'<label class="field {type(self).__name__.lower()}" for="{self.id}"><span>'
+            f"{escape(self.label)}{self._help()}</span>{self.control(value, network)}</label>"
         )
 
     def _help(self) -> str:
         return f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
 
     def _facts(self, network: Network) -> str:
-        first = self.first(network)
-        plain = ",".join(first) if isinstance(first, list | tuple) else first
+        plain = self.first(network)
+        plain = ",".join(plain) if isinstance(plain, list | tuple) else plain
         here = " data-here" if self.here else ""
-        return f'name="{self.key}" data-first="{escape(str("" if plain is None else plain))}"{here}'
+        first = escape(str("" if plain is None else plain))
+        return f'id="{self.id}" name="{self.key}" data-first="{first}"{here}'
 
     def _wrong(self) -> ExplainError:
         return ExplainError(f"“{self.label}” can’t be that: choose one of the values offered.")

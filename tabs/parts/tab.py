@@ -13,7 +13,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -74,6 +74,11 @@ class Tab:
     lone: bool = False
     prompt: bool = False
     props: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("fields", "front"):
+            mine = tuple(replace(each, home=self.key) for each in getattr(self, name))
+            object.__setattr__(self, name, mine)
 
     @property
     def settings(self) -> list[fields.Field]:
