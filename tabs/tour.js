@@ -22,7 +22,10 @@ const check = () => {
   if (['model', 'network', 'example', 'photo', 'target'].some(names)) seeing.set({ step: null }, 'replace');
   else go(at(), 'replace');
 };
-const leave = () => seeing.set(before ? { ...before, step: null } : { step: null });
+const leave = () => {
+  seeing.set(before ? { ...before, step: null } : { step: null });
+  document.querySelector('[data-tour]').focus();
+};
 const draw = () => {
   const number = at();
   place.hidden = !number;

@@ -19,6 +19,7 @@ from ..parts.guard import sentence
 from ..parts.tab import script
 
 HERE = Path(__file__).parent
+SCRIPTS = ("store.js", "tab.js", "tiles.js", "search.js", "focus.js")  # which all parts share
 
 
 def _network(status: Status) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
     hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(settings.hub_file_mb))
     return gr.HTML(
         markup.replace("<!--hub-->", hub),
-        head=f"<script>{script('store.js', 'tab.js', 'tiles.js', 'search.js')}</script>",
+        head=f"<script>{script(*SCRIPTS)}</script>",
         js_on_load=(HERE / "bar.js").read_text("utf-8"),
         server_functions=[
             *asked_of(engine, "bar", Bar.answers),

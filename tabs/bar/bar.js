@@ -83,14 +83,27 @@ find('[data-link]').addEventListener('click', async (event) => {
 });
 
 // ---- a phone's bar and dock ----
+const narrow = matchMedia('(max-width: 1023px)');
+let opener = null;
+seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, and back to what opened it
+  const sheet = document.querySelector('#rail-side'), was = sheet.classList.contains('open'), covers = open && narrow.matches;
+  sheet.classList.toggle('open', open);
+  for (const each of ['#stage-side', 'header.bar']) document.querySelector(each).inert = covers;
+  if (covers && !was) opener = document.activeElement;
+  const focus = () => sheet.querySelector(`${where} :is(button, [tabindex="0"])`)?.focus({ preventScroll: true });
+  if (covers) setTimeout(focus, 100); // Gradio lets it become visible in a transition, of each part after the one around it
+  else if (was) opener?.focus({ preventScroll: true });
+  if (!open) opener = null;
+};
+narrow.addEventListener('change', () => seeing.sheet(false));
 const rail = (where) => {
-  document.querySelector('#rail-side').classList.add('open');
+  seeing.sheet(true, where);
   document.querySelector(where)?.scrollIntoView({ block: 'start' });
 };
 find('[data-open-rail]').addEventListener('click', () => rail('.rail'));
 document.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape') return;
-  document.querySelector('#rail-side').classList.remove('open');
+  seeing.sheet(false);
   menu.open = false; // which opens by itself, too
 });
 find('.dock').addEventListener('click', (event) => {
@@ -147,6 +160,7 @@ document.addEventListener('click', (event) => { // a link to a card, without loa
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   seeing.set({ tab: 'cards', settings: { ...seeing.state.settings, cards: { ...link.dataset } } });
+  document.querySelector('#cards-tab .say')?.focus({ preventScroll: true }); // of another card, as of another page
 });
 document.addEventListener('keydown', (event) => { // arrows between tabs, as everywhere
   const now = event.target.closest?.('#tabs [role="tab"]');
@@ -161,7 +175,7 @@ seeing.on((what) => {
   if (seeing.current()) before = Object.fromEntries(['network', 'targets', 'against'].map((name) => [name, seeing.state[name]]));
   if (what === 'state') {
     follow();
-    if (JSON.stringify(seeing.state.photo) !== photo) document.querySelector('#rail-side').classList.remove('open');
+    if (JSON.stringify(seeing.state.photo) !== photo) seeing.sheet(false);
     photo = JSON.stringify(seeing.state.photo);
   }
   draw();

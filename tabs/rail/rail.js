@@ -8,7 +8,7 @@ let several = false, files = new Map(), labels = {}, taking = 0;
 const problem = (text) => {
   find('[data-problem]').textContent = text;
   find('[data-problem]').hidden = !text;
-  if (text) document.querySelector('#rail-side').classList.add('open'); // a phone's sheet
+  if (text) seeing.sheet(true); // a phone's
 };
 // same: it is what is asked about already, a link's own photo or one that the server forgot.
 const take = async (file, same = !seeing.state.photo) => {
@@ -104,7 +104,7 @@ const pick = (index, add = several) => {
   if (!targets.length) return;
   if (targets.length > MOST) return problem(`At most ${MOST} classes fit: remove one of them first.`);
   problem('');
-  if (!add) document.querySelector('#rail-side').classList.remove('open'); // a phone's sheet
+  if (!add) seeing.sheet(false); // a phone's
   seeing.set({ targets, against: targets.includes(seeing.state.against) ? null : seeing.state.against, step: null });
 };
 const chips = () => {
@@ -190,7 +190,7 @@ seeing.search(find('[data-search]'), find('#found-classes'), (index) => pick(ind
 
 seeing.openCamera = camera;
 seeing.openFile = () => find('[data-file]').click();
-find('[data-close]').addEventListener('click', () => document.querySelector('#rail-side').classList.remove('open'));
+find('[data-close]').addEventListener('click', () => seeing.sheet(false));
 seeing.on((what) => {
   if (what === 'gone') { // the server forgot the photo: hand it in again, if it is still here
     const file = files.get(seeing.state.photo?.own);

@@ -1,0 +1,47 @@
+// Where the focus goes when a drawing takes away, hides or disables what had it: to the same thing
+// drawn anew, else to what stands nearest; into another tab, to its first sentence.
+(() => {
+  if (window.seeing.keeping) return;
+  seeing.keeping = true;
+  const FRAMES = '[data-place], .stage, .tour, .tab-body, .rail, .bar'; // which stay when what is in them is drawn anew
+  const NEAR = 'a[href], button:not(.why), summary, [role="application"]'; // no help that would open, nor a phone's keyboard
+  let last = null, soon = 0; // what has the focus, and how to find it again
+  const usable = (each) => each.isConnected && !each.disabled && !each.closest('[inert]')
+    && each.checkVisibility({ visibilityProperty: true });
+  const kind = (each) => [each.tagName, each.name, each.classList[0], Object.keys(each.dataset)].join();
+  const exact = (each) => [kind(each), each.ariaLabel, Object.values(each.dataset)].join();
+  const alike = (frame, what) => [...frame.querySelectorAll(what.split(',')[0])].filter((each) => kind(each) === what);
+  const learn = (element) => {
+    const chain = [element], frame = element.closest(FRAMES);
+    while (chain.at(-1).parentElement) chain.push(chain.at(-1).parentElement);
+    const what = kind(element);
+    last = { element, chain, frame, what, which: exact(element), at: frame ? alike(frame, what).indexOf(element) : 0 };
+  };
+  const twin = ({ frame, what, which, at }) => {
+    const all = frame ? alike(frame, what).filter(usable) : [];
+    return all.find((each) => exact(each) === which) ?? all[at];
+  };
+  const nearest = ({ chain }) => { // the one before it, else the first
+    for (const [i, home] of chain.entries()) {
+      const from = chain[i - 1], found = home.isConnected ? [...home.querySelectorAll(NEAR)].filter(usable) : [];
+      const before = (each) => from?.isConnected && each.compareDocumentPosition(from) & Node.DOCUMENT_POSITION_FOLLOWING;
+      if (found.length) return found.findLast(before) ?? found[0];
+    }
+    return null;
+  };
+  const keep = () => {
+    soon = 0;
+    if (!last || ![document.body, last.element].includes(document.activeElement)) return;
+    if (usable(last.element)) return last.element.focus({ preventScroll: true }); // again
+    const now = `${seeing.state.tab}-tab`, left = last.chain.find((each) => each.matches('.tab-body') && each.id !== now);
+    const next = left ? document.querySelector(`#${CSS.escape(now)} .say`) : twin(last) ?? nearest(last);
+    next?.focus({ preventScroll: true });
+  };
+  addEventListener('focusin', (event) => learn(event.target));
+  addEventListener('focusout', ({ target }) => queueMicrotask(() => { // by a click beside it, which means it
+    if (last?.element === target && document.hasFocus() && usable(target)) last = null;
+  }));
+  new MutationObserver(() => { // a button that starts something has its Cancel a little later
+    if (last) soon ||= last.element.disabled ? setTimeout(keep, 300) : requestAnimationFrame(keep);
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['hidden', 'disabled', 'open', 'class', 'style'] });
+})();

@@ -1,0 +1,75 @@
+"""Where the focus is, for who has no mouse: never nowhere."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import Visit, settled
+
+
+def press(page: Page, selector: str, key: str = "Enter") -> None:
+    page.locator(selector).locator("visible=true").first.focus()
+    page.keyboard.press(key)
+
+
+def test_what_is_drawn_anew_keeps_the_focus(visit: Visit) -> None:
+    page = visit()
+    settled(page)
+    focused = page.locator(":focus")
+    press(page, "[data-networks] summary")
+    press(page, "[data-key=lite0]")  # the list closes
+    expect(focused).to_have_attribute("aria-label", "Network: EfficientNet-Lite0")
+    press(page, "[data-tour]")
+    press(page, ".tour [data-go='2']")
+    expect(focused).to_have_attribute("data-go", "3")  # still “Next”
+    press(page, "[data-leave]")
+    expect(focused).to_have_text("Tour")
+    settled(page)
+    press(page, "[data-enlarge]")  # the pictures are laid out anew, without it
+    expect(focused).to_have_class("picture")
+    press(page, ".stage .picture")  # pins
+    press(page, "[data-raw]")
+    expect(focused).to_have_text("Share of the strongest")
+    press(page, "[data-unpin]")
+    expect(focused).to_be_visible()
+    page.locator(".stage figcaption p").first.click()  # beside all of it, which means it
+    page.evaluate("() => seeing.set({ targets: [seeing.seen.chips[1].index] })")
+    settled(page)
+    expect(focused).to_have_count(0)
+    page.click("#tab-cards-button")
+    expect(page.locator(".card-tiles a").first).to_be_visible()
+    press(page, "#cards-tab [data-unit] >> nth=1")  # one unit on
+    expect(focused).to_have_attribute(
+        "data-unit", page.evaluate("seeing.state.settings.cards.unit")
+    )
+    press(page, ".card-tiles a")
+    expect(focused).to_have_class("say")  # of another card
+    page.click("#tab-muting-button")
+    press(page, "[data-flip]")  # which is disabled while it runs
+    expect(focused).to_be_visible()
+    expect(page.locator("[data-flip]")).to_be_enabled()
+    expect(focused).to_be_visible()
+
+
+@pytest.mark.parametrize("where", ["photo", "classes"])
+def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: str) -> None:
+    page = visit(width=390, height=844)
+    settled(page)
+    opener = page.locator(f"[data-dock={where}]")
+    inside = page.locator("#rail-side :focus")
+    for close in ("Escape", "Enter"):
+        opener.focus()
+        page.keyboard.press("Enter")
+        expect(inside).to_be_visible()
+        page.keyboard.press("Shift+Tab")
+        expect(page.locator("#stage-side :focus, header.bar :focus")).to_have_count(0)  # covered
+        if close == "Enter":
+            page.locator("[data-close]").focus()
+        page.keyboard.press(close)
+        expect(opener).to_be_focused()
+    opener.focus()
+    page.keyboard.press("Enter")
+    page.set_viewport_size({"width": 1200, "height": 800})  # turned: no sheet, and nothing covered
+    page.locator("[data-lens]").focus()
+    expect(page.locator("[data-lens]")).to_be_focused()
