@@ -63,6 +63,7 @@ def start(zoo: Zoo) -> dict[str, Any]:
         "targets": None,
         "tab": TABS[0].key,
         "tabs": [tab.key for tab in TABS],
+        "examples": list(examples()),
     }
 
 

@@ -97,6 +97,16 @@ def test_a_link_to_no_class_shows_the_photo_s_answer_beside_the_sentence(
     expect(problem).to_be_hidden()
 
 
+def test_a_link_to_no_example_says_so_and_keeps_no_other_answer(visit: Callable[..., Page]) -> None:
+    page = visit(query="&network=lite0&example=../zebra.jpg")
+    expect(page.locator(".rail [data-note]")).to_contain_text("none of ours")
+    expect(page.locator("#maps-tab")).to_have_class(re.compile("empty"))
+    expect(page.locator(".rail .chip[data-class]")).to_have_count(0)
+    page.locator(".rail [data-example]").nth(1).click()
+    expect(page.locator(".rail .chip[data-class]")).to_have_count(5)
+    expect(page.locator(".rail [data-note]")).to_be_hidden()
+
+
 def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
     visit: Callable[..., Page],
 ) -> None:

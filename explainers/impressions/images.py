@@ -48,7 +48,7 @@ class Pixels:
 
     @classmethod
     def begun(cls, size: int, generator: Generator, device: torch.device, count: int = 1) -> Pixels:
-        noise = torch.randn(1, 3, size, size, generator=generator)
+        noise = torch.randn(1, 3, size, size, generator=generator, dtype=torch.float32)
         return cls((0.5 + 0.02 * noise).to(device).repeat(count, 1, 1, 1))
 
     def picture(self) -> Tensor:
@@ -79,7 +79,7 @@ class Fourier:
     def begun(
         cls, size: int, generator: Generator, device: torch.device, count: int = 1
     ) -> Fourier:
-        noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator)
+        noise = torch.randn(3, size, size // 2 + 1, 2, generator=generator, dtype=torch.float32)
         return cls((_SPREAD * noise).to(device).repeat(count, 1, 1, 1, 1))
 
     @classmethod
@@ -183,4 +183,5 @@ def widened(small: Tensor, large: Tensor) -> Tensor:
 
 
 def _phases(size: int, generator: Generator) -> Tensor:
-    return (torch.rand(3, size, size // 2 + 1, generator=generator) * 2 - 1) * torch.pi
+    drawn = torch.rand(3, size, size // 2 + 1, generator=generator, dtype=torch.float32)
+    return (drawn * 2 - 1) * torch.pi

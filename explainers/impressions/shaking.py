@@ -46,14 +46,15 @@ def draw(ranges: Ranges, copies: int, size: int, generator: Generator) -> Shake:
     """A random shake for so many copies of `size` pixels."""
 
     def between(*shape: int) -> Tensor:
-        return torch.rand(copies, *shape, generator=generator) * 2 - 1
+        return torch.rand(copies, *shape, generator=generator, dtype=torch.float32) * 2 - 1
 
     shift, turn = between(2) * ranges.shift, between() * ranges.rotation
     zoom = (1 + ranges.zoom) ** between()
     gain, offset = (1 + ranges.colour) ** between(3, 1, 1), between(3, 1, 1) * ranges.colour / 2
     noise = None
     if ranges.noise:
-        noise = torch.randn(copies, 3, size, size, generator=generator) * ranges.noise
+        noise = torch.randn(copies, 3, size, size, generator=generator, dtype=torch.float32)
+        noise = noise * ranges.noise
     return Shake(shift, turn, zoom, gain, offset, noise)
 
 

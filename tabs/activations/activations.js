@@ -133,13 +133,14 @@ const make = async (file) => {
   film.style.setProperty('--film', await shape(file));
   if (mine !== taken) return;
   say('The clip is on its way …');
-  film.hidden = false;
+  film.hidden = !film.style.getPropertyValue('--film') && !file.type.startsWith('video/'); // what is no clip opens nothing
   let at;
   try { at = await seeing.upload(file, 'clip', 100); } catch (error) {
     if (mine === taken) { forget(); say(error); }
     return;
   }
   if (mine !== taken) return;
+  film.hidden = false;
   say('Photo, unit and Grad-CAM side by side:');
   const answer = await tab.act('clip', { file: at, channel: chosen ?? 0 });
   if (mine === taken && answer?.problem) { forget(); say(''); } // there is nothing side by side

@@ -4,7 +4,7 @@
   const KEPT = ['photo', 'network', 'targets', 'against', 'framing'];
   const SHORT = ['layer', 'unit', 'class']; // settings of cards, which have addresses to be passed on
   const listeners = [];
-  let first = {}, tabs = [];
+  let first = {}, tabs = [], examples = [];
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const part = (state, names) => JSON.stringify(names.map((name) => state[name] ?? null));
 
@@ -149,7 +149,11 @@
       for (const name of SHORT) if (query.has(name)) query.set(`cards.${name}`, query.get(name));
       if (query.has('cards.unit') || query.has('class')) state.tab = 'cards';
       if (query.has('tab')) state.tab = query.get('tab').slice(0, 40);
-      if (query.has('example')) state.photo = { example: query.get('example').slice(0, 120) };
+      if (query.has('example')) {
+        const example = query.get('example');
+        state.photo = examples.includes(example) ? { example } : null;
+        if (!state.photo) seeing.note = 'The example of this link is none of ours: choose one of those shown, or drop a photo.';
+      }
       if (query.get('photo') === 'own') {
         const own = kept?.own || sessionStorage.getItem('own');
         state.photo = own ? { own } : null;
@@ -169,8 +173,8 @@
       return state;
     },
     // At page load, with what is asked when the address says nothing.
-    begin: ({ tabs: known, ...given }) => {
-      tabs = known; // Gradio may not have drawn their buttons yet
+    begin: ({ tabs: known, examples: shown, ...given }) => {
+      [tabs, examples] = [known, shown]; // Gradio may not have drawn their buttons yet
       first = { framing: 'whole', against: null, settings: {}, step: null, ...given };
       seeing.state = seeing.read(location.search, history.state);
       seeing.fresh = same(seeing.state, first); // then the answer came with the page

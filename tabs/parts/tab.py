@@ -251,7 +251,7 @@ def markup(tab: Tab, subject: Subject) -> str:
         body = body.replace(f"<!--field:{each.key}-->", widget)
     return (
         f'<div class="tab-body" id="{tab.key}-tab" data-needs="{" ".join(tab.needs)}">'
-        '<p class="say" data-place="say" tabindex="-1"></p>'
+        '<p class="say" data-place="say" tabindex="-1" aria-live="polite"></p>'
         '<p class="problem" role="alert" data-place="problem" hidden></p>'
         f"{body}</div>"
     )
