@@ -55,6 +55,7 @@ from explainers import (  # noqa: E402
     cores,
     read,
 )
+from explainers.network.doubled import has_float64  # noqa: E402
 from explainers.recent import forget, memory  # noqa: E402
 from explainers.settings import Settings  # noqa: E402
 from explainers.zoo import Zoo  # noqa: E402
@@ -86,14 +87,6 @@ def moved(network: Network, device: str, dtype: torch.dtype = torch.float32) -> 
     )
     twin.module.to(dtype)
     return twin
-
-
-def holds(device: str, dtype: torch.dtype) -> bool:
-    """Has the device numbers of that kind? Apple's has no float64."""
-    try:
-        return torch.zeros(1, dtype=dtype, device=device).dtype == dtype
-    except (TypeError, RuntimeError):
-        return False
 
 
 def views(network: Network, photo: Photo, dtype: torch.dtype) -> Iterator[View]:
@@ -133,7 +126,7 @@ def compare(network: Network, photo: Photo, device: str, repeats: int) -> list[d
     single, *double = (
         tuple(moved(network, where, dtype) for where in ("cpu", device))
         for dtype in CLOSE
-        if holds(device, dtype)
+        if dtype != torch.float64 or has_float64(device)
     )
     for key, method in METHODS.items():
         if _absent(single[0], photo, key):
