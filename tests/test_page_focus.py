@@ -70,6 +70,7 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
         expect(opener).to_be_focused()
     opener.focus()
     page.keyboard.press("Enter")
-    page.set_viewport_size({"width": 1200, "height": 800})  # turned: no sheet, and nothing covered
+    page.set_viewport_size({"width": 1200, "height": 800})  # turned: no sheet, and
+    expect(page.locator("[inert]")).to_have_count(0)  # nothing covered
     page.locator("[data-lens]").focus()
     expect(page.locator("[data-lens]")).to_be_focused()

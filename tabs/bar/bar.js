@@ -90,7 +90,9 @@ seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, a
   sheet.classList.toggle('open', open);
   for (const each of ['#stage-side', 'header.bar']) document.querySelector(each).inert = covers;
   if (covers && !was) opener = document.activeElement;
-  const focus = () => sheet.querySelector(`${where} :is(button, [tabindex="0"])`)?.focus({ preventScroll: true });
+  const focus = () => { // unless it was closed at once
+    if (sheet.classList.contains('open')) sheet.querySelector(`${where} :is(button, [tabindex="0"])`)?.focus({ preventScroll: true });
+  };
   if (covers) setTimeout(focus, 100); // Gradio lets it become visible in a transition, of each part after the one around it
   else if (was) opener?.focus({ preventScroll: true });
   if (!open) opener = null;
