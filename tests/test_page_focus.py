@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, settled
+from tests.browser import Visit, held, settled
 
 
 def press(page: Page, selector: str, key: str = "Enter") -> None:
@@ -13,11 +13,22 @@ def press(page: Page, selector: str, key: str = "Enter") -> None:
     page.keyboard.press(key)
 
 
+# As where another network has loaded meanwhile; which one has the focus then.
+ANEW = """async () => {
+  const list = document.querySelector('[data-list]');
+  list.innerHTML += '';
+  await null;
+  return document.activeElement.dataset.key;
+}"""
+
+
 def test_what_is_drawn_anew_keeps_the_focus(visit: Visit) -> None:
     page = visit()
     settled(page)
     focused = page.locator(":focus")
     press(page, "[data-networks] summary")
+    page.locator("[data-key=lite2]").focus()
+    assert page.evaluate(ANEW) == "lite2"  # before the next key is pressed
     press(page, "[data-key=lite0]")  # the list closes
     expect(focused).to_have_attribute("aria-label", "Network: EfficientNet-Lite0")
     press(page, "[data-tour]")
@@ -40,22 +51,29 @@ def test_what_is_drawn_anew_keeps_the_focus(visit: Visit) -> None:
     page.click("#tab-cards-button")
     expect(page.locator(".card-tiles a").first).to_be_visible()
     press(page, "#cards-tab [data-unit] >> nth=1")  # one unit on
-    expect(focused).to_have_attribute(
-        "data-unit", page.evaluate("seeing.state.settings.cards.unit")
-    )
+    unit = int(page.evaluate("seeing.state.settings.cards.unit"))
+    expect(page.locator("#cards-tab .say")).to_contain_text(f"Unit {unit} ")
+    expect(focused).to_have_attribute("data-unit", str(unit + 1))  # still “›”
     press(page, ".card-tiles a")
     expect(focused).to_have_class("say")  # of another card
-    page.click("#tab-muting-button")
+    with held(page, "muting.ask"):  # nothing that would be lost can be asked before
+        page.click("#tab-muting-button")
+        expect(page.locator("[data-flip]")).to_be_disabled()
+    expect(page.locator("[data-flip]")).to_be_enabled()
     press(page, "[data-flip]")  # which is disabled while it runs
     expect(focused).to_be_visible()
     expect(page.locator("[data-flip]")).to_be_enabled()
     expect(focused).to_be_visible()
 
 
+SLOWLY = "#rail-side, #rail-side * { transition: visibility .4s !important; }"
+
+
 @pytest.mark.parametrize("where", ["photo", "classes"])
 def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: str) -> None:
     page = visit(width=390, height=844)
     settled(page)
+    page.add_style_tag(content=SLOWLY)
     opener = page.locator(f"[data-dock={where}]")
     inside = page.locator("#rail-side :focus")
     for close in ("Escape", "Enter"):
@@ -65,8 +83,9 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
         page.keyboard.press("Shift+Tab")
         expect(page.locator("#stage-side :focus, header.bar :focus")).to_have_count(0)  # covered
         if close == "Enter":
-            page.locator("[data-close]").focus()
-        page.keyboard.press(close)
+            press(page, "[data-close]")
+        else:
+            page.keyboard.press(close)
         expect(opener).to_be_focused()
     opener.focus()
     page.keyboard.press("Enter")

@@ -90,10 +90,13 @@ seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, a
   sheet.classList.toggle('open', open);
   for (const each of ['#stage-side', 'header.bar']) document.querySelector(each).inert = covers;
   if (covers && !was) opener = document.activeElement;
-  const focus = () => { // unless it was closed at once
-    if (sheet.classList.contains('open')) sheet.querySelector(`${where} :is(button, [tabindex="0"])`)?.focus({ preventScroll: true });
+  const focus = () => { // as soon as it is visible: Gradio has a transition for that, of each part after the one around it
+    const first = sheet.classList.contains('open') && sheet.querySelector(`${where} :is(button, [tabindex="0"])`);
+    if (!first) return; // closed at once
+    first.focus({ preventScroll: true });
+    if (!sheet.contains(document.activeElement)) requestAnimationFrame(focus);
   };
-  if (covers) setTimeout(focus, 100); // Gradio lets it become visible in a transition, of each part after the one around it
+  if (covers) focus();
   else if (was) opener?.focus({ preventScroll: true });
   if (!open) opener = null;
 };

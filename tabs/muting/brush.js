@@ -152,6 +152,7 @@ const begin = (facts) => {
   else if (now !== concern) strokes = strokes.filter((each) => !each.region); // it was of the old question
   [owner, concern, searching] = [mine, now, false];
   about = facts;
+  find('[data-flip]').disabled = false;
   if (fill.src !== facts.fill) fill.src = facts.fill;
   anew();
 };

@@ -17,10 +17,9 @@
     const what = kind(element);
     last = { element, chain, frame, what, which: exact(element), at: frame ? alike(frame, what).indexOf(element) : 0 };
   };
-  const twin = ({ frame, what, which, at }) => {
-    const all = frame ? alike(frame, what).filter(usable) : [];
-    return all.find((each) => exact(each) === which) ?? all[at];
-  };
+  const twins = ({ frame, what }) => (frame ? alike(frame, what).filter(usable) : []);
+  const same = (what) => twins(what).find((each) => exact(each) === what.which);
+  const twin = (what) => same(what) ?? twins(what)[what.at];
   const nearest = ({ chain }) => { // the one before it, else the first
     for (const [i, home] of chain.entries()) {
       const from = chain[i - 1], found = home.isConnected ? [...home.querySelectorAll(NEAR)].filter(usable) : [];
@@ -42,6 +41,7 @@
     if (last?.element === target && document.hasFocus() && usable(target)) last = null;
   }));
   new MutationObserver(() => { // a button that starts something has its Cancel a little later
+    if (last && !last.element.isConnected && document.activeElement === document.body) same(last)?.focus({ preventScroll: true }); // before the next key
     if (last) soon ||= last.element.disabled ? setTimeout(keep, 300) : requestAnimationFrame(keep);
   }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['hidden', 'disabled', 'open', 'class', 'style'] });
 })();
