@@ -59,9 +59,11 @@ class Server:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    """A port on loopback that nobody uses. Where somebody has talked just now, nobody else is given
+    it for a minute: who asks for any port, or calls somebody, gets another one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        with socket.create_connection(probe.getsockname()):
+            probe.accept()[0].close()
         return probe.getsockname()[1]
 
 
@@ -99,7 +101,7 @@ def start_server(
             return False
 
     try:
-        until(answers, seconds=120)
+        until(answers, seconds=400)
     except AssertionError as error:
         process.kill()
         said = (folder / "server.log").read_text()[-3000:]
@@ -211,6 +213,11 @@ def example(page: Page, name: str) -> None:
     settled(page)
 
 
+def address(page: Page) -> str:
+    """As the page has it: `page.url` is told of changes a little later."""
+    return page.evaluate("location.href")
+
+
 def settled(page: Page) -> None:
     """Wait until the Maps tab shows all that is asked of it."""
     page.wait_for_function(
@@ -249,7 +256,7 @@ def held(page: Page, name: str, since: str = "") -> Iterator[None]:
     def hold(route: Route) -> None:
         nonlocal said
         if _call(route.request, parts) != name:
-            route.continue_()
+            route.fallback()
         elif said:
             waiting.append(route)
         else:
@@ -275,7 +282,7 @@ def told(page: Page, name: str, answer: Callable[[Any], dict[str, Any]]) -> Iter
 
     def say(route: Route) -> None:
         if _call(route.request, parts) != name:
-            route.continue_()
+            route.fallback()
         else:
             body = json.loads(route.request.post_data or "{}")
             early = body["fn_name"] == AHEAD

@@ -22,6 +22,7 @@ from tests.browser import (
     EXAMPLES,
     ROOT,
     Visit,
+    address,
     calls,
     cat,
     cat_jpeg,
@@ -52,14 +53,14 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= height, f"{selector} is below the fold"
     tabs = page.locator("#tabs [role=tab]")
-    assert tabs.count() == len(TABS)
+    expect(tabs).to_have_count(len(TABS))
     tabs.last.scroll_into_view_if_needed()  # no “…” between a phone and the last tab
     expect(tabs.last).to_be_in_viewport()
     root = "document.documentElement"
     assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0
     if width > 1300:  # what one does with the maps stands in one line
         assert page.locator(".maps-bar").bounding_box()["height"] < 44
-    page.goto(f"{page.url}&maps.methods=gradcam")  # nor is a map that is alone
+    page.goto(f"{address(page)}&maps.methods=gradcam")  # nor is a map that is alone
     settled(page)
     expect(page.locator(".stage figcaption")).to_be_in_viewport(ratio=1)
 
@@ -109,7 +110,7 @@ def test_a_dropped_photo_shows_five_chips_and_its_maps(visit: Visit) -> None:
     say(page).to_contain_text(name)
     assert titles(page) == MAPS
     assert all(one != other for one, other in zip(before, heats(page), strict=True))
-    assert "photo=own" in page.url
+    assert "photo=own" in address(page)
 
 
 def test_another_class_another_picture_and_several_rows(visit: Visit) -> None:
@@ -144,7 +145,7 @@ def test_why_this_and_not_that(visit: Visit) -> None:
     settled(page)
     assert heats(page)[0] != before[0]
     expect(page.locator("#maps-tab [data-legend]")).to_contain_text("against it")
-    assert "against=" in page.url
+    assert "against=" in address(page)
 
 
 def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
@@ -209,7 +210,7 @@ def test_looking_costs_no_request(visit: Visit) -> None:
     page.click("[data-wipe]")
     page.locator(".stage .picture").first.hover(position={"x": 60, "y": 90})
     tips = page.locator(".stage .tip")
-    assert re.fullmatch(r"-?\d+ %", tips.first.inner_text())
+    expect(tips.first).to_have_text(re.compile(r"^-?\d+ %$"))
     places = page.eval_on_selector_all(
         ".stage .dot", "all => all.map((dot) => dot.style.left + dot.style.top)"
     )
@@ -229,7 +230,7 @@ def test_looking_costs_no_request(visit: Visit) -> None:
     assert box["width"] / box["height"] == pytest.approx(shape, rel=0.01)
     assert not asked
     for setting in ("maps.opacity=0.3", "maps.colours=Viridis", "maps.large="):
-        assert setting in page.url
+        assert setting in address(page)
 
 
 def test_a_slow_method_grows_is_stopped_and_goes_on(visit: Visit) -> None:

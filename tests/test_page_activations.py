@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser import Visit, held
+from tests.browser import Visit, address, held
 from tests.test_video import clip
 from tests.usable import usable
 
@@ -122,7 +122,7 @@ def test_the_face_exercise(visit: Visit) -> None:
     expect(pin).to_have_count(3)
     page.click("[data-look]")
     expect(page.locator("#tab-impressions-button")).to_have_attribute("aria-selected", "true")
-    assert "impressions.channel=4" in page.url
+    assert "impressions.channel=4" in address(page)
     expect(page.locator("#impressions-tab [data-work]:not([hidden])").first).to_be_visible()
     page.go_back()
     shown(page, 4)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Visit, held
+from tests.browser import Visit, address, held
 from tests.usable import usable
 
 pytestmark = pytest.mark.browser
@@ -49,7 +49,7 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     expect(say).to_contain_text(re.compile(rf"Unit {unit}\b"))
 
     # the address in another browser, on a phone; and what there is not
-    query = urlsplit(page.url).query.replace("__theme=light", "")
+    query = urlsplit(address(page)).query.replace("__theme=light", "")
     other = visit(query=f"&{query}", width=390, height=844)
     expect(other.locator("#cards-tab .say")).to_have_text(say.inner_text())
     unit = other.locator('#cards-tab [data-place="wired"] .card-tiles a').last

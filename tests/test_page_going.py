@@ -10,6 +10,7 @@ from tests.browser import (
     COMPONENTS,
     EXAMPLES,
     Visit,
+    address,
     calls,
     cat,
     cat_jpeg,
@@ -35,7 +36,7 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
     one = heats(page)
     page.click(f'[data-example="{SECOND}"]')
     settled(page)
-    two, url = heats(page), page.url
+    two, url = heats(page), address(page)
     page.go_back()
     say(page).to_contain_text(name)
     expect(page).to_have_title(f"{name} · Maps · Seeing Why")
@@ -43,7 +44,7 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
     assert heats(page) == one
     page.go_forward()
     settled(page)
-    assert (heats(page), page.url) == (two, url)
+    assert (heats(page), address(page)) == (two, url)
     page.reload()
     settled(page)
     assert heats(page) == two
@@ -127,7 +128,7 @@ def test_a_link_restores_all_but_the_photo(visit: Visit) -> None:
     name = chip(page, 1)
     say(page).to_contain_text(name)
     settled(page)
-    query = "&" + page.url.partition("?")[2]
+    query = "&" + address(page).partition("?")[2]
     other = visit(query=query, width=390)  # where the rail is a sheet
     note = other.locator("[data-note] >> visible=true")
     expect(note).to_contain_text("The photo of this link is not in it")

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data
 
-from tests.browser import TRANSFORMER, Server, Visit, heats, settled
+from tests.browser import TRANSFORMER, Server, Visit, address, heats, settled
 from tests.chromium import Browsers, opened
 from tests.fake_hub import TINY, FakeHub
 
@@ -37,7 +37,7 @@ def test_a_network_that_can_t_be_had_says_why_and_the_page_goes_on(page: Page) -
     page.keyboard.press("Escape")
     page.click(".rail .chip >> nth=1")
     settled(page)
-    before, url = heats(page), page.url
+    before, url = heats(page), address(page)
     choose(page, "vgg16")
     expect(page.locator("[data-list] [role=alert]")).to_contain_text("VGG-16")
     expect(page).to_have_url(url)
@@ -81,7 +81,7 @@ def test_a_typed_network_is_waited_for_and_never_answered_for(
     expect(page.locator("#maps-tab .work >> nth=0")).to_contain_text("is on its way")
     expect(page.locator(".rail .ghost")).to_have_count(5)  # no other network’s answer
     expect(page.locator("#maps-tab .stage")).to_have_css("opacity", "0.3")
-    assert f"model={TINY.replace('/', '%2F')}" in page.url
+    assert f"model={TINY.replace('/', '%2F')}" in address(page)
     open_hub.repos[TINY].hold.set()
     expect(page.locator(".rail [data-title]")).to_contain_text("test_resnet")
     settled(page)
@@ -111,6 +111,15 @@ def test_on_a_phone_the_networks_lie_inside_the_window(visit: Visit) -> None:
     assert box["x"] + box["width"] <= 390
 
 
+HURRY = "() => document.querySelectorAll('.camera button').forEach((each) => each.click())"
+SLOWLY = """() => { const real = OffscreenCanvas.prototype.convertToBlob;
+  OffscreenCanvas.prototype.convertToBlob = async function (...how) {
+    await new Promise((over) => setTimeout(over, 500));
+    return real.apply(this, how);
+  };
+}"""
+
+
 @pytest.mark.parametrize(
     ("width", "button"), [(1280, "[data-camera]"), (390, "[data-dock=camera]")]
 )
@@ -119,13 +128,17 @@ def test_a_photo_from_the_camera(visit: Visit, width: int, button: str) -> None:
     settled(page)
     page.locator(button).dblclick()  # in a hurry: shot before it sees, closed before it plays
     page.wait_for_selector("dialog.camera[open]")
-    page.evaluate("() => document.querySelectorAll('.camera button').forEach((b) => b.click())")
+    page.evaluate(HURRY)
     page.click(button)
     page.wait_for_function("() => document.querySelector('dialog.camera video').videoWidth")
     box = page.locator("dialog.camera").bounding_box()
     assert box["y"] == pytest.approx(900 - box["y"] - box["height"], abs=2)  # in the middle
-    page.click("[data-shoot]")
+    page.evaluate(SLOWLY)
+    page.evaluate(HURRY)
+    page.click(button)  # for another one, before the first is there
     page.wait_for_function("() => seeing.state.photo?.own && seeing.current()")
+    expect(page.locator("dialog.camera")).to_be_visible()
+    page.click("[data-stop]")
     settled(page)
     assert page.locator(".rail .chip").count() == 5
 

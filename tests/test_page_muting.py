@@ -10,12 +10,17 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import Visit, calls, held, told
 from tests.usable import usable
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
 HERE = "&tab=muting&example="
 COVERED = re.compile(r"([\d.]+) % of the photo is covered")
-JUMPS = "window.jumped = 0; addEventListener('scroll', () => { window.jumped += 1; })"
+JUMPS = """async () => {  // once what was scrolled to has been told
+  for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+  window.jumped = 0;
+  addEventListener('scroll', () => { window.jumped += 1; });
+}"""
 
 
 def opened(visit: Visit, photo: str = "cat-and-dogs.jpg", **size: object) -> Page:
@@ -152,16 +157,17 @@ def test_pointing_asks_nobody_and_scrolls_nowhere(visit: Visit) -> None:
     before = where()
     box = second.bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
-    moved = where()
-    assert moved != before
+    moved = until(where, lambda now: now != before)
     assert len(set(moved)) == 1
     page.mouse.click(box["x"] + 20, box["y"] + 20)
     page.mouse.move(box["x"] + 90, box["y"] + 90)
     assert where() == moved  # a click holds it
     page.mouse.click(box["x"] + 90, box["y"] + 90)
     first.focus()
+    before = where()
     page.keyboard.press("ArrowRight")
-    assert where() != moved
+    until(where, lambda now: now != before)
+    assert page.evaluate("window.jumped") == 0
     expect(words).to_contain_text(re.compile("Still|No longer"))
     expect(tab.locator("[data-look-bars] li").first).to_contain_text("→")
     assert asked == []

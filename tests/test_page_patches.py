@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit
+from tests.browser import Visit, address
 from tests.usable import usable
 
 
@@ -55,7 +55,7 @@ def test_tissue_is_pointed_at_taken_apart_and_lit_in_other_ways(visit: Visit) ->
     assert page.locator(".bag-picture img").nth(1).get_attribute("src") != before
     page.click("[data-tissue=benign]")
     expect(page.locator(".bag-verdict")).to_contain_text("benign")
-    assert "patches.tissue=benign" in page.url
+    assert "patches.tissue=benign" in address(page)
 
 
 def test_a_photo_on_a_phone_and_the_lesson(visit: Visit) -> None:

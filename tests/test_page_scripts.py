@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
 
-from .browser import AHEAD, COMPONENTS, ROOT, calls, drop, held, settled, told
+from .browser import AHEAD, COMPONENTS, ROOT, address, calls, drop, held, settled, told
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -84,6 +84,21 @@ def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(
         expect(problem).to_be_hidden()
 
 
+def test_what_is_asked_for_beside_a_new_drawing_stays(visit: Callable[..., Page]) -> None:
+    """Though its answer comes first."""
+    page = visit(query="&tab=muting&example=cat.jpg")
+    tab = page.locator("#muting-tab")
+    expect(tab.locator("[data-place=looked]")).to_contain_text("A first look")
+    other = page.locator(".rail .chip-name").nth(1).inner_text()
+    map_ = {"places": {"rise": "<i>the map</i>"}, "data": {}, "settings": {}, "state": {}}
+    with held(page, "muting.ask"), told(page, "muting.act", lambda _: map_):
+        page.locator(".rail .chip").nth(1).click()
+        with page.expect_response(COMPONENTS):
+            tab.locator("[data-rise]").evaluate("button => button.click()")
+    expect(tab.locator(".say")).to_contain_text(other)
+    expect(tab.locator("[data-place=rise]")).to_have_text("the map")
+
+
 def test_a_link_to_no_class_shows_the_photo_s_answer_beside_the_sentence(
     visit: Callable[..., Page],
 ) -> None:
@@ -139,6 +154,6 @@ def test_a_link_says_that_the_photo_shown_is_not_its_own(visit: Callable[..., Pa
     page.reload()
     settled(page)
     expect(note).to_be_hidden()
-    page.goto(f"{page.url}&framing=crop")  # somebody else's link, which names no photo either
+    page.goto(f"{address(page)}&framing=crop")  # somebody else's link, which names no photo either
     settled(page)
     expect(note).to_contain_text("this one is your own")

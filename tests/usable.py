@@ -51,4 +51,5 @@ def usable(page: Page) -> None:
     sides = [{"width": width, "height": height} for width, height in SIDES]
     for each in (*sides, size):  # its own at the end, as it was
         page.set_viewport_size(each)
+        page.wait_for_function("width => innerWidth === width", arg=each["width"])
         fits(page)

@@ -9,7 +9,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
-  let drawn = '', asking = false, looking = false, network = null, retry = null, tries = 0, waits = 0;
+  let drawn = '', asking = false, drawing = null, looking = false, network = null, retry = null, tries = 0, waits = 0;
   let unseen = ''; // why it is not known what the photo shows
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
 
@@ -202,7 +202,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     asking = true;
     body.classList.add('busy');
     const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
-    const answer = (await seeing.early(key)) || (await call('ask', question()));
+    drawing = seeing.early(key).then((early) => early || call('ask', question()));
+    const answer = await drawing;
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
     if (answer.lost) { rest(); again(); return; }
@@ -263,6 +264,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     tickets[name] = null; // nobody goes on with the one before
     const turn = (turns[name] = (turns[name] || 0) + 1), asked = stamp(), whole = seeing.stamp();
     const answer = await call('act', { ...question(), act: name, data });
+    while (asking) await drawing; // which takes away what passes with a question
     const next = waiting[name];
     delete waiting[name];
     if (asked !== stamp() || !live()) { if (next && live()) act(name, next); return null; }

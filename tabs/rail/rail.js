@@ -91,8 +91,8 @@ find('[data-shoot]').addEventListener('click', async () => {
   if (!video.videoWidth) return; // nothing is seen yet
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   canvas.getContext('2d').drawImage(video, 0, 0);
+  dialog.close(); // at once: later it might be another time that it is open
   const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
-  dialog.close();
   take(new File([blob], 'camera.jpg', { type: 'image/jpeg' }));
 });
 
