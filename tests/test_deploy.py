@@ -47,6 +47,14 @@ def test_a_space_believes_its_own_proxy_alone() -> None:
     assert environ["FORWARDED_ALLOW_IPS"] == running.INSIDE
 
 
+def test_a_free_port_is_given_to_nobody_else_meanwhile() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
 # ---- nginx ----
 
 
@@ -55,7 +63,7 @@ def test_each_visitor_keeps_his_photo_and_both_fronts_serve(
 ) -> None:
     with proxied(tmp_path, server.port, open_server.port) as url:
         kept(url)
-        with httpx.Client(base_url=f"{url}/gradio_api") as program:  # known by its address
+        with httpx.Client(base_url=f"{url}/gradio_api", timeout=60) as program:  # no browser
             taken = [program.post("/upload", files={"files": ("a.jpg", b"1")}) for _ in range(4)]
             assert len({front(each.json()[0]) for each in taken}) == 1
             assert not program.cookies
@@ -139,10 +147,10 @@ def test_events_come_as_they_are_sent_and_nobody_claims_an_address(tmp_path: Pat
             Front.seen.release()
             assert "data: second" in list(events)
         claimed = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Host": "evil.example"}
-        heard = httpx.get(f"{url}/config", headers=claimed).json()
+        heard = httpx.get(f"{url}/config", headers=claimed, timeout=60).json()
         assert heard["X-Forwarded-For"] == "127.0.0.1"
         assert heard["X-Forwarded-Host"] == heard["Host"] == urlsplit(url).netloc
-        assert httpx.get(f"{url}/metrics").status_code == 404
+        assert httpx.get(f"{url}/metrics", timeout=60).status_code == 404
 
 
 def said(url: str, path: str, length: int) -> tuple[int, str]:

@@ -42,7 +42,7 @@ NONSENSE = [
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Client:
-    return Client(server.url, verbose=False)
+    return Client(server.url, verbose=False, httpx_kwargs={"timeout": 60})
 
 
 def test_classify_and_explain_from_a_program(client: Client, tmp_path: Path) -> None:
