@@ -83,6 +83,16 @@ def test_a_sentence_goes_when_what_it_was_about_is_asked_no_more(
         page.go_back()
         expect(problem).to_be_hidden()
 
+    def late(_question: object) -> dict[str, str]:
+        page.go_back()
+        return {"problem": "Your photo is gone: drop it again."}
+
+    with told(page, "filters.see", late), page.expect_response(COMPONENTS) as answer:
+        page.evaluate("() => seeing.set({against: 1, targets: [1]})")
+    answer.value.finished()
+    page.evaluate("async () => { for (const _ of '123') await new Promise(requestAnimationFrame) }")
+    expect(problem).to_be_hidden()
+
 
 def test_what_is_asked_for_beside_a_new_drawing_stays(visit: Callable[..., Page]) -> None:
     """Though its answer comes first."""

@@ -157,16 +157,16 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (looking) return;
     if (seeing.knows()) return;
     looking = true;
-    const whole = seeing.stamp(), answer = await call('see', question());
+    const whole = seeing.stamp(), answer = await call('see', question()), now = whole === seeing.stamp();
     looking = false;
     if (answer.lost) return again();
     reached();
     if (answer.away && seeing.away(answer.problem)) return;
     if (answer.wait) setTimeout(ask, later());
-    else if (whole !== seeing.stamp()) ask();
+    else if (!now) ask();
     else if (answer.data) learn(answer, whole);
     else if (answer.gone) seeing.tell('gone');
-    if (answer.problem && live()) tell(unseen = answer.problem);
+    if (answer.problem && live() && now) tell(unseen = answer.problem);
   };
   const again = () => { // the server can't be reached: goes on by itself as soon as it can
     clearTimeout(retry);
