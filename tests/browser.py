@@ -36,7 +36,7 @@ from .fake_hub import CONFIG, TINY, FakeHub, weights_of
 from .waiting import until
 
 ROOT = Path(__file__).parent.parent
-expect.set_options(timeout=30_000)  # two cores, shared
+expect.set_options(timeout=60_000)  # two cores, shared
 COMPONENTS = re.compile("component_server")  # where the page's calls go
 AHEAD = "ahead"  # the bar's call for a tab that Gradio has yet to draw
 TWIN = "timm/test_resnet.again"

@@ -65,9 +65,13 @@ def test_the_first_screen_is_an_answer(visit: Visit, width: int, height: int) ->
     expect(page.locator(".stage figcaption")).to_be_in_viewport(ratio=1)
 
 
-MOVED = """() => { window.moved = 0; new PerformanceObserver((list) => {
-  for (const each of list.getEntries()) if (!each.hadRecentInput) window.moved += each.value;
-}).observe({ type: 'layout-shift', buffered: true }); }"""
+MOVED = """() => { Object.assign(window, { moved: 0, movers: [] }); new PerformanceObserver((list) => {
+  for (const { hadRecentInput, value, sources } of list.getEntries()) if (!hadRecentInput) {
+    window.moved += value;
+    for (const { node, previousRect, currentRect } of sources) window.movers.push(
+      [value, node?.outerHTML?.slice(0, 160) ?? node?.data, previousRect.toJSON(), currentRect.toJSON()]);
+  }
+}).observe({ type: 'layout-shift', buffered: true }); }"""  # noqa: E501
 DRAWN = """async () => {
   await Promise.all([...document.images].filter((each) => each.checkVisibility()).map((each) => each.decode().catch(() => 0)));
   for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
@@ -80,7 +84,7 @@ def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, heigh
     settled(page)
     page.evaluate(MOVED)
     page.evaluate(DRAWN)
-    assert page.evaluate("() => window.moved") < 0.01, "what came with the page moved on loading"
+    assert page.evaluate("() => window.moved") < 0.01, page.evaluate("() => window.movers")
     footer = page.locator("footer")
     if width < 640:  # below what Gradio hides of it there, and not under the dock
         footer.scroll_into_view_if_needed()
@@ -90,13 +94,15 @@ def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, heigh
         assert low["y"] + low["height"] <= dock["y"]
     for tab in TABS[1:]:
         page.evaluate(
-            "(key) => { window.moved = 0; scrollTo(0, 0); seeing.set({ tab: key }); }", tab.key
+            "(key) => { moved = movers.length = 0; scrollTo(0, 0); seeing.set({ tab: key }); }",
+            tab.key,
         )
         body = page.locator(f"#{tab.key}-tab")
         expect(body.locator(".say")).not_to_be_empty()
         expect(body.locator("img, canvas").locator("visible=true").first).to_be_visible()
         page.evaluate(DRAWN)
-        assert page.evaluate("() => window.moved") < 0.05, tab.key
+        movers = page.evaluate("() => window.movers")
+        assert page.evaluate("() => window.moved") < 0.05, (tab.key, movers)
 
 
 def test_a_dropped_photo_shows_five_chips_and_its_maps(visit: Visit) -> None:
