@@ -218,6 +218,11 @@ def test_the_camera_moves_heat_tiles_and_pins(visit: Visit) -> None:
     expect(page.locator(".pin img")).to_have_attribute("src", picture)
     page.click("[data-live]")
     frames(page, frames(page, 0) + 2)
+    page.click("[data-example='espresso.jpg']")  # which it would cover
+    expect(page.locator("[data-state]")).to_have_text("Stopped for the photo.")
+    assert dark(page)
+    page.click("[data-live]")
+    frames(page, frames(page, 0) + 2)
     over = "The minute is over."
 
     def end(route: Route) -> None:

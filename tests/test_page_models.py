@@ -12,7 +12,16 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from skimage import data
 
-from tests.browser import TRANSFORMER, Server, Visit, address, heats, settled
+from tests.browser import (
+    TRANSFORMER,
+    Server,
+    Visit,
+    address,
+    cat_jpeg,
+    drop,
+    heats,
+    settled,
+)
 from tests.chromium import Browsers, opened
 from tests.fake_hub import TINY, FakeHub
 
@@ -141,6 +150,10 @@ def test_a_photo_from_the_camera(visit: Visit, width: int, button: str) -> None:
     page.click("[data-stop]")
     settled(page)
     assert page.locator(".rail .chip").count() == 5
+    page.click(button)
+    page.wait_for_selector("dialog.camera[open]")
+    drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")  # instead
+    expect(page.locator("dialog.camera")).to_be_hidden()
 
 
 def test_maps_land_on_a_wide_turned_photo_as_it_is_seen(visit: Visit, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 // The camera: frames go to the server one by one, the next when an answer is there.
 {
-  const MINUTE = 'Live; it stops by itself after a minute.', UNSEEN = 'Stopped while out of sight.', BEATS = 2; // frames under way at a time
+  const MINUTE = 'Live; it stops by itself after a minute.', UNSEEN = 'Stopped while out of sight.', PHOTO = 'Stopped for the photo.', BEATS = 2; // frames under way at a time
   const part = (name) => element.querySelector(`[data-${name}]`);
   const button = part('live'), lens = element.querySelector('video.live'), canvas = document.createElement('canvas');
   let stream = null, ticket = '', times = [], waits = [], late = 0, last = 0, sent = 0, grid = null;
   let asking = false, behind = false; // the pins still show a frame
+  let below = ''; // the photo that it covers
+  const lies = () => JSON.stringify(seeing.state.photo);
 
   const stop = (text) => {
     if (!stream) return;
@@ -72,6 +74,7 @@
       given = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 320 }, height: { ideal: 240 }, facingMode: 'environment' } });
       ({ ticket } = await tab.call('ticket'));
       stream = given;
+      below = lies();
       lens.srcObject = given;
       await lens.play();
     } catch {
@@ -92,6 +95,7 @@
   button.addEventListener('click', () => (stream ? stop('Stopped.') : start()));
   seeing.on((what) => {
     if (what === 'state' && away()) stop(UNSEEN);
+    else if (what === 'state' && stream && below !== lies()) stop(PHOTO);
     else if (what === 'state' && behind) photo();
   });
   part('live-sheet').addEventListener('click', (event) => { // a tile of the moving mosaic

@@ -53,11 +53,14 @@ addEventListener('drop', (event) => {
   }
   if (!dragged(event) || event.target.closest('[data-drops]')) return; // a tab's own place for files
   event.preventDefault();
+  dialog.close(); // the photo that came is meant
   take(event.dataTransfer.files[0]);
 });
 addEventListener('paste', (event) => {
   const file = [...(event.clipboardData?.files || [])].find((each) => each.type.startsWith('image/'));
-  if (file) take(file);
+  if (!file) return;
+  dialog.close();
+  take(file);
 });
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
