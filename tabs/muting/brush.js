@@ -102,7 +102,7 @@ const start = (at) => {
   later();
 };
 canvas.addEventListener('pointerdown', (event) => {
-  if (event.button || searching || !about) return;
+  if (event.button || !event.isPrimary || searching || !about) return;
   event.preventDefault();
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
@@ -117,7 +117,7 @@ canvas.addEventListener('pointermove', (event) => {
 });
 const lift = () => { if (stroke) { stroke = null; send(); } };
 canvas.addEventListener('pointerup', lift);
-canvas.addEventListener('pointercancel', lift);
+canvas.addEventListener('pointercancel', () => { if (stroke) { stroke = null; strokes.pop(); anew(); } }); // two fingers: a zoom
 for (const over of ['pointerleave', 'blur']) canvas.addEventListener(over, () => { ring.hidden = true; });
 canvas.addEventListener('keydown', (event) => {
   const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
