@@ -21,7 +21,7 @@ WIDE = """() => [...document.querySelectorAll('.tab-body :is(figcaption, .field,
   .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 13
     && getComputedStyle(each).overflowX === 'visible')
   .map((each) => each.outerHTML.slice(0, 120))"""
-SIDES = ((1024, 768), (844, 390))  # a tablet and a phone on their sides
+SIDES = ((1024, 768), (844, 390), (320, 640))  # a tablet, a phone on their sides; the narrowest
 
 
 def fits(page: Page) -> None:
