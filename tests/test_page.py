@@ -72,6 +72,17 @@ MOVED = """() => { Object.assign(window, { moved: 0, movers: [] }); new Performa
       [value, node?.outerHTML?.slice(0, 160) ?? node?.data, previousRect.toJSON(), currentRect.toJSON()]);
   }
 }).observe({ type: 'layout-shift', buffered: true }); }"""  # noqa: E501
+LINGERS = """() => { seeing.sheet(false); return [...document.querySelectorAll('.rail *')]
+  .filter((each) => each.checkVisibility({visibilityProperty: true})).length; }"""
+# What Tab comes to though it stands above what it comes from.
+BACKWARDS = """() => [...document.querySelectorAll(
+    '.tab-body :is(a[href], button, input, select, summary, [tabindex="0"])')]
+  .filter((each) => each.checkVisibility({visibilityProperty: true}) && !each.disabled
+    && each.getBoundingClientRect().height
+    && !each.closest('.imp-tiles, .work')) // which scroll in a frame, and float
+  .filter((each, i, all) => i
+    && each.getBoundingClientRect().bottom <= all[i - 1].getBoundingClientRect().top)
+  .map((each) => each.outerHTML.slice(0, 120))"""
 DRAWN = """async () => {
   await Promise.all([...document.images].filter((each) => each.checkVisibility()).map((each) => each.decode().catch(() => 0)));
   for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
@@ -103,6 +114,8 @@ def test_what_comes_first_in_a_tab_moves_nothing(visit: Visit, width: int, heigh
         page.evaluate(DRAWN)
         movers = page.evaluate("() => window.movers")
         assert page.evaluate("() => window.moved") < 0.05, (tab.key, movers)
+        if width < 640:  # in one column the keyboard goes down
+            assert not (up := page.evaluate(BACKWARDS)), f"{tab.key}: {up}"
 
 
 def test_a_dropped_photo_shows_five_chips_and_its_maps(visit: Visit) -> None:
@@ -183,6 +196,14 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
         assert "/" not in text
         assert "Traceback" not in text
         assert heats(page) == before
+    folder = {"items": [], "files": [str(ROOT / "tests")], "dragOperationsMask": 1}
+    mouse = page.context.new_cdp_session(page)
+    for event in ("dragEnter", "dragOver", "drop"):
+        where = {"type": event, "x": 100, "y": 600, "data": folder}
+        mouse.send("Input.dispatchDragEvent", where)
+    expect(problem).to_contain_text("a folder")
+    expect(page.locator(".rail .chip").first).to_be_visible()
+    assert not page.evaluate(LINGERS), "words of the closed sheet stand on the page"
     cat(page)
     expect(problem).to_be_hidden()
     expect(page.locator("#rail-side")).to_be_hidden()  # the sheet makes room for the answer
@@ -286,6 +307,38 @@ def test_no_serious_accessibility_violation(visit: Visit, width: int, dark: bool
     settled(page)
     page.evaluate("() => { document.querySelector('.adjust').open = true; }")
     usable(page)
+
+
+def test_other_eyes_other_paper(visit: Visit) -> None:
+    """Colours of the system's own, nothing that moves, a sheet of paper."""
+    page = visit(dark=True)
+    settled(page)
+    page.emulate_media(forced_colors="active")
+    looks = "([where, name]) => getComputedStyle(document.querySelector(where))[name]"
+
+    def look(where: str, name: str) -> str:
+        return page.evaluate(looks, [where, name])
+
+    assert look(".rail .chip.on", "outline-style") != look(".rail .chip:not(.on)", "outline-style")
+    line = "border-bottom-color"
+    assert look("#tab-maps-button", line) != look("#tab-cards-button", line)
+    assert "gradient" in look("#maps-tab [data-legend] i", "background-image")
+    page.emulate_media(forced_colors="none", reduced_motion="reduce")
+    with held(page, "maps.ask"):
+        chip(page, 1)
+        expect(page.locator("#maps-tab")).to_have_class(re.compile("busy"))
+        moving = (
+            "() => document.getAnimations().filter((each) => each.playState === 'running').length"
+        )
+        assert page.evaluate(moving) == 0
+    settled(page)
+    page.emulate_media(media="print", reduced_motion="no-preference")
+    page.set_viewport_size({"width": 720, "height": 1000})  # A4
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".dock")).to_be_hidden()
+    expect(page.locator(".stage canvas").first).to_be_visible()
+    ink = look("#maps-tab .say", "color")
+    assert max(map(int, re.findall(r"\d+", ink)[:3])) < 80, f"{ink} on white paper"
 
 
 def test_chips_and_maps_work_from_the_keyboard(visit: Visit) -> None:

@@ -66,6 +66,27 @@ def test_what_is_drawn_anew_keeps_the_focus(visit: Visit) -> None:
     expect(focused).to_be_visible()
 
 
+def test_what_the_keyboard_comes_to_lies_under_nothing(visit: Visit) -> None:
+    page = visit(width=1360, height=500)
+    settled(page)
+    end = "() => scrollTo(0, document.documentElement.scrollHeight)"
+    page.evaluate(end)
+    press(page, "[data-link]", "Tab")  # from the bar into the rail
+    expect(page.locator(".pick-own")).to_be_focused()
+    assert (
+        page.locator(".pick-own").bounding_box()["y"]
+        >= page.locator("#bar").bounding_box()["height"]
+    )
+    page.evaluate(end)
+    press(page, "#maps-tab .adjust summary", "Shift+Tab")
+    for _ in range(12):  # up through what is done with the maps, to the maps
+        page.keyboard.press("Shift+Tab")
+        tabs, focus = (page.locator(each).bounding_box() for each in (".tab-wrapper", ":focus"))
+        if page.evaluate("() => document.activeElement.matches('[role=tab]')"):
+            break
+        assert focus["y"] >= tabs["y"] + tabs["height"], page.locator(":focus").first.inner_html()
+
+
 SLOWLY = "#rail-side, #rail-side * { transition: visibility .4s !important; }"
 
 

@@ -2,6 +2,7 @@
 const { body } = tab, one = (selector) => element.querySelector(selector);
 const MOST = 4, KEPT = 300; // pins in view; characters that a setting may have
 let about = null, chosen = null; // the layer shown, and the channel looked at
+seeing.onPhones(one('.act'), 'act-photo', 'act-found', 'act-sheet', 'act-tools', 'act-pins', 'act-more', 'act-two');
 
 // ---- the chosen channel ----
 const number = one('[data-channel-number]');

@@ -83,7 +83,7 @@ find('[data-link]').addEventListener('click', async (event) => {
 });
 
 // ---- a phone's bar and dock ----
-const narrow = matchMedia('(max-width: 1023px)');
+const narrow = matchMedia('(max-width: 1023px)'), still = matchMedia('(prefers-reduced-motion: reduce)');
 let opener = null;
 seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, and back to what opened it
   const sheet = document.querySelector('#rail-side'), was = sheet.classList.contains('open'), covers = open && narrow.matches;
@@ -118,9 +118,14 @@ find('.dock').addEventListener('click', (event) => {
   if (what === 'camera') seeing.openCamera();
   if (what === 'adjust') {
     const adjust = document.querySelector(`#${CSS.escape(seeing.state.tab)}-tab .adjust`);
-    if (adjust) { adjust.open = true; adjust.scrollIntoView({ behavior: 'smooth', block: 'center' }); }
+    if (adjust) { adjust.open = true; adjust.scrollIntoView({ behavior: still.matches ? 'auto' : 'smooth', block: 'center' }); }
   }
 });
+
+// ---- paper is white ----
+let dark = false;
+addEventListener('beforeprint', () => { dark = document.body.classList.contains('dark'); document.body.classList.remove('dark'); });
+addEventListener('afterprint', () => document.body.classList.toggle('dark', dark));
 
 // ---- a tab that Gradio has yet to draw: what it is going to ask is asked meanwhile ----
 const asks = (tab) => JSON.stringify([tab, seeing.stamp(), seeing.state.settings?.[tab]]);
@@ -151,7 +156,8 @@ const follow = () => {
   centre();
   return there;
 };
-matchMedia('(orientation: portrait)').addEventListener('change', centre);
+let wide = innerWidth;
+addEventListener('resize', () => { if (wide !== innerWidth) centre(); wide = innerWidth; }); // a bar of the browser’s own that comes or goes moves nothing
 const clicked = (event) => event.target.closest('#tabs [role="tab"]')?.dataset.tabId;
 document.addEventListener('click', (event) => { // before Gradio, which draws the tab at once
   if (clicked(event)) ahead(clicked(event));

@@ -1,6 +1,7 @@
 // A click on a tile, or a number, shows a filter closely, in its place: nothing scrolls.
 const draw = element.querySelector('[data-draw]');
 let chosen = null;
+seeing.onPhones(element.querySelector('.filters-both'), 'filters-closer', 'filters-all');
 
 const pick = (filter) => {
   tab.set('filter', filter);

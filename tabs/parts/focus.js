@@ -1,5 +1,17 @@
 // Where the focus goes when a drawing takes away, hides or disables what had it: to the same thing
-// drawn anew, else to what stands nearest; into another tab, to its first sentence.
+// drawn anew, else to what stands nearest; into another tab, to its first sentence. And where it goes
+// next on a phone, whose css shows some parts in another order.
+seeing.onPhones ||= (home, ...names) => { // `names`: the classes of its parts, as they are seen there
+  const desk = [...home.children], phone = names.map((name) => home.querySelector(`:scope > .${name}`));
+  const narrow = matchMedia('(max-width: 640px)'), [stays] = phone; // a camera's picture would stop where it is moved
+  const lay = () => {
+    const order = narrow.matches ? phone : desk, at = order.indexOf(stays);
+    stays.before(...order.slice(0, at));
+    stays.after(...order.slice(at + 1));
+  };
+  narrow.addEventListener('change', lay);
+  lay();
+};
 (() => {
   if (window.seeing.keeping) return;
   seeing.keeping = true;

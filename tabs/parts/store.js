@@ -65,14 +65,13 @@
 
     // Bring a file to the server; throws the sentence that says why not. (Gradio's own way shows
     // what the server said as it came.)
-    upload: async (file, what, most) => {
-      const body = new FormData();
-      body.append('files', file);
-      return { path: (await seeing.send('upload', body, what, most))[0] };
-    },
+    upload: async (file, what, most) => ({ path: (await seeing.send('upload', file, what, most))[0] }),
     // A photo, which is taken in as it arrives; nothing where Gradio must ask who sends it.
     photo: (file) => seeing.send('upload_photo', file, 'photo', 20),
-    send: async (where, body, what, most) => {
+    send: async (where, file, what, most) => {
+      const form = new FormData();
+      form.append('files', file);
+      const body = where === 'upload' ? form : file;
       const { root, api_prefix } = window.gradio_config;
       let answer = null, said = '';
       try {
@@ -80,7 +79,9 @@
         if (answer.ok) return await answer.json();
         if (where === 'upload_photo' && [404, 405].includes(answer.status)) return null;
         said = await answer.text();
-      } catch { /* it did not arrive */ }
+      } catch {
+        if (!file.size || !(await file.slice(0, 1).arrayBuffer().catch(() => null))) throw `That is a folder, or a file that can’t be read: choose a ${what} itself.`;
+      }
       throw said.match(/[\w ]+: try again in [\w ]+\./)?.[0]
         ?? (answer?.status === 413 || /large|exceed/i.test(said) ? `That file is too large: ${what}s may have ${most} MB.`
           : `The ${what} did not arrive: please try again.`);
