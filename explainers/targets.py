@@ -25,7 +25,7 @@ from .errors import OptionError, TargetError
 from .network import Function, Network, View
 from .network.frame import as_mask, cut
 from .network.outputs import squeezed
-from .photo import Photo, read
+from .photos import view_of
 from .recent import Recent
 
 Class = int | str
@@ -119,8 +119,7 @@ def similar_to(photo: Any) -> Aim:
 
 
 def _similar_to(photo: Any, network: Network, view: View) -> Bound:
-    other = photo if isinstance(photo, View | Photo) else read(photo)
-    other = other if isinstance(other, View) else network.prepare(other, view.framing)
+    other, _ = view_of(network, photo, view.framing)
     there = _others.found(other.key, lambda: _vector(network.output(other.tensor)), of=network)
     return Bound(
         "similarity to the other photo",

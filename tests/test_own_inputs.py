@@ -20,6 +20,7 @@ from explainers import (
     explain,
     explain_each,
     read,
+    steady,
     wrap,
 )
 from explainers.impressions.drawing import Drawing
@@ -109,6 +110,20 @@ def test_a_channel_that_alone_decides_is_where_the_gradient_is():
     found = explain(wrap(module, **HOW), bands, 0, "gradient")
     each = found.values[0].abs().sum((1, 2))
     assert float(each[2]) == pytest.approx(float(each.sum()))
+
+
+def test_bands_that_are_dark_by_the_white_that_is_taken_say_so():
+    """torchgeo #1025: reflectances go up to 10000 of 65535."""
+    network = wrap(Sees(4), **HOW)
+    dark = np.random.default_rng(2).integers(0, 10000, (4, 40, 40), np.uint16)
+    for bands in (dark, (dark // 1000).astype(np.uint8)):
+        doubt = explain(network, bands, 0).notes[0]
+        assert doubt.key == "photo"
+        assert f"highest value is {bands.max()}, and" in doubt.sentence
+        found = explain(network, bands, 0)
+        assert steady(found, network, found.photo).notes[0] == doubt  # of crops of all channels
+    for bands in (dark * 6, (dark // 40).astype(np.uint8), dark > 5000, dark.astype(np.float32)):
+        assert "photo" not in {note.key for note in explain(network, bands, 0).notes}
 
 
 @pytest.mark.parametrize(("photo", "words"), [

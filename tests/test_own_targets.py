@@ -179,6 +179,10 @@ def test_the_similarity_to_another_photo_is_the_cosine_of_the_outputs():
     assert_close(found.values[0], values, 1e-4)
     same = explain(network, PHOTO, targets.similar_to(PHOTO))
     assert float(same.logits[0]) == pytest.approx(1, abs=1e-6)
+    bands = np.dstack([PHOTO, PHOTO[..., :1]])
+    module = nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 3, 3))
+    four = wrap(module, mean=0.5, std=0.25, size=32)
+    assert float(explain(four, bands, targets.similar_to(bands)).logits[0]) == pytest.approx(1)
 
 
 def test_one_logit_is_explained_in_both_directions():

@@ -171,6 +171,11 @@ def test_first_frame_or_the_page_that_is_asked_for():
             with pytest.raises(PhotoError, match=f"no page {page}"):
                 read(content, page=page)
     assert read(encoded(frames[0], "TIFF")).notes == ()
+    large = Image.new("1", (7000, 6000))
+    pages = encoded(large, "TIFF", save_all=True, append_images=frames, compression="tiff_lzw")
+    assert close(read(pages, page=1).pixels[10, 10], RED, 8)
+    with pytest.raises(PhotoError, match="more than 40 megapixels"):
+        read(pages)
 
 
 @pytest.mark.parametrize(("size", "expected"), [

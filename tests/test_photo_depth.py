@@ -92,3 +92,22 @@ def test_around_the_first_picture_of_a_gif_there_is_nothing():
     around[2:42, 5:65] = False
     assert np.array_equal(photo.pixels[2:42, 5:65], read(content).pixels)
     assert (photo.pixels[around] == 255).all()
+
+
+def test_what_nobody_would_see_is_told():
+    clear = np.dstack([np.asarray(scene()), np.zeros((40, 60), np.uint8)])
+    for source in (clear, encoded(Image.fromarray(clear), "PNG")):
+        assert "transparent all over" in read(source).notes[0]
+    clear[0, 0, 3] = 255
+    assert read(clear).notes == ()
+    logo = np.full((40, 60, 4), 255, np.uint8)
+    assert read(logo).notes == ()  # a white sheet
+    logo[:20, :, 3] = 0
+    for source in (logo, encoded(Image.fromarray(logo).quantize(4), "PNG")):
+        assert "white, so that nothing is seen" in read(source).notes[0]
+    mask = (np.asarray(scene())[..., 0] > 60).astype(np.uint8)
+    for source in (mask, encoded(Image.fromarray(mask), "PNG"), Image.fromarray(mask * 9)):
+        assert "nearly black, since its brightest value is" in read(source).notes[0]
+    assert read(mask * 20).notes == ()
+    for black in (mask * 0, np.zeros((40, 60), np.uint16), Image.new("CMYK", (60, 40), (0,) * 3)):
+        assert "black all over" in read(black).notes[0]

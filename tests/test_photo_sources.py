@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -73,6 +74,8 @@ def test_files_are_read_however_they_are_given(tmp_path, network):
         "entry of a folder": next(each for each in os.scandir(tmp_path) if each.name == path.name),
         "NumPy's text": np.str_(path),
         "data URL": "data:image/png;base64," + base64.b64encode(PNG).decode(),
+        "escaped": "data:image/png; base64," + quote(base64.b64encode(PNG), safe=""),
+        "of an address": "data:;base64," + base64.urlsafe_b64encode(PNG).decode().rstrip("="),
         "batch of one": np.asarray(scene())[None],
         "masked": np.ma.masked_array(scene(), mask=False),
     }
@@ -110,6 +113,7 @@ def test_files_are_read_however_they_are_given(tmp_path, network):
     (io.StringIO("text"), "opened as text"),
     ("data:image/png,%89PNG", "data URL holds no photo"),
     ("data:image/png;base64,x", "data URL holds no photo"),
+    ("data:image/png;base64,iVBO!Rw0", "data URL holds no photo"),
     (b"", "is empty"),
 ])  # fmt: skip
 def test_what_can_t_be_read_from_says_why(source, says):
@@ -220,3 +224,15 @@ def test_a_jpeg_of_countless_parts_keeps_nobody_waiting():
         few, many = (whole[:2] + part * n + whole[2:-2] for n in (100, jpeg.PARTS))
         assert jpeg.alone(few) == few + whole[-2:]
         assert jpeg.alone(many) == many  # looked at no longer
+
+
+def test_a_turn_that_only_the_exif_of_a_heic_asks_for_is_told():
+    """Which its viewers leave aside, as ISO/IEC 23008-12 says (libvips #2551)."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(scene(), "HEIF", quality=-1, exif=exif.tobytes())
+    turned, lying = read(content), read(content.replace(b"irot", b"free"))
+    assert (turned.width, turned.height) == (40, 60)
+    assert turned.notes == ()
+    assert (lying.width, lying.height) == (60, 40)
+    assert "asks for a turn" in lying.notes[0]

@@ -10,9 +10,12 @@ from PIL import Image
 
 from ..errors import PhotoError, sized
 from .arrays import as_array
-from .reading import MAX_SIDE, MIN_SIDE, Photo
+from .depth import INSTRUMENTS
+from .reading import DIM, MAX_SIDE, MIN_SIDE, Photo
 
 WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.bool_): 1.0}
+#: What their highest value is not below, unless they are dark or have another white.
+BRIGHT = {np.dtype(np.uint8): DIM, np.dtype(np.uint16): INSTRUMENTS[-1]}
 
 
 def bands(source: Any, channels: int) -> Photo:
@@ -21,7 +24,7 @@ def bands(source: Any, channels: int) -> Photo:
     uint8, uint16 and booleans are brought to 0..1, floats are taken as they are. Raises PhotoError.
     """
     notes: list[str] = []
-    found = _floats(as_array(source, notes))
+    found = _floats(as_array(source, notes), notes)
     if found.ndim == 3 and found.shape[2] != channels == found.shape[0]:
         found = np.moveaxis(found, 0, 2)
     if found.ndim != 3 or found.shape[2] != channels:
@@ -45,14 +48,20 @@ def bands(source: Any, channels: int) -> Photo:
     return Photo(_glimpse(kept), digest, (width, height), tuple(notes), bands=kept)
 
 
-def _floats(found: np.ndarray) -> np.ndarray:
+def _floats(found: np.ndarray, notes: list[str]) -> np.ndarray:
     if np.issubdtype(found.dtype, np.floating):
         return found.astype(np.float32)
     if found.dtype not in WHITE:
         raise PhotoError(
             f"An array of {found.dtype} names no white of its own; give uint8, uint16 or floats."
         )
-    return found.astype(np.float32) / np.float32(WHITE[found.dtype])
+    white, high = WHITE[found.dtype], found.max(initial=0)
+    if high < BRIGHT.get(found.dtype, 0):
+        notes.append(
+            f"Its highest value is {high}, and {white:.0f} was taken for white: if they have "
+            "another one, as reflectances and 12 bits do, give floats that were divided by it."
+        )
+    return found.astype(np.float32) / np.float32(white)
 
 
 def _glimpse(found: np.ndarray) -> np.ndarray:

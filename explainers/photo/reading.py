@@ -19,7 +19,7 @@ from .arrays import as_array, is_array
 from .depth import check_dark, eight_bit, is_deep, missing
 from .sniff import RAW, reason
 from .source import content_of
-from .tiff import check, greys, is_negative, is_signed, nodata
+from .tiff import check, greys, is_negative, is_signed, nodata, white
 
 MAX_PIXELS = 40_000_000
 #: By format, where that limit is another one: a JPEG is decoded at a reduced scale, 48 megapixels
@@ -57,9 +57,14 @@ _NO_SUCH_PAGE = "The file has no page {}; pages are counted from 0."
 _SEVERAL_PAGES = "The file has several pages, and this is {}."
 _CLEAR = "The photo is transparent all over, so that nothing but white is seen."
 _WHITE = "What is not transparent is white, so that nothing is seen on the white ground."
+_DARK = "The photo is black all over; export it once more if something is to be seen in it."
 _BLACK = (
     "The photo is nearly black, since its brightest value is {} of 255; if its values mean classes "
     "or go up to 1, stretch them first."
+)
+_LYING = (
+    "Its EXIF asks for a turn for which the HEIC itself does not ask, and that counts; if it is "
+    "not upright, turn it and export it once more."
 )
 _LAB = "The photo's colours are Lab; save it as RGB and try again."
 
@@ -126,7 +131,8 @@ def read(source: Any, *, page: int = 0) -> Photo:
         image, owned = _from_array(as_array(source, notes), notes), True
     else:
         image, owned = _open(content_of(source), notes), True
-    _check_size(*image.size, image.format)
+    if not page:  # of another one the size is known when it is turned to
+        _check_size(*image.size, image.format)
     at = image.tell() if page and not owned else None  # where it is left as it was found
     try:
         with _LARGE_ONES if image.width * image.height > LARGE else _DECODERS:
@@ -170,6 +176,10 @@ def _open(content: bytes, notes: list[str]) -> Image.Image:
         _DNG in image.tag_v2 or (_reduced(image) and _INNER in image.tag_v2)
     ):
         raise PhotoError(RAW)  # what stands first in it is a thumbnail
+    if image.format == "HEIF" and image.info.get("original_orientation") in _UPRIGHT:
+        # which the decoder leaves aside: ISO/IEC 23008-12 has its own way to say so
+        turns = any(content.find(turn, 0, 100_000) >= 0 for turn in (b"irot", b"imir"))
+        notes += [] if turns else [_LYING]
     if image.format in ("PNG", "HEIF", "AVIF") and (told := profile.of_brightness(content)):
         notes.append(told)
     return image
@@ -197,7 +207,8 @@ def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
         # the opacity apart: it is whole where the colours are dark
         parts = [array[..., :3], array[..., 3:]] if array.ndim == 3 else [array]
         some = [part for part in parts if part.size]
-        eight = [eight_bit(part, (65535.0,), notes if not n else []) for n, part in enumerate(some)]
+        most = (float(np.iinfo(array.dtype).max),)
+        eight = [eight_bit(part, most, notes if not n else []) for n, part in enumerate(some)]
         array = np.concatenate(eight, -1)
     elif array.dtype != np.uint8:
         raise PhotoError(
@@ -284,8 +295,8 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
     darkest, brightest = min(lows), max(highs)
     if opaque[0] < 255 and darkest >= BLANK:
         notes.append(_WHITE if opaque[1] >= DIM else _CLEAR)
-    if 0 < brightest < DIM:
-        notes.append(_BLACK.format(brightest))
+    if brightest < DIM:
+        notes.append(_BLACK.format(brightest) if brightest else _DARK)
     return image
 
 
@@ -325,12 +336,10 @@ def _orientation(image: Image.Image) -> int:
 def _with_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
     """L, RGB, RGBA or CMYK: the modes that can be scaled with antialiasing."""
     if image.mode.startswith("I;16"):
-        depth = getattr(image, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))[0]
-        white = 2.0 ** min(depth, 16) - 1
-        return _of_greys(image, (white,), notes)
+        return _of_greys(image, (white(image),), notes)
     if image.mode.startswith("I") or image.mode == "F" or is_signed(image):
         whole = image.format == "PPM" and image.mode != "F"
-        return _of_greys(image, (65535.0,) if whole else (1.0, 255.0, 65535.0), notes)
+        return _of_greys(image, (65535.0,) if whole else (1.0, 255.0, white(image)), notes)
     if image.mode == "LAB":
         raise PhotoError(_LAB)
     if image.mode == "RGBA" and image.format == "BMP" and not image.getextrema()[3][1]:

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ..errors import PhotoError
 
@@ -23,6 +24,7 @@ _KINDS = (
 )
 _REMOTE = "A photo is read from a file; download this address first, or give a path."
 _TEXT = "The file is opened as text; open it for reading bytes, with “rb”."
+_PLAIN = str.maketrans("-_", "+/")  # what stands for them in addresses
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a Path leaves one slash of two
 
 
@@ -89,12 +91,15 @@ def _of_file(file: Any) -> bytes:
 
 
 def _of_data_url(source: str) -> bytes:
+    """Its bytes, also where "+", "/" and "=" were written for an address: escaped, by others, or
+    left out (RFC 2397, RFC 4648)."""
     kind, _, body = source.partition(",")
     if len(body) > 2 * MAX_BYTES:
         raise PhotoError(_TOO_HEAVY)
     try:
-        if kind.lower().endswith(";base64"):
-            return base64.b64decode(body)
+        if kind.replace(" ", "").lower().endswith(";base64"):
+            body = "".join(unquote(body).split()).translate(_PLAIN).rstrip("=")
+            return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError):
         pass
     raise PhotoError("The data URL holds no photo in base64; save the photo to a file instead.")

@@ -19,6 +19,7 @@ from ..network import Frame, Network
 from ..network.frame import ALL, part
 from ..notes import cells, measure, unstable
 from ..photo import Photo, read
+from ..photo.bands import bands
 from .agreement import rank_correlation
 
 SHIFT = 1 / 16  # of each side: what one crop has and the other has not
@@ -42,8 +43,9 @@ def steady(explanation: Explanation, network: Network, photo: Photo) -> Explanat
 def agreement(explanation: Explanation, network: Network, photo: Photo) -> list[float]:
     """For each target the rank correlation of the two crops' maps where both see the photo."""
     down, right = (round(side * SHIFT) for side in photo.pixels.shape[:2])
-    first = again(explanation, network, read(photo.pixels[down:, right:]))
-    second = again(explanation, network, read(photo.pixels[: -down or None, : -right or None]))
+    first = again(explanation, network, _cropped(photo, slice(down, None), slice(right, None)))
+    low, side = slice(-down or None), slice(-right or None)
+    second = again(explanation, network, _cropped(photo, low, side))
     y, x = down / photo.height, right / photo.width
     seen = [
         _within(first.frame, (x, y, 1.0, 1.0)),
@@ -62,6 +64,13 @@ def agreement(explanation: Explanation, network: Network, photo: Photo) -> list[
         )
         for row in range(len(explanation.targets))
     ]
+
+
+def _cropped(photo: Photo, rows: slice, columns: slice) -> Photo:
+    """That part of a photo, in as many channels as it has."""
+    if photo.bands is not None:
+        return bands(photo.bands[rows, columns], photo.bands.shape[2])
+    return read(photo.pixels[rows, columns])
 
 
 def _within(frame: Frame, crop: Frame) -> Frame:
