@@ -39,6 +39,9 @@ from .network.views import Size, noise
 from .recent import forget
 from .ways import Numbers, known_of, way_of
 
+#: Heads by what configs of Transformers call the problem, where an output does not show it.
+PROBLEMS: Mapping[str, Head] = {"multi_label_classification": "sigmoid", "regression": "none"}
+
 
 class Own(Network):
     """A `Network` round somebody's module, which may go on being trained."""
@@ -113,8 +116,9 @@ def wrap(
     By default a copy is explained, so that training goes on untouched; `refresh` takes over new
     weights. On the copy, DataParallel and torch.compile's wrappers, hooks and a final softmax or
     sigmoid are taken off, and half and double weights are computed in float32. With copy=False the
-    module itself is taken: put into eval mode, frozen, its memory reordered and hooked. Raises
-    ModelError with one sentence for what can't be explained.
+    module itself is taken: put into eval mode, frozen, its memory reordered and hooked; what is
+    written to its weights by `.data` is seen after `refresh`. Raises ModelError with one sentence
+    for what can't be explained.
     """
     said = {name: value for name, value in locals().items() if name != "module"}
     inner = bare(module) if isinstance(module, nn.Module) else module
@@ -273,8 +277,8 @@ def _answer(
     """Try the module on a photo; raises ModelError where it answers with no logits."""
     if head not in ("auto", "softmax", "sigmoid", "none"):
         raise ModelError(f"The head of {title} is auto, softmax, sigmoid or none.")
-    if head == "auto" and getattr(module, "num_classes", None) == 0:
-        head = "none"  # timm's word for features without a head
+    if head == "auto":
+        head = _said_by(module)
     with evaluating(module):
         end = without_end(module, probe) if copy and head != "none" else ""
         found, ends = tried(module, probe, title)
@@ -303,6 +307,14 @@ def _answer(
     if labels is None or unread:
         labels = _named(module, outputs, head, title)
     return Answer(labels, head, read, remarks, unread)
+
+
+def _said_by(module: nn.Module) -> str:
+    """The head that a module says itself that it has: 0 classes is timm's word for none."""
+    if getattr(module, "num_classes", None) == 0:
+        return "none"
+    problem = getattr(getattr(module, "config", None), "problem_type", None)
+    return PROBLEMS.get(str(problem), "auto")
 
 
 def _reading(found: Any, head: str, title: str) -> tuple[Callable[[Any], Tensor] | None, str]:

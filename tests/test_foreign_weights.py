@@ -175,6 +175,9 @@ def test_names_and_numbers_as_transformers_has_them(tmp_path: Path, names):
     (folder / "config.json").write_text(json.dumps(plain | names))
     assert load(folder).labels == ("a", "b", "c")
     assert load(folder, labels=["x", "y", "z"]).labels == ("x", "y", "z")
+    several = plain | names | {"problem_type": "multi_label_classification"}
+    (folder / "config.json").write_text(json.dumps(several))
+    assert load(folder).head == "sigmoid"
     (folder / "config.json").write_text(json.dumps(plain))
     with pytest.raises(ModelError, match="names no num_classes: add it there"):
         load(folder)

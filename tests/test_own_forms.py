@@ -165,6 +165,10 @@ def test_a_model_of_transformers_names_its_classes_itself():
     assert wrap(module, **HOW).labels == ("cat", "cow", "dog")
     module.config.id2label[3] = "eel"  # of another head
     assert wrap(module, **HOW).labels == ("class 0", "class 1", "class 2")
+    for problem, head in (("multi_label_classification", "sigmoid"), ("regression", "none")):
+        module.config.problem_type = problem
+        assert wrap(module, **HOW).head == head
+        assert wrap(module, head="softmax", **HOW).head == "softmax"
 
 
 def remembered(**said: Any) -> nn.Module:
@@ -288,7 +292,10 @@ def quantized() -> nn.Module:
     (lambda: Form(lambda m, x: m.f(x).sum().item(), f=conv(3, 3)), {}, "with a float, from"),
     (lambda: Form(lambda m, x: m.f(x).detach().numpy(), f=conv(3, 3)), {}, "with a ndarray, from"),
     (lambda: Form(lambda m, x: None, f=conv(3, 3)), {}, "hand over its logits as a tensor"),
+    (lambda: Form(lambda m, x: sum(m.f(each).mean((2, 3)) for each in x.chunk(2, 3)),
+                  f=conv(3, 3)), {}, "as where it is turned or cut into parts"),
     (listed, {}, "by layers that are no part of it, as in a plain list"),
+    (lambda: Form(lambda m, x: m.f.forward(x).mean((2, 3)), f=conv(3, 3)), {}, "by forward() of"),
     (plain, {"labels": {"a", "b", "c"}}, "The labels of Form are a list"),
     (plain, {"labels": 3}, "The labels of Form are a list"),
     (plain, {"labels": {"cat": 1, "dog": 2, "cow": 3}}, "not numbered from 0"),
@@ -320,6 +327,40 @@ def test_weights_of_five_axes_beside_those_of_pictures_are_explained():
     x = network.prepare(read(PHOTO)).tensor
     assert network.last == "flat"
     assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
+
+
+def test_what_one_photo_alone_can_t_lie_in_is_not_tried_on_two_only():
+    """Its sum is written over one of its terms, of which channels_last makes two views."""
+
+    def run(m: Any, x: Tensor) -> Tensor:
+        kept = m.first(x)
+        x = kept.flatten(2).unflatten(2, kept.shape[2:])
+        x += kept
+        return m.head(m.second(x).mean((2, 3)))
+
+    module = Form(run, first=nn.Conv2d(3, 8, 3), second=conv(8, 4), head=nn.Linear(4, 3))
+    network = wrap(module, **HOW)
+    x = network.prepare(read(PHOTO)).tensor
+    assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
+
+
+class Untrained(torch.autograd.Function):
+    """A recurrent layer on a GPU (captum #564)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, _gradient: Tensor) -> Tensor:
+        raise RuntimeError("cudnn RNN backward can only be called in training mode")
+
+
+def test_a_recurrent_layer_that_cudnn_has_no_gradient_of_is_told():
+    run = Form(lambda m, x: m.head(Untrained.apply(m.trunk(x).mean((2, 3)))), trunk=trunk(),
+               head=nn.Linear(6, 3))  # fmt: skip
+    with pytest.raises(OptionError, match=r"set torch\.backends\.cudnn\.enabled = False"):
+        explain(wrap(run, **HOW), PHOTO, 1)
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

@@ -80,7 +80,14 @@ def test_a_network_leaves_its_module_as_it_was_and_shows_it_as_it_is_now():
         module.head.weight.mul_(2)
     new = explain(network, PHOTO, 1)
     assert torch.allclose(new.values, 2 * old.values, atol=1e-6)
+    module.head.weight.data.mul_(2)  # pytorch #7386: which torch does not count
+    assert torch.allclose(explain(network, PHOTO, 1).values, 4 * old.values, atol=1e-6)
+    module.head.weight.data.div_(2)
     assert torch.allclose(new.logits, network.logits(network.prepare(read(PHOTO)).tensor)[0])
+    module.body.append(nn.GELU())
+    with pytest.raises(OptionError, match="make a new network"):
+        explain(network, PHOTO, 1)
+    del module.body[-1]
     module.head = nn.Linear(module.head.in_features, 5)
     with pytest.raises(OptionError, match="make a new network"):
         explain(network, PHOTO, 1)
@@ -111,6 +118,11 @@ def test_statistics_that_are_learned_anew_are_those_that_are_shown():
     module[1].running_mean += 1  # as torch.optim.swa_utils.update_bn does
     x = network.prepare(read(PHOTO)).tensor
     assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
+    module[-1] = nn.Linear(6, 3)
+    assert torch.allclose(explain(network, PHOTO, 1).logits, module(x)[0], atol=1e-5)
+    module.half()
+    with pytest.raises(ModelError, match="are float16: hand over module"):
+        explain(network, PHOTO, 1)
 
 
 def test_a_module_that_went_back_to_training_learns_nothing_of_what_it_is_shown():

@@ -94,13 +94,13 @@ def why_no_map(outputs: Outputs, convolves: bool) -> str:
         )
     if maps:
         return (
-            "The maps of this network do not lie on the photo as it is, as where it is turned: "
-            "wrap a module that leaves its rows and columns in their order."
+            "The maps of this network do not lie on the photo as it is, as where it is turned or "
+            "cut into parts: wrap a module that leaves its rows and columns in their order."
         )
     if convolves:
         return (
-            "This network computes its maps by functions, or by layers that are no part of it, as "
-            "in a plain list, so they can't be looked into: make its layers attributes, or keep "
-            "them in an nn.ModuleList."
+            "This network computes its maps by functions, by forward() of its layers, or by layers "
+            "that are no part of it, as in a plain list, so they can't be looked into: call the "
+            "layers themselves, and make them attributes or keep them in an nn.ModuleList."
         )
     return "This network has no convolutional feature map, so nothing can be mapped."

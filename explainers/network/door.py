@@ -252,9 +252,9 @@ def settle(
         _check_steady(module, probe, title, answer, SAME / 1000)
     with suppress(RuntimeError), torch.no_grad():  # a `view` across places, weights of five axes
         module.to(memory_format=torch.channels_last)
-        x = probe.repeat(photos, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-        again = module(x)
-        if len(again) == photos and same(again, answer):
+        several = [probe.repeat(count, 1, 1, 1) for count in sorted({1, photos})]
+        again = [module(x.contiguous(memory_format=torch.channels_last)) for x in several]
+        if all(len(a) == len(x) and same(a, answer) for a, x in zip(again, several, strict=True)):
             return torch.channels_last
     module.to(memory_format=torch.contiguous_format)
     _check_steady(module, probe, title, answer, SAME)

@@ -306,6 +306,7 @@ class Network(Carried, Owner, Inputs, Answers):
                 logits = self.module(x.clone()).float()  # a network may overwrite its input
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             own = tuple(x.shape[2:]) == self.shape
+            check_weights(self.module, self.title)  # which its owner may have made halves
             if own or isinstance(error, torch.OutOfMemoryError | ExplainError):
                 raise
             raise OptionError(self.too_different(x)) from error

@@ -24,15 +24,16 @@ _gradients: Recent[tuple[int, int | None, str | None, int], Tensor] = Recent()
 
 
 _CUT = (
-    "The logits of this network have no gradient, as behind detach(), a checkpoint with "
-    "use_reentrant=True or what leaves torch: take that out, or ask by muting windows or RISE, "
-    "which need the values only."
+    "The logits of this network have no gradient, as behind detach() or no_grad(), a checkpoint "
+    "with use_reentrant=True or what leaves torch: take that out, or ask by muting windows or "
+    "RISE, which need the values only."
 )
 
 _ASIDE = (
     "The logits of this network have no gradient at this layer, as where it serves another head, "
-    "or lies before detach(), a checkpoint with use_reentrant=True or what leaves torch: choose "
-    "another layer, or ask by muting windows or RISE, which need the values only."
+    "or lies inside no_grad(), before detach(), a checkpoint with use_reentrant=True or what "
+    "leaves torch: take that out, choose another layer, or ask by muting windows or RISE, which "
+    "need the values only."
 )
 
 
@@ -45,6 +46,11 @@ _ELSEWHERE = (
 _CHECKPOINT = (
     "This network computes parts of itself again on the way back (torch.utils.checkpoint), which "
     "can't be followed: switch that off for its evaluation."
+)
+
+_RECURRENT = (
+    "A recurrent layer has no gradient on this device while it is not trained, which cuDNN keeps "
+    "for training: set torch.backends.cudnn.enabled = False, or bring the module to the CPU."
 )
 
 _UNKNOWN = (
@@ -149,6 +155,8 @@ class Recording:
         except RuntimeError as error:
             if lacking := re.search(r"derivative for \S*?(\w+) is not impl", str(error)):
                 raise OptionError(_UNKNOWN.format(lacking[1])) from error
+            if "cudnn RNN" in str(error):
+                raise OptionError(_RECURRENT) from error
             if "heckpoint" not in str(error):
                 raise
             raise OptionError(_CHECKPOINT) from error

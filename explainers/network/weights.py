@@ -6,7 +6,7 @@ Somebody else's module stays as it is: its modes, its hooks and what in it wants
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from types import MappingProxyType
@@ -27,8 +27,6 @@ class OwnWeights:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        parts = (held for each in module.modules() for held in (each._parameters, each._buffers))
-        self._held = [held for held in parts if held]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OwnWeights, (self.module,)
@@ -37,9 +35,9 @@ class OwnWeights:
         """Nothing to do: it is itself what is written to."""
 
     def age(self) -> int:
-        """How often weights and statistics were written to: older answers are others' then."""
-        values = (value for held in self._held for value in held.values() if value is not None)
-        return sum(_version(value) for value in values)
+        """Another number as soon as weights and statistics were written to, or layers exchanged:
+        older answers are others' then."""
+        return hash((*_stamps(self.module), *_kinds(self.module)))
 
 
 class FollowedWeights:
@@ -51,7 +49,7 @@ class FollowedWeights:
         self._title = title
         self.apart = Apart(original, title)
         self.module, self.remarks = copied(original, title)
-        self._seen = _stamps(original)
+        self._seen, self._kinds = _stamps(original), _kinds(original)
         self._changes = 0
         self._lock = threading.Lock()
 
@@ -65,15 +63,17 @@ class FollowedWeights:
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def follow(self) -> None:
-        """Take over the original's weights and statistics, if any was written to. Raises
-        OptionError when they are no longer as many, or of other shapes."""
+    def follow(self, closely: bool = False) -> None:
+        """Take over the original's weights and statistics, if any was written to. closely: also by
+        ways that torch does not count, such as `.data`. Raises OptionError when they are no longer
+        as many, of other shapes, or in other layers."""
         with self._lock:
             now = _stamps(self.original)
-            if now == self._seen:
-                return
             theirs, ours = list(_values(self.original)), list(_values(self.module))
-            if [each.shape for each in theirs] != [each.shape for each in ours]:
+            same = not closely or _kinds(self.original) == self._kinds
+            if now == self._seen and same and not (closely and _differ(theirs, ours)):
+                return
+            if not same or [each.shape for each in theirs] != [each.shape for each in ours]:
                 raise OptionError(
                     f"{self._title} has other layers than it had: make a new network of it."
                 )
@@ -84,12 +84,20 @@ class FollowedWeights:
 
     def age(self) -> int:
         """How often there was anything to take over, by now."""
-        self.follow()
+        self.follow(closely=True)
         return self._changes
 
 
 def _values(module: nn.Module) -> Iterator[Tensor]:
     return chain(module.parameters(), module.buffers())
+
+
+def _kinds(module: nn.Module) -> list[tuple[str, type]]:
+    return [(name, type(part)) for name, part in module.named_modules()]
+
+
+def _differ(theirs: Sequence[Tensor], ours: Sequence[Tensor]) -> bool:
+    return not all(torch.equal(a.to(b), b) for a, b in zip(theirs, ours, strict=True))
 
 
 def _stamps(module: nn.Module) -> list[tuple[int, int, int]]:

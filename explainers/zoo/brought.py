@@ -287,7 +287,7 @@ def _built(
         mean=told.get("mean", recipe.mean),
         std=told.get("std", recipe.std),
         size=told.get("size", recipe.size),
-        head=told.get("head", "auto"),
+        head=told.get("head", "auto" if recipe.head == "softmax" else recipe.head),
         thresholds=told.get("thresholds"),
         interpolation=recipe.interpolation,
         crop_pct=recipe.crop_pct,

@@ -21,7 +21,7 @@ from ..errors import ModelError
 from ..imagenet import imagenet_labels
 from ..network import Recipe
 from ..network.recipe import FILTERS, MOST_CROP, CropMode
-from ..own import in_order
+from ..own import PROBLEMS, in_order
 
 LONGEST_LABEL = 80
 _BUILT_FROM = (
@@ -88,6 +88,8 @@ def described(
             f"The config.json of {title} does not say how to prepare a photo, or not in a "
             f"way that is known here ({error}): {remedy}."
         ) from error
+    if own and (head := PROBLEMS.get(str(config.get("problem_type")))):
+        recipe = replace(recipe, head=head)
     if args or own or any(map(cfg.get, ("global_pool", "fixed_input_size", "label_offset"))):
         told = {name: cfg[name] for name in _BUILT_FROM if cfg.get(name) is not None}
         recipe = replace(recipe, args=args | {"pretrained_cfg": told})
