@@ -77,7 +77,7 @@ class Method:
     def defined(self, network: Network) -> bool:
         """Is it defined for that network, at its own layer?"""
         size = network.size
-        view = View(torch.zeros(1, 3, size, size), ALL, "")
+        view = View(torch.zeros(1, 3, size, size, device="cpu"), ALL, "")
         return self.why_not(Question(network, view, (0,), network.last)) is None
 
     @property

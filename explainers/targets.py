@@ -196,7 +196,7 @@ def _weights(mask: Any) -> Tensor:
     try:
         found = as_mask(mask).float()
     except (TypeError, ValueError, RuntimeError):
-        found = torch.empty(0)
+        found = torch.empty(0, device="cpu")
     if found.ndim != 2 or not found.numel() or not bool(((found >= 0) & (found <= 1)).all()):
         raise OptionError(
             "A mask is an array of height × width, of booleans or weights from 0 to 1."

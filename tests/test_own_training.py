@@ -154,14 +154,18 @@ def test_a_module_that_is_refused_is_handed_back_as_it_was():
     ("gradcam", {}), ("smoothgrad", {"samples": 4}), ("integrated", {"steps": 8}),
     ("occlusion", {"window": 16, "stride": 16}), ("rise", {"masks": 8}), ("patches", {}),
 ])  # fmt: skip
-def test_float32_is_computed_in_whatever_others_have_as_their_default(method, options):
+def test_float32_is_computed_on_the_processor_whatever_others_have_as_their_default(
+    method, options
+):
     module = normed()
     expected = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
     torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")  # as others have "cuda"
     try:
         found = explain(wrap(module, **HOW), PHOTO, 1, method, **options)
     finally:
         torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
     assert torch.allclose(found.values, expected.values, atol=1e-6)
 
 

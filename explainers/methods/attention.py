@@ -24,7 +24,7 @@ MOST = 2**29  # bytes of weights that one pass may keep
 def rollout(weights: Sequence[Tensor]) -> Tensor:
     """The product of all blocks' weights (1, heads, T, T), averaged over the heads and half of it
     the token itself, as the residual connection has it (Abnar and Zuidema 2020): (T, T)."""
-    rolled = itself = torch.eye(weights[0].shape[-1]).to(weights[0])
+    rolled = itself = torch.eye(weights[0].shape[-1], device="cpu").to(weights[0])
     for each in weights:
         rolled = (each[0].mean(0) + itself) / 2 @ rolled
     return rolled
@@ -36,7 +36,7 @@ def weighted_rollout(weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> 
     R becomes R + E(max(G A, 0)) R, with G the gradients of the logit, E the mean over the heads,
     and R the identity at first, which is taken off at the end: (T, T).
     """
-    rolled = itself = torch.eye(weights[0].shape[-1]).to(weights[0])
+    rolled = itself = torch.eye(weights[0].shape[-1], device="cpu").to(weights[0])
     for each, gradient in zip(weights, gradients, strict=True):
         rolled = rolled + (each[0] * gradient[0]).clamp(min=0).mean(0) @ rolled
     return rolled - itself

@@ -171,7 +171,7 @@ def _averaged(
     start = time.perf_counter()
     network, x = question.network, question.view.tensor
     logits = network.recorded(question.view, network.last).logits
-    total = torch.zeros(len(question.targets), *x.shape[1:], dtype=torch.float32)
+    total = torch.zeros(len(question.targets), *x.shape[1:], dtype=torch.float32, device="cpu")
     seen, weight = 0, 0.0
     lot = network.at_once(x.shape[2:])
     for batch, weights in inputs:
@@ -211,9 +211,11 @@ def smoothgrad(
     def copies() -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, samples, batch):
             n = min(batch, samples - first)
-            noisy = torch.randn(n, *x.shape[1:], generator=generator, dtype=torch.float32)
+            noisy = torch.randn(
+                n, *x.shape[1:], generator=generator, dtype=torch.float32, device="cpu"
+            )
             noisy = noisy * sigma + x
-            yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype)
+            yield noisy, torch.full((n,), 1 / samples, dtype=x.dtype, device="cpu")
 
     yield from _averaged("smoothgrad", question, copies(), 1.0, samples)
 
@@ -242,8 +244,8 @@ def integrated(
     nodes, weights = _quadrature(steps)
     # spread the nodes, so that the growing picture is fair to the whole path from the start
     order = np.argsort(np.arange(steps) * 0.618033988749895 % 1)
-    alphas = torch.tensor((nodes[order] + 1) / 2, dtype=x.dtype)
-    parts = torch.tensor(weights[order] / 2, dtype=x.dtype)
+    alphas = torch.tensor((nodes[order] + 1) / 2, dtype=x.dtype, device="cpu")
+    parts = torch.tensor(weights[order] / 2, dtype=x.dtype, device="cpu")
 
     def path() -> Iterator[tuple[Tensor, Tensor]]:
         pairs = zip(alphas.split(batch), parts.split(batch), strict=True)

@@ -61,8 +61,7 @@ def occlusion(
 
 def _nothing(question: Question, start: float) -> Explanation:
     """The explanation before any window was muted."""
-    values = torch.zeros(
-        len(question.targets), *question.view.tensor.shape[2:], dtype=torch.float32
-    )
+    size = question.view.tensor.shape[2:]
+    values = torch.zeros(len(question.targets), *size, dtype=torch.float32, device="cpu")
     logits = question.network.answer(question.view).cpu()
     return question.answer("occlusion", values, logits[None], start, done=0.0)

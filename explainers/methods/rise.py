@@ -36,13 +36,13 @@ def random_masks(
     """(count, 1, H, W) in 0..1: 1 shows the photo, 0 mutes it; each pixel's mean is `keep`."""
     height, width = size
     cell = math.ceil(height / grid), math.ceil(width / grid)
-    drawn = torch.rand(count, 1, grid, grid, generator=generator, dtype=torch.float32)
+    drawn = torch.rand(count, 1, grid, grid, generator=generator, dtype=torch.float32, device="cpu")
     coarse = (drawn < keep).float()
     large = F.interpolate(
         coarse, size=((grid + 1) * cell[0], (grid + 1) * cell[1]), mode="bilinear"
     )
-    down = torch.randint(cell[0], (count,), generator=generator).tolist()
-    right = torch.randint(cell[1], (count,), generator=generator).tolist()
+    down = torch.randint(cell[0], (count,), generator=generator, device="cpu").tolist()
+    right = torch.randint(cell[1], (count,), generator=generator, device="cpu").tolist()
     return torch.stack(
         [m[:, y : y + height, x : x + width] for m, y, x in zip(large, down, right, strict=True)]
     )
@@ -53,9 +53,9 @@ class Running:
 
     def __init__(self, targets: int, size: tuple[int, int], keep: float) -> None:
         self.count, self.keep = 0, keep
-        self.total = torch.zeros(targets, *size, dtype=torch.float64)
+        self.total = torch.zeros(targets, *size, dtype=torch.float64, device="cpu")
         self.squares = torch.zeros_like(self.total)
-        self.low = torch.full((targets, 1, 1), torch.inf, dtype=torch.float64)
+        self.low = torch.full((targets, 1, 1), torch.inf, dtype=torch.float64, device="cpu")
         self.high = -self.low
 
     def add(self, scores: Tensor, masks: Tensor) -> None:

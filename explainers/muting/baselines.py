@@ -33,11 +33,10 @@ def baseline(network: Network, x: Tensor, kind: str = "grey", seed: int = 0) -> 
         return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
     if kind == "blur":
         return _blur(x, max(x.shape[2:]) / 20)
-    pixels = torch.full(x.shape, 0.0 if kind == "black" else 0.5, dtype=torch.float32)
+    how = {"dtype": torch.float32, "device": "cpu"}
+    pixels = torch.full(x.shape, 0.0 if kind == "black" else 0.5, **how)
     if kind == "noise":
-        pixels = torch.rand(
-            x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32
-        )
+        pixels = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed), **how)
     return network.normalised(pixels).to(x)
 
 

@@ -19,7 +19,7 @@ def gather(source: Tensor, rows: Starts, cols: Starts) -> Tensor:
         (source.shape[0] - height + 1, source.shape[1] - width + 1, height, width, source.shape[2]),
         (rows_of, cols_of, rows_of, cols_of, channels),
     )
-    at = torch.as_tensor(tops)[:, None], torch.as_tensor(lefts)[None, :]
+    at = torch.as_tensor(tops, device="cpu")[:, None], torch.as_tensor(lefts, device="cpu")[None, :]
     return views[at]
 
 

@@ -125,7 +125,7 @@ class Muting:
         centres = torch.stack(
             [self._centres(self.rows)[at[:, 0]], self._centres(self.cols)[at[:, 1]]]
         )
-        nearest = (centres - torch.tensor([[y], [x]])).square().sum(0).argmin()
+        nearest = (centres - torch.tensor([[y], [x]], device="cpu")).square().sum(0).argmin()
         return tuple(at[nearest].tolist())
 
     def change(self, position: Position) -> Change:
@@ -141,7 +141,7 @@ class Muting:
 
     def mask(self, positions: Sequence[Position]) -> Tensor:
         """bool (H, W): the pixels within these windows."""
-        mask = torch.zeros(self.size, dtype=torch.bool)
+        mask = torch.zeros(self.size, dtype=torch.bool, device="cpu")
         for row, col in positions:
             mask[slice(*self.rows[row]), slice(*self.cols[col])] = True
         return mask
@@ -157,8 +157,8 @@ class Muting:
     def _averaged(self, values: Tensor) -> Tensor:
         """Sum and count of the windows over each pixel, from their four corners."""
         height, width = self.size
-        corners = torch.zeros(2, height + 1, width + 1, dtype=torch.float64)
-        rows, cols = torch.tensor(self.rows), torch.tensor(self.cols)
+        corners = torch.zeros(2, height + 1, width + 1, dtype=torch.float64, device="cpu")
+        rows, cols = torch.tensor(self.rows, device="cpu"), torch.tensor(self.cols, device="cpu")
         both = torch.stack([values * self.known, self.known.double()])
         for r, c, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1), (1, 1, 1)):
             at = rows[:, r, None].expand(self.known.shape), cols[None, :, c].expand_as(self.known)
@@ -169,7 +169,7 @@ class Muting:
 
     @staticmethod
     def _centres(intervals: tuple[Interval, ...]) -> Tensor:
-        return torch.tensor(intervals, dtype=torch.float32).mean(1)
+        return torch.tensor(intervals, dtype=torch.float32, device="cpu").mean(1)
 
 
 def to_pixels(network: Network, x: Tensor) -> np.ndarray:

@@ -98,8 +98,10 @@ def _swept(
         engine, _claim = yield from begin(network.module, x, network.memory, at_once)
     except RuntimeError as error:
         raise OptionError(network.too_different(x)) from error
-    known = torch.zeros(len(rows), len(cols), dtype=torch.bool)
-    logits = torch.full((*known.shape, len(engine.logits)), float("nan"), dtype=torch.float32)
+    known = torch.zeros(len(rows), len(cols), dtype=torch.bool, device="cpu")
+    logits = torch.full(
+        (*known.shape, len(engine.logits)), float("nan"), dtype=torch.float32, device="cpu"
+    )
     spent = 0.0
     if before is not None:
         known, logits, spent = before.known.clone(), before.logits.clone(), before.seconds

@@ -38,7 +38,7 @@ class Answers:
         if self.head != "sigmoid":
             return []
         chances = self.probabilities(logits.detach().cpu())
-        above = chances.logit() - torch.tensor(self.thresholds).logit()
+        above = chances.logit() - torch.tensor(self.thresholds, device="cpu").logit()
         by, order = above.tolist(), above.argsort(descending=True).tolist()
         return [index for index in order if by[index] >= 0]
 

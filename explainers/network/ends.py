@@ -157,7 +157,7 @@ class _Wild(TorchFunctionMode):
             across = out.movedim(1, -1) if name.startswith("conv") else out
             key = weights.data_ptr(), across.shape[-1]
             if key not in self.drawn:
-                self.drawn[key] = torch.rand(key[1], generator=self.generator)
+                self.drawn[key] = torch.rand(key[1], generator=self.generator, device="cpu")
             across.copy_(self.low + (self.high - self.low) * self.drawn[key])
         return out
 

@@ -81,7 +81,7 @@ def as_mask(given: Any) -> Tensor:
     """A mask from any library, on whichever device, as a tensor of the processor's."""
     if isinstance(given, Tensor):
         return given.detach().cpu()
-    return torch.as_tensor(np.asarray(given))
+    return torch.as_tensor(np.asarray(given), device="cpu")
 
 
 def cut(picture: Tensor, frame: Sequence[float]) -> Tensor:

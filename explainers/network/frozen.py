@@ -130,8 +130,8 @@ class Network(Carried, Owner, Inputs, Answers):
             head=head,
             thresholds=self.thresholds,
         )
-        self.mean = torch.tensor(mean, dtype=torch.float32).reshape(-1, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32).reshape(-1, 1, 1)
+        self.mean = torch.tensor(mean, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
+        self.std = torch.tensor(std, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
         self._weights = OwnWeights(module) if taken else FollowedWeights(module, title)
         probe = noise((1, len(mean), *self.shape)).to(device)
         self._freeze(self._weights.module, probe, alone, memory)

@@ -71,7 +71,7 @@ def _whole(said: Tensor, axis: int, _like: Edges | None) -> Edges | None:
 def _span(said: Tensor, axis: int, like: Edges | None) -> Edges | None:
     """First and last edge along an axis, of the longest piece of the photo on any of some lines."""
     lines = said.nanmean(0).movedim(axis - 1, -1)
-    chosen = torch.linspace(0, len(lines) - 1, min(LINES, len(lines))).long()
+    chosen = torch.linspace(0, len(lines) - 1, min(LINES, len(lines)), device="cpu").long()
     found = [each for line in lines[chosen] if (each := _piece(line.numpy(), like))]
     if not found:
         return None
@@ -133,7 +133,7 @@ def _edges(x: np.ndarray, y: np.ndarray) -> Edges | None:
 
 
 def _places(count: int) -> Tensor:
-    return (torch.arange(count) + 0.5).double() / count
+    return (torch.arange(count, device="cpu") + 0.5).double() / count
 
 
 def _inner(whole: slice) -> slice:

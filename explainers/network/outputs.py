@@ -54,7 +54,7 @@ def gist(output: Any) -> Tensor:
     """(1, 1): the mean of all numbers in any output, which shows whether two outputs differ."""
     leaves = [each for each in tree_leaves(output) if isinstance(each, Tensor) and each.numel()]
     means = [each.float().mean() for each in leaves if not each.is_complex()]
-    return torch.stack(means).mean().reshape(1, 1) if means else torch.zeros(1, 1)
+    return torch.stack(means).mean().reshape(1, 1) if means else torch.zeros(1, 1, device="cpu")
 
 
 @dataclass(frozen=True)

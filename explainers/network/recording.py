@@ -83,7 +83,7 @@ class Recording:
         self.until = until
         self.look = look
         self.activations: dict[str, Tensor] = {}
-        self.logits: Tensor = torch.empty(0)
+        self.logits: Tensor = torch.empty(0, device="cpu")
         self.fixed: set[int] = set()
         self.repeated: set[str] = set()  # layers that were called before, too
         self.serial = next(serials)

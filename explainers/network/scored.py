@@ -110,7 +110,7 @@ def value_of(function: Function, output: Any) -> Tensor:
     name = name_of(function)
     try:
         value = function(output)
-        value = value if isinstance(value, Tensor) else torch.as_tensor(float(value))
+        value = value if isinstance(value, Tensor) else torch.as_tensor(float(value), device="cpu")
     except ExplainError:
         raise
     except Exception as error:

@@ -133,7 +133,7 @@ def _may_be(child: nn.Module, output: Tensor) -> bool:
 def changed(at: tuple[float, float], size: Size) -> Tensor:
     """(H, W): 1 in the part of an input of that size round one of `PLACES`, 0 elsewhere."""
     (x, y), (height, width) = at, size
-    region = torch.zeros(height, width, dtype=torch.float32)
+    region = torch.zeros(height, width, dtype=torch.float32, device="cpu")
     top, left = round((y - PART / 2) * height), round((x - PART / 2) * width)
     top, left = max(top, 0), max(left, 0)
     region[top : top + max(round(PART * height), 1), left : left + max(round(PART * width), 1)] = 1

@@ -99,7 +99,7 @@ class Transform:
     def _lies(self, pixels: np.ndarray, made: Tensor, frame: Frame) -> bool:
         """Does a mark on this very photo (H, W, 3) show where that frame has it? What a transform
         does may hang on what is in the photo, as cutting off a white border does."""
-        marked, there = pixels.copy(), torch.zeros(made.shape[1:], dtype=torch.bool)
+        marked, there = pixels.copy(), torch.zeros(made.shape[1:], dtype=torch.bool, device="cpu")
         left, top, right, bottom = seen(frame)
         for x, y in MARKS:
             x, y = left + x * (right - left), top + y * (bottom - top)
@@ -118,8 +118,9 @@ class Transform:
         """Are the channels red, green and blue in that order, or the luminance alone?"""
         if self.channels not in (1, 3):
             return False
-        shares = torch.eye(3) if self.channels == 3 else torch.tensor(LUMINANCE)[:, None]
-        for colour, share in zip(torch.eye(3).mul(255).int().tolist(), shares, strict=True):
+        each = torch.eye(3, device="cpu")
+        shares = each if self.channels == 3 else torch.tensor(LUMINANCE, device="cpu")[:, None]
+        for colour, share in zip(each.mul(255).int().tolist(), shares, strict=True):
             made = self._tensor(Image.new("RGB", (TRIED, TRIED), tuple(colour)))
             gap = made[:, rows, columns] - black - share.reshape(-1, 1, 1) * span
             if not gap.abs().amax() <= ROUNDING * span.abs().amax():

@@ -54,7 +54,7 @@ def bordered(network: Network) -> dict[str, str]:
     if size[0] * size[1] > LARGEST:
         return {}
     try:
-        x = torch.zeros(1, len(network.mean), *size)
+        x = torch.zeros(1, len(network.mean), *size, device="cpu")
         seen = network.record(x, (layer.name,), gradients=False, until=layer.name)
         twice = tuple(seen.activations[layer.name].shape[2:])
     except Exception:  # made for one size
@@ -81,12 +81,12 @@ def convolved(network: Network) -> Frame | None:
     """The part of the input that the first convolution is given; None where that can't be told, or
     other layers come before it."""
     height, width = network.shape
-    across, down = ((torch.arange(side) + 0.5) / side for side in (width, height))
+    across, down = ((torch.arange(side, device="cpu") + 0.5) / side for side in (width, height))
     shape = 1, len(network.mean), height, width
     try:
         black, white, *ramps = (
             _first(network, each.expand(shape))
-            for each in (torch.zeros(1), torch.ones(1), across, down[:, None])
+            for each in (*torch.arange(2.0, device="cpu"), across, down[:, None])
         )
         said = [((each.given - black.given) / (white.given - black.given))[0] for each in ramps]
         frame = located(said[0].cpu(), said[1].cpu())

@@ -148,4 +148,4 @@ def _enlarged(box: tuple[int, int], shape: Size, recipe: Recipe) -> tuple[int, i
 def noise(shape: Sequence[int], seed: int = 0) -> Tensor:
     """Normal noise of that shape, the same each time."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32)
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")

@@ -54,8 +54,8 @@ def energy_inside(
     """
     energy = strength(explanation, row, size).clamp(min=0).double()
     left, top, right, bottom = explanation.frame
-    x = left + (torch.arange(size[1]) + 0.5) / size[1] * (right - left)
-    y = top + (torch.arange(size[0]) + 0.5) / size[0] * (bottom - top)
+    x = left + (torch.arange(size[1], device="cpu") + 0.5) / size[1] * (right - left)
+    y = top + (torch.arange(size[0], device="cpu") + 0.5) / size[0] * (bottom - top)
     inside = ((y >= box[1]) & (y <= box[3])).double()[:, None] * (
         (x >= box[0]) & (x <= box[2])
     ).double()

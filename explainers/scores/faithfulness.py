@@ -82,8 +82,8 @@ def strength(explanation: Explanation, row: int, size: tuple[int, int]) -> Tenso
 def ranks(strengths: Tensor) -> Tensor:
     """(H, W) int32: 0 for the strongest pixel; among equals the upper left comes first."""
     order = strengths.flatten().argsort(descending=True, stable=True)
-    ranked = torch.empty(order.shape, dtype=torch.int32)
-    ranked[order] = torch.arange(len(order), dtype=torch.int32)
+    ranked = torch.empty(order.shape, dtype=torch.int32, device="cpu")
+    ranked[order] = torch.arange(len(order), dtype=torch.int32, device="cpu")
     return ranked.reshape(strengths.shape)
 
 
@@ -130,7 +130,7 @@ def following(
     x, fill = (each.to(network.device).contiguous(memory_format=torch.channels_last)
                for each in (x, fill))  # fmt: skip
     ranked, inner = ranked.to(network.device), taken[1:-1]
-    jobs = torch.tensor([(count, which) for which in (0, 1) for count in inner])
+    jobs = torch.tensor([(count, which) for which in (0, 1) for count in inner], device="cpu")
     found: list[float] = []
     for some in jobs.split(network.at_once(x.shape[2:])):
         limit, insertion = (column.to(ranked.device).view(-1, 1, 1, 1) for column in some.T)
@@ -243,7 +243,7 @@ def drawing(
     cells = size if pixels else tuple(passed.activations[question.layer].shape[2:])
     generator, drawn = torch.Generator().manual_seed(seed), []
     for _ in range(DRAWS):
-        noise = torch.rand(1, 1, *cells, generator=generator)
+        noise = torch.rand(1, 1, *cells, generator=generator, device="cpu")
         noise = F.interpolate(noise, size, mode="bilinear")[0, 0]
         drawn.append((yield from _measure(question, target, noise, baseline, steps)))
     return _drawn.keep(key, tuple(drawn), of=question.network)

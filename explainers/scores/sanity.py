@@ -141,11 +141,11 @@ def randomise(module: nn.Module, generator: torch.Generator) -> None:
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     own = [each for each in own if each.ndim]  # not the counter of batches
     if all(each.ndim == 1 for each in own) and len({len(each) for each in own}) == 1:
-        order = torch.randperm(len(own[0]), generator=generator)
+        order = torch.randperm(len(own[0]), generator=generator, device="cpu")
         for each in own:
             each.copy_(each[order.to(each.device)])
         return
     for each in module.parameters(recurse=False):
-        noise = torch.randn(each.shape, generator=generator).to(each)
+        noise = torch.randn(each.shape, generator=generator, device="cpu").to(each)
         spread = each.std() if each.numel() > 1 else each.abs().mean()
         each.copy_(noise * spread + each.mean())

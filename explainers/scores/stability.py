@@ -89,7 +89,7 @@ def _sampled(explanation: Explanation, row: int, seen: Frame, shared: Frame) -> 
     """Values at a grid of points of the part `shared`, of a map that covers `seen`."""
     values = explanation.values[row]
     values = cells(values.abs().amax(0) if explanation.per_pixel else values)
-    steps = (torch.arange(POINTS) + 0.5) / POINTS
+    steps = (torch.arange(POINTS, device="cpu") + 0.5) / POINTS
     x = ((shared[0] + steps * (shared[2] - shared[0])) - seen[0]) / (seen[2] - seen[0])
     y = ((shared[1] + steps * (shared[3] - shared[1])) - seen[1]) / (seen[3] - seen[1])
     at = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None] * 2 - 1
