@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .photo import Photo
 
 
-#: Notes of one map alone; the last four on what some layers or methods show (`notes.SOME`).
+#: Notes of one map alone; the last five on what some layers or methods show (`notes.SOME`).
 OF_A_MAP = frozenset(
     "blank, only against, border, flat, unstable, cancelled, unsettled, padding, NaN, mixed, "
-    "trimmed, bordered, cut".split(", ")
+    "trimmed, bordered, past, cut".split(", ")
 )
 
 

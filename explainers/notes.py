@@ -39,6 +39,7 @@ CANCELLED = 0.001  # of what is averaged is left; by chance it is one in the roo
 SOME: dict[str, Callable[[str | None, Network, str], bool]] = {
     "mixed": lambda layer, network, _family: layer == network.last,
     "bordered": lambda layer, network, _family: layer == network.last,
+    "past": lambda layer, network, _family: layer == network.last,
     "trimmed": lambda layer, _network, _family: layer is not None,
     "cut": lambda _layer, _network, family: family not in ("perturbation", "patches"),
 }

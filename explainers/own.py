@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .errors import ModelError
 from .imagenet import imagenet_labels
-from .network import Head, Network, keeping, slope, trimming
+from .network import Head, Network, keeping, past, slope, trimming
 from .network.borrowed import (
     Apart,
     bare,
@@ -157,7 +157,7 @@ def wrap(
         )
         if (found.unread or output is not None) and not told_apart(own, probe):
             raise not_alone(title)
-        remarks |= found.remarks | network.remarks | _remarks(network)
+        remarks |= found.remarks | network.remarks | _remarks(network, last)
     network._source, network._said, network._handles = inner, said, handles
     network.remarks, network.read, network.unread = remarks, found.read, found.unread
     network.takes, network.transform = way.channels, way.transform
@@ -189,10 +189,12 @@ def _hooked(module: nn.Module, channels: int, output: Any, title: str) -> list[A
     return handles
 
 
-def _remarks(network: Network) -> dict[str, str]:
-    """What a few passes tell of the network's maps, by key."""
+def _remarks(network: Network, last: str | None) -> dict[str, str]:
+    """What a few passes tell of the network's maps, by key. last: the layer that was said."""
     placed = trimming.remark(network)
     placed = placed or trimming.bordered(network) | keeping.remark(network)
+    if last is None and not network.attends:  # inside of a block others always go past it
+        placed = placed | past.remark(network)
     return placed | slope.remark(network)
 
 

@@ -95,6 +95,19 @@ def test_a_cut_behind_the_first_convolution_is_said_of_the_last_map(cut):
     assert "mixed" not in {note.key for note in early.notes}
 
 
+def test_scores_that_come_past_the_last_layer_are_said_of_its_map():
+    """Of an ensemble, of a photo and its mirror image; one network's come through it alone."""
+    both = Form(lambda m, x: m.one(x) + m.other(x), one=plain(), other=plain())
+    views = Form(lambda m, x: m.net(x) + m.net(F.avg_pool2d(x, 2)), net=plain())
+    for module in (both, views):
+        said = [n.sentence for n in explain(wrap(module, **HOW), PHOTO, 1).notes if n.key == "past"]
+        assert "its map is of one of them" in said[0]
+        notes = explain(wrap(module, **HOW), PHOTO, 1, "gradient").notes
+        assert "past" not in {note.key for note in notes}
+    for module in (plain(), nets.module("test_resnet", num_classes=3)):
+        assert "past" not in wrap(module, **HOW).remarks
+
+
 @pytest.mark.parametrize(("size", "shape"), [
     ((None, 9), (32, 9)), ((9, None), (9, 32)), ((7, 9), (7, 9)), ((1, None), (1, 32)),
     ((None, 1), (32, 1)),
