@@ -21,6 +21,10 @@ WIDE = """() => [...document.querySelectorAll('.tab-body :is(figcaption, .field,
   .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 13
     && getComputedStyle(each).overflowX === 'visible')
   .map((each) => each.outerHTML.slice(0, 120))"""
+RESTS = (
+    "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
+    " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
+)
 SIDES = ((1024, 768), (844, 390), (320, 640))  # a tablet, a phone on their sides; the narrowest
 
 
@@ -35,10 +39,7 @@ def fits(page: Page) -> None:
 def usable(page: Page) -> None:
     """No serious accessibility violation, nothing that does not fit, here and in windows between a
     phone's and a desk's, and on a phone nothing too small for a finger."""
-    page.wait_for_function(  # colours half way between two others would be judged, too
-        "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
-        " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
-    )
+    page.wait_for_function(RESTS)  # colours half way between two others would be judged, too
     serious = [
         (each["id"], [node["html"][:160] for node in each["nodes"]])
         for each in Axe().run(page).response["violations"]
@@ -52,4 +53,5 @@ def usable(page: Page) -> None:
     for each in (*sides, size):  # its own at the end, as it was
         page.set_viewport_size(each)
         page.wait_for_function("width => innerWidth === width", arg=each["width"])
+        page.wait_for_function(RESTS)
         fits(page)
