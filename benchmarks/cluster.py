@@ -19,6 +19,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -190,29 +191,32 @@ def death(front: Any) -> int:
 
 
 class Sleeper:
-    """A replica that answers whatever it is asked after so many seconds."""
+    """A replica that answers whatever it is asked after so many seconds on average, half as many
+    to half as many again: photos differ, and replicas in step would answer all at once."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self.seconds, self.turn = seconds, asyncio.Lock()
 
     async def answer(self, *_asked: Any, **_more: Any) -> tuple[str, dict[str, Any]]:
-        await asyncio.sleep(self.seconds)
+        async with self.turn:  # one at a time, as a replica's lane computes; the next may wait here
+            await asyncio.sleep(self.seconds * random.uniform(0.5, 1.5))
         return "", {"cpu": time.process_time()}
 
 
 def growth(replicas: int, seconds: float, options: Options) -> tuple[float, float, float]:
-    """Share of linear that so many sleeping replicas reach with 1.25 questions under way for each;
+    """Share of linear that so many sleeping replicas reach with two questions under way for each;
     milliseconds of the processor's time a call in the front; calls a second."""
     from ray import serve
     from ray.serve.config import RequestRouterConfig
 
     from tabs.cluster.front import Front
+    from tabs.cluster.replica import ONGOING
     from tabs.cluster.router import ByVisit
 
     made = serve.deployment(
         name="sleeper",
         num_replicas=replicas,
-        max_ongoing_requests=1,
+        max_ongoing_requests=ONGOING,
         ray_actor_options={"num_cpus": 0},
         request_router_config=RequestRouterConfig(request_router_class=ByVisit),
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
@@ -221,27 +225,27 @@ def growth(replicas: int, seconds: float, options: Options) -> tuple[float, floa
     handle = serve.run(made.bind(seconds), name=f"sleepers-{replicas}", route_prefix=None)
     started = time.monotonic() - since
     front = Front(handle, Subject(None), options, leave=list)
-    calls = max(8, round(20 / seconds)) * replicas // 2
-    done, over = itertools.count(), threading.Event()
+    clients, finished, over = 2 * replicas, [], threading.Event()
 
     def client(number: int) -> None:
         while not over.is_set():
             front.answer("programs", "explain", {"visit": f"{number}", "method": "gradcam"})
-            if next(done) >= calls:
-                over.set()
+            finished.append(number)
 
-    clients = round(1.25 * replicas)
+    def until(many: int) -> tuple[int, float, float]:
+        while len(finished) < many:
+            time.sleep(0.05)
+        return len(finished), time.monotonic(), time.process_time()
+
     with ThreadPoolExecutor(clients) as pool:
         running = [pool.submit(client, number) for number in range(clients)]
-        while next(done) < 2 * clients:  # until all are at work
-            time.sleep(0.2)
-        first, since, spent = next(done), time.monotonic(), time.process_time()
-        over.wait()
-        last, took, spent = next(done), time.monotonic() - since, time.process_time() - spent
+        first, since, spent = until(2 * clients)  # all are at work
+        last, now, spent_now = until(first + round(max(8, 20 / seconds) * replicas))
+        over.set()
         for each in running:
             each.result()
     serve.delete(f"sleepers-{replicas}")
-    rate, cpu = (last - first) / took, 1000 * spent / (last - first)
+    rate, cpu = (last - first) / (now - since), 1000 * (spent_now - spent) / (last - first)
     share = rate * seconds / replicas
     print(
         f"{replicas:4} replicas: {rate:6.1f} calls a second, {share:.2f} of linear; the front took "
