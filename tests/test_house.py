@@ -109,3 +109,11 @@ def test_no_test_has_a_fixture_that_only_sounds_like_the_page():
     own = re.compile(r"@pytest\.fixture.*\ndef (\w+)")
     for path in Path(__file__).parent.glob("test_*.py"):
         assert not SERVED.intersection(own.findall(path.read_text("utf-8"))), path.name
+
+
+def test_what_moves_without_end_moves_in_steps():
+    """Sixty pictures a second of a map that is waited for took most of a core from its making."""
+    sheets = [path.read_text("utf-8") for path in (ROOT / "tabs").rglob("*.css")]
+    endless = re.findall(r"animation: ([^;}]*infinite)", "".join(sheets))
+    assert len(endless) >= 3
+    assert all("steps(" in each for each in endless), endless
