@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio
 import numpy as np
 import pytest
 from gradio.utils import get_upload_folder
@@ -22,6 +25,7 @@ from tabs.parts import fields, html, lanes
 from tabs.parts.tab import Server, Tab, markup
 from tabs.parts.work import Jobs, Show
 from tabs.subject import Subject
+from tabs.unwritten import WRITER, Unwritten
 from tests.desk import Desk
 
 CAT = {"photo": {"example": "cat.jpg"}, "visit": "me"}
@@ -303,3 +307,15 @@ def test_what_the_maps_act_on_is_checked(subject: Subject) -> None:
     assert "problem" in server.act(asked | {"act": "no such act"})
     nothing = server.act(asked | {"act": "npz", "settings": {"methods": []}})
     assert "tick a method first" in nothing["problem"]
+
+
+# ---- the frame ----
+
+
+def test_gradio_writes_nothing_for_editors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Unwritten in sys.meta_path
+    spec = Unwritten.find_spec(WRITER, gradio.__path__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "extract_class_source_code", lambda *_: pytest.fail("it does"))
+    module.ComponentMeta("Part", (), {"EVENTS": []})
