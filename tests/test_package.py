@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import site
 import subprocess
 import sys
 import tomllib
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,11 +17,21 @@ from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, expect
 
 from tests import nets
-from tests.browser import NOWHERE, serving, settled
+from tests.browser import serving, settled
 from tests.test_docs import pins
 
 ROOT = Path(__file__).parents[1]
 CAT = ROOT / "assets" / "examples" / "cat.jpg"
+#: A report and the page by the installed command, in one process: its imports take 10 s of a core.
+BOTH = """
+import runpy, sys
+from tabs.command import main
+script, photo, network = sys.argv[1:]
+given = ["--network", "mine", "--methods", "gradcam", "--out", "out"]
+assert main(["explain", photo, *given]) == 0
+sys.argv = [script, "--network", network]
+runpy.run_path(script, run_name="__main__")
+"""
 
 
 def test_the_package_needs_what_the_page_needs():
@@ -69,21 +77,10 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
         {"label_names": ["benign", "malignant"]},
         data_config={"input_size": (1, 64, 64)},
     )
-    environment = {"PATH": os.environ["PATH"], "HF_HOME": str(tmp_path), "HF_ENDPOINT": NOWHERE}
-    seeing_why = str(installed / "seeing-why")
-
-    def run(*given: str) -> str:
-        ran = subprocess.run(
-            given, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-        )
-        assert ran.returncode == 0, ran.stderr[-2000:]
-        return ran.stdout
-
-    given = ["--network", "mine", "--methods", "gradcam", "--out", "out"]
-    opened = [seeing_why, "--network", str(tmp_path / "mine")]
-    settings = {"command": opened, "cwd": tmp_path, "SEEING_WHY_STARTUP": ""}
-    with ThreadPoolExecutor(1) as beside, serving(**settings) as page:
-        reported = beside.submit(run, seeing_why, "explain", str(CAT), *given)
+    given = [str(installed / "seeing-why"), str(CAT), str(tmp_path / "mine")]
+    begun = [str(installed / "python"), "-c", BOTH, *given]
+    alone = {"SEEING_WHY_STARTUP": "", "LD_PRELOAD": ""}  # the process would begin anew
+    with serving(command=begun, cwd=tmp_path, **alone) as page:
         with urllib.request.urlopen(f"{page.url}/config") as answer:
             assert "malignant" in answer.read().decode()  # explained already, by the first network
         visitor = chromium.new_page()
@@ -105,5 +102,4 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
         assert about["class"] == "malignant"
         listed = client.predict(handle_file(CAT), "", "gradcam", "coco80", "", api_name="/explain")
         assert listed[1]["class"] == "cat"  # by weights that came along
-        reported.result()
     assert json.loads((tmp_path / "out" / "summary.json").read_text())[0]["state"] == "made"
