@@ -9,21 +9,23 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
 from explainers import METHODS, Photo, cores
 from explainers.settings import Settings
+from tabs import page
 from tabs.cluster.front import INTERRUPTED, Front, _Under
 from tabs.here import Here
 from tabs.page import answering
+from tabs.server import logs
 from tabs.server.options import Options
 
-from .browser import serving
+from .browser import free_port, serving
 from .cluster_nets import NAMED
 from .proxied import proxied
 from .test_deploy import kept
@@ -31,6 +33,7 @@ from .waiting import until
 
 pytestmark = pytest.mark.slow
 SETTINGS = Settings(networks=NAMED, startup=(), endpoint="http://127.0.0.1:9", threads=1)
+FRONT = {"SEEING_WHY_NETWORKS": ",".join(NAMED), "SEEING_WHY_STARTUP": ""}
 CNN, TRANSFORMER = "cnn", "transformer"
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -158,18 +161,28 @@ def test_what_nobody_pulls_stops_within_a_second(front: Front, own: dict[str, An
     front.answer("muting", "stop", answer["more"])
 
 
-def test_two_fronts_behind_nginx_share_the_replicas(front, tmp_path: Path) -> None:
+@pytest.fixture
+def beside(front: Front, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """The port of a page of this process, whose front has begun the cluster."""
+    port = free_port()
+    begun = {"GRADIO_TEMP_DIR": str(tmp_path), "FORWARDED_ALLOW_IPS": "", "SEEING_WHY_THREADS": "1"}
+    for name, value in (FRONT | begun).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(page, "answering", lambda *_: front)
+    monkeypatch.setattr(logs, "start", lambda _: None)
+    page.launch(prevent_thread_lock=True, server_port=port, server_name="127.0.0.1", quiet=True)
+    yield port
+    gr.close_all(verbose=False)
+
+
+def test_two_fronts_behind_nginx_share_the_replicas(beside: int, tmp_path: Path) -> None:
+    """One has begun the cluster, and one has joined it."""
     import ray
 
-    settings = {
-        "SEEING_WHY_CLUSTER": ray.get_runtime_context().gcs_address,
-        "SEEING_WHY_NETWORKS": ",".join(NAMED),
-        "SEEING_WHY_STARTUP": "",
-        "RAY_AUTH_MODE": "token",  # the secret is in the environment
-    }
-    with ExitStack() as until, ThreadPoolExecutor(2) as pool:
-        pages = pool.map(until.enter_context, [serving(**settings), serving(**settings)])
-        kept(until.enter_context(proxied(tmp_path, *(page.port for page in pages))))
+    address = ray.get_runtime_context().gcs_address
+    joined = {"SEEING_WHY_CLUSTER": address, "RAY_AUTH_MODE": "token"}  # its secret is here
+    with serving(**FRONT, **joined) as other, proxied(tmp_path, beside, other.port) as url:
+        kept(url)
 
 
 def kill(name: str) -> None:
