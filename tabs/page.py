@@ -85,6 +85,7 @@ def build(engine: Engine) -> gr.Blocks:
                             whole = tab is TABS[0]
                             first = parts.whole(tab, engine.subject, begin) if whole else None
                             parts.build(tab, engine, first=first)
+        bar.dock()
         endpoints.build(engine)
     page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = POLL

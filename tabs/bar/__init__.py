@@ -103,3 +103,8 @@ def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
         start=json.dumps(start),
         known=json.dumps(engine.answer("bar", "networks", None)["networks"]),
     )
+
+
+def dock() -> gr.HTML:
+    """A phone's buttons at the bottom, which the keyboard comes to last."""
+    return gr.HTML((HERE / "dock.html").read_text("utf-8"), elem_id="dock")

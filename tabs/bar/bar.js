@@ -88,7 +88,7 @@ let opener = null;
 seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, and back to what opened it
   const sheet = document.querySelector('#rail-side'), was = sheet.classList.contains('open'), covers = open && narrow.matches;
   sheet.classList.toggle('open', open);
-  for (const each of ['#stage-side', 'header.bar']) document.querySelector(each).inert = covers;
+  for (const each of document.querySelectorAll('#stage-side, header.bar, footer')) each.inert = covers;
   if (covers && !was) opener = document.activeElement;
   const focus = () => { // as soon as it is visible: Gradio has a transition for that, of each part after the one around it
     const first = sheet.classList.contains('open') && sheet.querySelector(`${where} :is(button, [tabindex="0"])`);
@@ -111,14 +111,15 @@ document.addEventListener('keydown', (event) => {
   seeing.sheet(false);
   menu.open = false; // which opens by itself, too
 });
-find('.dock').addEventListener('click', (event) => {
-  const what = event.target.closest('button')?.dataset.dock;
+document.addEventListener('click', (event) => { // the dock stands at the page's end
+  const what = event.target.closest('.dock button')?.dataset.dock;
   if (what === 'photo') rail('.rail .pick');
   if (what === 'classes') rail('.rail .sees');
   if (what === 'camera') seeing.openCamera();
   if (what === 'adjust') {
-    const adjust = document.querySelector(`#${CSS.escape(seeing.state.tab)}-tab .adjust`);
-    if (adjust) { adjust.open = true; adjust.scrollIntoView({ behavior: still.matches ? 'auto' : 'smooth', block: 'center' }); }
+    const tab = document.querySelector(`#${CSS.escape(seeing.state.tab)}-tab`), folded = tab?.querySelector('.adjust');
+    if (folded) folded.open = true;
+    (folded ?? tab?.querySelector('.field'))?.scrollIntoView({ behavior: still.matches ? 'auto' : 'smooth', block: 'center' }); // of a card all settings stand open
   }
 });
 
