@@ -16,6 +16,7 @@ from tests.browser import (
     cat_jpeg,
     chip,
     drop,
+    finger,
     heats,
     held,
     say,
@@ -151,3 +152,20 @@ def test_two_visitors_see_their_own_photos(visit: Visit) -> None:
     names = [page.locator(".rail .chip-name").first.inner_text() for page in (one, two)]
     assert names[0] != names[1]
     assert heats(one) != heats(two)
+
+
+def test_a_finger_swipes_to_the_next_map_and_marks_by_a_tap(visit: Visit) -> None:
+    page = visit(width=390, height=844)
+    settled(page)
+    maps, marks = page.locator(".stage .map"), page.locator(".stage .dot >> visible=true")
+    words = page.locator(".maps-here").inner_text()
+    finger(page, [(x, 300) for x in range(330, 40, -20)])
+    expect(maps.nth(1)).to_be_in_viewport(ratio=0.9)
+    expect(marks).to_have_count(0)
+    finger(page, [(200, y) for y in range(440, 200, -20)])
+    page.wait_for_function("() => scrollY > 100")
+    expect(marks).to_have_count(0)
+    assert page.locator(".maps-here").inner_text() == words
+    box = maps.nth(1).locator(".picture").bounding_box()
+    finger(page, [(200, box["y"] + box["height"] - 20)])
+    expect(page.locator(".stage .dot.pinned")).to_have_count(3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, held, told
+from tests.browser import Visit, calls, finger, held, told
 from tests.usable import usable
 from tests.waiting import until
 
@@ -43,15 +43,6 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
     for place in rest:
         page.mouse.move(*place)
     page.mouse.up()
-
-
-def finger(page: Page, *points: tuple[float, float]) -> None:
-    send = page.context.new_cdp_session(page).send
-    kind = "touchStart"
-    for x, y in on_photo(page, list(points)):
-        send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        kind = "touchMove"
-    send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def share(page: Page) -> float:
@@ -189,7 +180,7 @@ def test_on_a_phone_a_finger_paints_and_does_not_scroll(visit: Visit) -> None:
     page = opened(visit, "cat.jpg", width=390, height=844, dark=True)
     page.evaluate("scrollTo(0, 0)")
     page.evaluate(JUMPS)
-    finger(page, (0.4, 0.2), (0.4, 0.5), (0.4, 0.8))
+    finger(page, on_photo(page, [(0.4, 0.2), (0.4, 0.5), (0.4, 0.8)]))
     assert share(page) > 4
     assert page.evaluate("window.jumped") == 0
     expect(page.locator("#muting-tab [data-verdict]")).to_be_in_viewport()

@@ -236,7 +236,7 @@ def test_on_a_photo_it_says_what_stayed_and_without_one_what_to_do(desk: Desk, r
     shown = desk.whole(desk.act("draw", **unit, far="30"))
     sheet_html, (panel,) = shown["places"]["sheet"], shown["data"]["panels"]
     assert sheet_html.count("<img") == 2  # the photo, and what became of it
-    assert "from your photo" in sheet_html
+    assert "from your photo (on the left)" in sheet_html
     assert 0.9 < float(re.search(r"Coarse structure.*?<dd>([\d.]+)", panel["more"], re.S)[1]) <= 1
     other = Desk(TAB, resnet18, photo={"example": "cat.jpg"})
     again = other.whole(other.act("draw", **unit, far="30"))

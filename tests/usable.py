@@ -21,6 +21,21 @@ WIDE = """() => [...document.querySelectorAll('.tab-body :is(figcaption, .field,
   .filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 13
     && getComputedStyle(each).overflowX === 'visible')
   .map((each) => each.outerHTML.slice(0, 120))"""
+# What scrolls sideways, and past whose end a swipe would go back to the page before, or which has a
+# few pixels to scroll up, which a finger would move in place of the page.
+CATCHES = """() => [...document.querySelectorAll('body *')].filter((each) => {
+    const { overflowX, overflowY, overscrollBehaviorX } = getComputedStyle(each);
+    const up = each.scrollHeight - each.clientHeight;
+    return ['auto', 'scroll'].includes(overflowX) && each.scrollWidth > each.clientWidth
+      && (overscrollBehaviorX !== 'contain' || (overflowY !== 'hidden' && up > 0 && up < 40));
+  }).map((each) => each.outerHTML.slice(0, 120))"""
+# Menus with no room for what is chosen, such as a layer’s number of units.
+CUT = """() => [...document.querySelectorAll('.tab-body select')].filter((each) => {
+    const ink = new OffscreenCanvas(1, 1).getContext('2d');
+    ink.font = getComputedStyle(each).font;
+    return each.checkVisibility() && each.selectedOptions.length
+      && ink.measureText(each.selectedOptions[0].text).width + 36 > each.clientWidth;
+  }).map((each) => each.selectedOptions[0].text)"""
 RESTS = (
     "() => !document.getAnimations().some((a) => a instanceof CSSTransition"
     " && a.playState === 'running')"  # what lies in a closed fold stays listed, finished
@@ -34,6 +49,7 @@ def fits(page: Page) -> None:
     width = page.viewport_size["width"]
     assert page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth") <= 0, width
     assert not (wide := page.evaluate(WIDE)), f"too wide at {width}: {wide}"
+    assert not (caught := page.evaluate(CATCHES)), f"takes a finger's swipe at {width}: {caught}"
 
 
 def usable(page: Page) -> None:
@@ -49,6 +65,8 @@ def usable(page: Page) -> None:
     size = page.viewport_size
     if size["width"] < 1024:
         assert not (low := page.evaluate(LOW)), f"lower than 40 px: {low}"
+    else:
+        assert not (cut := page.evaluate(CUT)), f"cut off: {cut}"
     sides = [{"width": width, "height": height} for width, height in SIDES]
     for each in (*sides, size):  # its own at the end, as it was
         page.set_viewport_size(each)

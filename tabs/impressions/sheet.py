@@ -110,7 +110,7 @@ def _cell(drawn: Impression, index: int) -> str:
     pictures = _picture(now["picture"], f"Impression of {drawn.title}, {how}", "picture")
     if drawn.photo is not None:
         before = _picture(_url(impressions.to_pixels(drawn.photo)), "Your photo, its middle square")
-        pictures, how = before + pictures, f"{how}, from your photo"
+        pictures, how = before + pictures, f"{how}, from your photo (on the left)"
     if drawn.driven:
         alt = "The same, dim outside of the mask: where the object is"
         pictures += _picture(now["mask"], alt, "mask")

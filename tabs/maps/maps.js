@@ -153,7 +153,8 @@ const arrange = () => {
 };
 const legend = () => {
   const ramp = table(layout.both), stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${ramp.slice(4 * i, 4 * i + 3).join()})`);
-  const [low, high] = layout.both ? ['against it', 'for it'] : ['nothing', 'strongest'];
+  const [low, high] = layout.both ? ['against it', 'for it']
+    : ['nothing', layout.rows.length > 1 && tab.value('scale') === 'shared' ? 'strongest of all rows' : 'strongest'];
   element.querySelector('[data-legend]').innerHTML = `<span>${low}</span><i role="img" aria-label="Colours from ${low} to ${high}" style="background:linear-gradient(90deg,${stops})"></i><span>${high}</span>`;
 };
 
@@ -187,11 +188,12 @@ const where = (event) => {
   const picture = event.target.closest('.picture');
   return picture && seeing.point(event, picture);
 };
+const swiped = (target) => /pan-x|manipulation/.test(getComputedStyle(target.closest('.picture')).touchAction); // by a finger that moves
 stage.addEventListener('pointermove', (event) => {
   const now = where(event);
   if (!now) return;
   if (wipe !== null && event.buttons) return setWipe(now[0]);
-  if (pinned || (event.pointerType !== 'mouse' && !event.buttons)) return;
+  if (pinned || (event.pointerType !== 'mouse' && (!event.buttons || swiped(event.target)))) return;
   place = now;
   mark();
 });
