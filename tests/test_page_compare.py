@@ -113,8 +113,17 @@ def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> 
     page.wait_for_selector(MEASURED, timeout=BUSY)
     page.get_by_role("tab", name="Maps").click()  # another question while it is not looked at
     page.evaluate("() => seeing.set({ targets: [282] })")
-    page.get_by_role("tab", name="Compare").click()
+    cards = page.locator("#compare-tab [data-place=grid]")
+    with held(page, "compare.ask"):
+        page.get_by_role("tab", name="Compare").click()
+        expect(cards).to_have_css("opacity", "0.3")  # another question's
     expect(page.locator("#compare-tab .say")).to_contain_text("tiger cat")
+    expect(cards).to_have_css("opacity", "1")
+    with held(page, "compare.ask"):  # while it is looked at, too
+        page.evaluate("() => seeing.set({ targets: [281] })")
+        expect(cards).to_have_css("opacity", "0.3")
+        page.evaluate("() => seeing.set({ targets: [282] })")
+        expect(cards).to_have_css("opacity", "1")  # back at what is here
     page.get_by_text("Sanity check:").click()
     with held(page, "compare.more"):
         page.get_by_role("button", name="Randomise a copy").click()

@@ -108,6 +108,10 @@
       const edge = area.getBoundingClientRect();
       return [(event.clientX - edge.left) / edge.width, (event.clientY - edge.top) / edge.height].map((v) => Math.min(1, Math.max(0, v)));
     },
+    one: (files, kind) => { // of several, the first of that kind, and a word on the others
+      const all = [...(files || [])], file = all.find((each) => each.type.startsWith(kind)) ?? all[0];
+      return [file, all.length > 1 ? `Of ${all.length} files “${file.name}” was taken: there is room for one at a time.` : ''];
+    },
     save: (blob, name) => { // as a file of the visitor's
       const link = document.createElement('a');
       link.href = URL.createObjectURL(blob);

@@ -9,9 +9,11 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
   const hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
-  let drawn = '', asking = false, drawing = null, looking = false, network = null, retry = null, tries = 0, waits = 0;
+  let drawn = '', answered = '', asking = false, drawing = null, looking = false, network = null, retry = null, tries = 0, waits = 0;
   let unseen = ''; // why it is not known what the photo shows
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
+  let dimming = null; // another question's answer, which may stand as if it were this one's for a moment
+  const dim = () => body.classList.toggle('stale', Boolean(answered) && !answered.startsWith(seeing.stamp(needs)));
 
   // ---- settings ----
   const { value, put } = seeing;
@@ -62,6 +64,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (asDrawn) drawn = stamp();
     }
     if (channel === '') body.classList.toggle('empty', Boolean(data.empty));
+    if (channel === '' && ('say' in places || !answer.more)) { answered = drawn; dim(); }
     if (answer.file) seeing.save(new Blob([seeing.bytes(answer.file.data)]), answer.file.name);
     progress(answer, channel);
     hooks.show?.(data, places, channel);
@@ -182,12 +185,12 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const leave = () => { for (const channel in turns) turns[channel] += 1; };
   const ask = async () => {
-    if (!live()) return; // who pulls sees it, and stops
+    if (!live()) return dim(); // who pulls sees it, and stops
     const now = stamp();
     if (now === drawn) { // seen already: go on where it was left
       for (const channel in tickets)
         if (tickets[channel] && !paused.has(channel) && pulling[channel] !== turns[channel]) { const turn = (turns[channel] += 1); resume(channel, turn); }
-      body.classList.remove('stale');
+      dim();
       if (pulling[''] !== turns['']) { // back at what is done, or stopped, from what was asked meanwhile
         body.classList.remove('busy');
         if (!bar('').dataset.channel) paused.has('') ? stopped('') : (bar('').hidden = true); // and no act's
@@ -201,6 +204,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (asking) return;
     asking = true;
     body.classList.add('busy');
+    clearTimeout(dimming);
+    dimming = setTimeout(dim, 250);
     const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
     drawing = seeing.early(key).then((early) => early || call('ask', question()));
     const answer = await drawing;
@@ -209,8 +214,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.lost) { rest(); again(); return; }
     reached();
     if (answer.away && seeing.away(answer.problem)) return rest();
-    body.classList.toggle('stale', Boolean(answer.wait)); // what is here is another network's
     if (answer.wait) {
+      dim(); // what is here is another network's
       progress(answer, '');
       setTimeout(() => stamp() === now && drawn !== now && ask(), later());
       return;
