@@ -338,9 +338,12 @@ def coarse(network: Network, seen: Photo) -> str:
     times = network.size / min(seen.width, seen.height)
     if times <= COARSE:
         return ""
+    (wide, high), taken = seen.original_size, ""
+    if (wide, high) != (seen.width, seen.height):
+        taken = f", is taken in as {seen.width} × {seen.height},"
     return (
-        f"This photo has {seen.width} × {seen.height} pixels and is enlarged {times:.0f} times for "
-        "the network: take maps of it as coarse, whatever they look like."
+        f"This photo has {wide} × {high} pixels{taken} and is enlarged {times:.0f} times for the "
+        "network: take maps of it as coarse, whatever they look like."
     )
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,12 +185,15 @@ def visit(server: Server, browsers: Browsers) -> Iterator[Visit]:
     assert not failed, f"the server failed: {failed}"
 
 
-def drop(page: Page, data: bytes, name: str, kind: str) -> None:
-    """Drop a file onto the page, as a mouse would, and wait until it is taken or refused."""
+def drop(page: Page, data: bytes, name: str, kind: str, *before: str) -> None:
+    """Drop a file onto the page, as a mouse would, and wait until it is taken or refused. before:
+    names of text files that come with it."""
     page.evaluate(
-        """([data, name, kind]) => {
+        """([data, name, kind, before]) => {
           const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
           const transfer = new DataTransfer();
+          for (const each of before)
+            transfer.items.add(new File(['words'], each, {type: 'text/plain'}));
           transfer.items.add(new File([bytes], name, {type: kind}));
           document.querySelector('.rail [data-problem]').textContent = '';
           window.before = JSON.stringify(seeing.state.photo);
@@ -198,7 +201,7 @@ def drop(page: Page, data: bytes, name: str, kind: str) -> None:
             document.querySelector('#main').dispatchEvent(
               new DragEvent(event, {dataTransfer: transfer, bubbles: true, cancelable: true}));
         }""",
-        [base64.b64encode(data).decode(), name, kind],
+        [base64.b64encode(data).decode(), name, kind, before],
     )
     page.wait_for_function(
         "() => JSON.stringify(seeing.state.photo) !== window.before"
@@ -211,6 +214,15 @@ def example(page: Page, name: str) -> None:
     page.click("[data-more][aria-expanded=false]")
     page.click(f'[data-example="{name}"]')
     settled(page)
+
+
+def finger(page: Page, points: Iterable[tuple[float, float]]) -> None:
+    """A finger put down, moved on the screen and lifted."""
+    send, kind = page.context.new_cdp_session(page).send, "touchStart"
+    for x, y in points:
+        send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        kind = "touchMove"
+    send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def address(page: Page) -> str:

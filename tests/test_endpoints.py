@@ -25,7 +25,10 @@ from tabs.here import Here
 from tests.browser import Server
 from tests.waiting import run
 
-CAT = Path(__file__).parent.parent / "assets/examples/cat.jpg"
+ROOT = Path(__file__).parent.parent
+CAT = ROOT / "assets/examples/cat.jpg"
+#: Folders that are nobody's business; a container's user may have “/” for a home.
+OURS = [f"{each}/" for each in (ROOT, Path.home()) if each != Path("/")]
 NONSENSE = [
     None,
     "../../etc/passwd",
@@ -151,7 +154,7 @@ def test_nonsense_at_every_endpoint_leaves_the_server_well(server: Server) -> No
         assert "Traceback" not in said
         assert "root:" not in said  # /etc/passwd
         assert "site-packages" not in said
-        assert str(Path.home()) not in said
+        assert not [each for each in OURS if each in said]
     assert httpx.get(server.url, timeout=60).status_code == 200
 
 

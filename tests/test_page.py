@@ -151,6 +151,9 @@ def test_another_class_another_picture_and_several_rows(visit: Visit) -> None:
     expect(page.locator(".stage h3").nth(2)).to_contain_text("volcano")
     assert page.locator(".rail .chip.on").count() == 3
     assert len(set(heats(page))) == 9
+    page.click("#maps-tab .adjust summary")
+    page.select_option("[name=scale]", "shared")
+    expect(page.locator("#maps-tab [data-legend]")).to_contain_text("strongest of all rows")
 
 
 def test_why_this_and_not_that(visit: Visit) -> None:
@@ -204,7 +207,12 @@ def test_a_bad_file_gets_a_sentence_and_nothing_is_lost(visit: Visit) -> None:
     expect(problem).to_contain_text("a folder")
     expect(page.locator(".rail .chip").first).to_be_visible()
     assert not page.evaluate(LINGERS), "words of the closed sheet stand on the page"
+    note = page.locator("#maps-tab [data-note]")
+    drop(page, cat_jpeg(), "cat.jpg", "image/jpeg", "of my cat.txt")
+    settled(page)
+    expect(note).to_contain_text("Of 2 files “cat.jpg” was taken")
     cat(page)
+    expect(note).to_be_hidden()
     expect(problem).to_be_hidden()
     expect(page.locator("#rail-side")).to_be_hidden()  # the sheet makes room for the answer
     page.evaluate("() => seeing.set({ targets: [seeing.seen.chips.at(-1).index] })")

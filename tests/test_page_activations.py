@@ -264,6 +264,14 @@ def test_a_clip_becomes_a_video(visit: Visit, tmp_path: Path) -> None:
     expect(page.locator("[data-state]")).to_have_text("")  # nothing stands side by side
     expect(page.locator(".act-clip")).to_be_hidden()
     given = clip(tmp_path / "in.mp4", shades)
+    with held(page, "activations.ask"):  # chosen before there is anything
+        page.reload()
+        page.set_input_files("[data-clip]", given)
+        expect(page.locator("[data-state]")).to_contain_text("on its way")
+        expect(page.locator("[data-pin]")).to_be_disabled()
+    page.locator(".act-clip video").wait_for()
+    page.click("[data-clip-close]")
+    settled(page)
     with held(page, "activations.act"):  # as long as it is on its way
         page.set_input_files("[data-clip]", given)
         page.locator(".act-clip").wait_for()

@@ -15,7 +15,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from explainers import ExplainError, Network, cores
+from explainers import ExplainError, Network, cores, photo
 from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
 from tabs.maps import TAB as MAPS
@@ -24,7 +24,7 @@ from tabs.order import TABS
 from tabs.parts import fields, html, lanes
 from tabs.parts.tab import Server, Tab, markup
 from tabs.parts.work import Jobs, Show
-from tabs.subject import Subject
+from tabs.subject import Subject, coarse
 from tabs.unwritten import WRITER, Unwritten
 from tests.desk import Desk
 
@@ -167,6 +167,8 @@ def test_an_upload_is_taken_and_deleted_and_no_other_file_can_be_named(
     assert "60 × 40 pixels" in note
     assert "6 times" in note  # 224 / 40
     assert not subject.seen(subject.asked(CAT))["coarse"]
+    long = photo.read(np.full((200, 8000, 3), 90, np.uint8))  # by its own size, not what is left
+    assert "has 8000 × 200 pixels, is taken in as 1280 × 32, and" in coarse(asked.network, long)
     other = tmp_path / "secret.png"
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(other)
     for wrong in (None, "x", {"path": str(other)}, {"path": f"{folder}/../../../etc/passwd"},

@@ -2,6 +2,8 @@
 const { body } = tab, one = (selector) => element.querySelector(selector);
 const MOST = 4, KEPT = 300; // pins in view; characters that a setting may have
 let about = null, chosen = null; // the layer shown, and the channel looked at
+let begin;
+const begun = new Promise((known) => { begin = known; }); // as soon as there is one
 seeing.onPhones(one('.act'), 'act-photo', 'act-found', 'act-sheet', 'act-tools', 'act-pins', 'act-more', 'act-two');
 
 // ---- the chosen channel ----
@@ -116,7 +118,7 @@ area.addEventListener('keydown', (event) => {
 const film = one('[data-clip-box]'), video = film.querySelector('video'), save = one('[data-clip-save]');
 const state = one('[data-state]');
 const say = (text) => { state.textContent = text; state.classList.remove('act-first'); };
-let taken = 0;
+let taken = 0, others = ''; // a word on files that came with it
 const PANEL = 320, GAPS = 12; // pixels: the longer side of each of its three pictures; between them
 const shape = async (file) => { // of the three, so that their room is there before they are; '' where the browser can't tell
   const probe = document.createElement('video'), url = URL.createObjectURL(file);
@@ -126,14 +128,17 @@ const shape = async (file) => { // of the three, so that their room is there bef
   URL.revokeObjectURL(url);
   return width ? (3 * width * scale + GAPS) / (height * scale) : '';
 };
-const make = async (file) => {
-  if (!file || !about) return;
+const make = async (files) => {
+  const [file, word] = seeing.one(files, 'video/');
+  if (!file) return;
   const mine = ++taken;
+  others = word;
   tab.tell('');
   forget();
-  film.style.setProperty('--film', await shape(file));
-  if (mine !== taken) return;
   say('The clip is on its way …');
+  film.style.setProperty('--film', await shape(file));
+  await begun;
+  if (mine !== taken) return;
   film.hidden = !film.style.getPropertyValue('--film') && !file.type.startsWith('video/'); // what is no clip opens nothing
   let at;
   try { at = await seeing.upload(file, 'clip', 100); } catch (error) {
@@ -142,7 +147,7 @@ const make = async (file) => {
   }
   if (mine !== taken) return;
   film.hidden = false;
-  say('Photo, unit and Grad-CAM side by side:');
+  say(`${others} Photo, unit and Grad-CAM side by side:`);
   const answer = await tab.act('clip', { file: at, channel: chosen ?? 0 });
   if (mine === taken && answer?.problem) { forget(); say(''); } // there is nothing side by side
 };
@@ -156,9 +161,9 @@ const forget = () => {
 const play = (data) => {
   save.href = video.src = URL.createObjectURL(new Blob([seeing.bytes(data.video)], { type: 'video/mp4' }));
   film.hidden = video.hidden = save.hidden = false;
-  say(`${data.frames} frames; the clip itself is deleted already. ${data.note || ''}`);
+  say(`${others} ${data.frames} frames; the clip itself is deleted already. ${data.note || ''}`);
 };
-one('[data-clip]').addEventListener('change', (event) => { make(event.target.files[0]); event.target.value = ''; });
+one('[data-clip]').addEventListener('change', (event) => { make(event.target.files); event.target.value = ''; });
 one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click());
 one('[data-clip-close]').addEventListener('click', () => {
   const stop = film.querySelector('[data-cancel]');
@@ -169,7 +174,7 @@ one('[data-clip-close]').addEventListener('click', () => {
 });
 for (const name of ['dragover', 'drop']) one('.act-top').addEventListener(name, (event) => {
   event.preventDefault();
-  if (name === 'drop') make(event.dataTransfer?.files[0]);
+  if (name === 'drop') make(event.dataTransfer?.files);
 });
 
 // ---- what the server says ----
@@ -187,6 +192,8 @@ tab.show = (data, places, channel) => {
     about = data.sheet;
     one('[data-survey]').disabled = there();
     number.max = about.most;
+    number.disabled = false;
+    begin();
     body.classList.toggle('flat', about.flat);
     one('[data-look]').disabled = !('channel' in about);
     one('[data-pin]').disabled = about.flat || !('channel' in about);

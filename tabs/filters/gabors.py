@@ -44,8 +44,8 @@ def verdict(found: Compared, traits: Sequence[Trait], size: int) -> str:
         f"{100 * gabor.GOOD:.0f} % of each ({R2} {gabor.GOOD:g}), which {lucky} of {result.tried} "
         f"{CHANCE} reach. "
         f"{result.above} are more Gabor-like than 95 % of those; chance alone would give about "
-        f"{count / 20:.0f}. The median is {result.median:.2f}, that of random filters of "
-        f"{size} × {size} {result.chance:.2f}, of shuffled ones {np.median(found.shuffled):.2f}."
+        f"{count / 20:.0f}. The median is {result.median:.2f}, of random filters of that size "
+        f"{result.chance:.2f}, of shuffled ones {np.median(found.shuffled):.2f}."
     )
     return f"<p>{words}</p>{_tuned(traits)}{histogram(found)}"
 

@@ -11,7 +11,8 @@ const problem = (text) => {
   if (text) seeing.sheet(true); // a phone's
 };
 // same: it is what is asked about already, a link's own photo or one that the server forgot.
-const take = async (file, same = !seeing.state.photo) => {
+const take = async (given, same = !seeing.state.photo) => {
+  const [file, others] = seeing.one(given, 'image/');
   if (!file) return;
   const mine = ++taking;
   problem('');
@@ -24,7 +25,7 @@ const take = async (file, same = !seeing.state.photo) => {
   if (answer.problem) return problem(answer.problem);
   if (!same) files.clear();
   files.set(answer.own, file); // to hand it in again if the server forgets it
-  seeing.photoNotes = answer.notes;
+  seeing.photoNotes = [others, ...answer.notes].filter(Boolean);
   choose({ own: answer.own }, same);
 };
 const choose = (photo, same = false) => {
@@ -35,7 +36,7 @@ const choose = (photo, same = false) => {
   if (same) seeing.set({ photo }, 'replace');
   else seeing.set({ photo, targets: null, against: null, step: null });
 };
-find('[data-file]').addEventListener('change', (event) => { take(event.target.files[0]); event.target.value = ''; });
+find('[data-file]').addEventListener('change', (event) => { take(event.target.files); event.target.value = ''; });
 find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
 const dragged = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
 // From another page comes an address, which the browser would go to.
@@ -54,13 +55,13 @@ addEventListener('drop', (event) => {
   if (!dragged(event) || event.target.closest('[data-drops]')) return; // a tab's own place for files
   event.preventDefault();
   dialog.close(); // the photo that came is meant
-  take(event.dataTransfer.files[0]);
+  take(event.dataTransfer.files);
 });
 addEventListener('paste', (event) => {
-  const file = [...(event.clipboardData?.files || [])].find((each) => each.type.startsWith('image/'));
-  if (!file) return;
+  const photos = [...(event.clipboardData?.files || [])].filter((each) => each.type.startsWith('image/'));
+  if (!photos.length) return;
   dialog.close();
-  take(file);
+  take(photos);
 });
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
@@ -96,7 +97,7 @@ find('[data-shoot]').addEventListener('click', async () => {
   canvas.getContext('2d').drawImage(video, 0, 0);
   dialog.close(); // at once: later it might be another time that it is open
   const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
-  take(new File([blob], 'camera.jpg', { type: 'image/jpeg' }));
+  take([new File([blob], 'camera.jpg', { type: 'image/jpeg' })]);
 });
 
 // ---- classes ----
@@ -197,7 +198,7 @@ find('[data-close]').addEventListener('click', () => seeing.sheet(false));
 seeing.on((what) => {
   if (what === 'gone') { // the server forgot the photo: hand it in again, if it is still here
     const file = files.get(seeing.state.photo?.own);
-    if (file) take(file, true);
+    if (file) take([file], true);
   }
   draw();
 });
