@@ -256,6 +256,11 @@ def test_looking_costs_no_request(visit: Visit) -> None:
     assert tips.all_inner_texts() == held  # pinned
     page.click("[data-raw]")
     assert tips.all_inner_texts() != held
+    page.click("[data-unpin]")
+    for shown in (3, 0):  # a lens at no place in particular leaves no mark
+        page.click("[data-lens]")
+        expect(page.locator(".stage .dot >> visible=true")).to_have_count(shown)
+    expect(page.locator(".maps-here")).to_contain_text("Point at a map")
     page.click("[data-layout=large]")
     expect(page.locator(".stage")).to_have_attribute("data-view", "large")
     page.set_viewport_size({"width": 1100, "height": 900})  # less wide than the photo would be

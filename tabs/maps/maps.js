@@ -184,6 +184,8 @@ const lens = (figure) => {
   for (const layer of figure.querySelectorAll('img, canvas'))
     layer.style.transformOrigin = `${place[0] * 100}% ${place[1] * 100}%`;
 };
+const hint = words.textContent;
+const forget = () => { pinned = false; place = null; words.textContent = hint; }; // mark() shows it
 const where = (event) => {
   const picture = event.target.closest('.picture');
   return picture && seeing.point(event, picture);
@@ -217,7 +219,7 @@ stage.addEventListener('keydown', (event) => {
   if (!figure || !event.target.closest('.picture')) return;
   if (step) place = (place || [0.5, 0.5]).map((v, i) => Math.min(1, Math.max(0, v + step[i])));
   else if (event.key === 'Enter' || event.key === ' ') { place = place || [0.5, 0.5]; pinned = !pinned; }
-  else if (event.key === 'Escape') { pinned = false; place = null; }
+  else if (event.key === 'Escape') forget();
   else if (event.key === '+') { tab.set('large', figure.dataset.key.split(':')[0]); arrange(); }
   else return;
   event.preventDefault();
@@ -243,9 +245,9 @@ element.addEventListener('click', (event) => {
     element.querySelector('[data-wiper]').hidden = !on;
     stage.classList.toggle('wiping', on);
     if (on) setWipe(0.5); else wipe = null;
-  } else if (button.matches('[data-lens]')) { if (flip()) place ||= [0.5, 0.5]; mark(); }
+  } else if (button.matches('[data-lens]')) { if (flip()) place ||= [0.5, 0.5]; else if (!pinned) forget(); mark(); }
   else if (button.matches('[data-raw]')) { raw = !raw; mark(); }
-  else if (button.matches('[data-unpin]')) { pinned = false; place = null; words.textContent = ''; mark(); }
+  else if (button.matches('[data-unpin]')) { forget(); mark(); }
   else if (button.matches('[data-take]')) {
     const look = Object.fromEntries(['colours', 'scale', 'gradients', 'opacity'].map((name) => [name, tab.value(name)]));
     tab.act(button.dataset.take, look);
