@@ -96,7 +96,7 @@ def _whole(sheet: Sheet, name: str = "", units: Sequence[int] = ()) -> str:
 
 def _link(sheet: Sheet, unit: int, needed: bool, inside: str = "") -> str:
     kind = 'class="needed"' if needed else ""
-    named = f'title="Unit {unit}" aria-label="Unit {unit}" {kind}'
+    named = f'title="Unit {unit}" {kind}'
     return html.card(sheet.network, sheet.layer, unit, inside, named)
 
 

@@ -51,18 +51,20 @@ class Field:
         """Widget and label, as the form shows them."""
         return (
             f'<label class="field {type(self).__name__.lower()}" for="{self.id}"><span>'
-            f"{escape(self.label)}{self._help()}</span>{self.control(value, network)}</label>"
+            f"{self._title()}</span>{self.control(value, network)}</label>"
         )
 
-    def _help(self) -> str:
-        return f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
+    def _title(self) -> str:
+        help = f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
+        return f'<span id="{self.id}-title">{escape(self.label)}</span>{help}'
 
     def _facts(self, network: Network) -> str:
         plain = self.first(network)
         plain = ",".join(plain) if isinstance(plain, list | tuple) else plain
         here = " data-here" if self.here else ""
         first = escape(str("" if plain is None else plain))
-        return f'id="{self.id}" name="{self.key}" data-first="{first}"{here}'
+        named = f' aria-labelledby="{self.id}-title"'  # without the words of the “?” beside it
+        return f'id="{self.id}" name="{self.key}" data-first="{first}"{here}{named}'
 
     def _wrong(self) -> ExplainError:
         return ExplainError(f"“{self.label}” can’t be that: choose one of the values offered.")
@@ -111,8 +113,8 @@ class Many(Choice):
 
     def html(self, value: Any, network: Network) -> str:
         return (
-            f'<fieldset class="field many" {self._facts(network)}><legend>{escape(self.label)}'
-            f"{self._help()}</legend>{self.control(value, network)}</fieldset>"
+            f'<fieldset class="field many" {self._facts(network)}><legend>{self._title()}</legend>'
+            f"{self.control(value, network)}</fieldset>"
         )
 
 

@@ -75,7 +75,7 @@ def why(words: str, question: str = "Why?") -> str:
     """A button that answers a question by a sentence, to whoever points at it."""
     words = escape(words)
     return (
-        f'<button type="button" class="why" title="{words}" aria-label="{escape(question)} '
+        f'<button type="button" class="why" data-words="{words}" aria-label="{escape(question)} '
         f'{words}">?</button>'
     )
 

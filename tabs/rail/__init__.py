@@ -30,9 +30,8 @@ def _strip() -> str:
         small = render.shrink(example(name), 128)
         items.append((name, examples()[name]["alt"], photo.to_jpeg(small, 80)))
     return "".join(
-        f'<button type="button" data-example="{escape(name)}" aria-label="Use the example: '
-        f'{escape(alt)}" title="{escape(alt)}"><img alt="" src="{html.data_url(data, "jpeg")}">'
-        "</button>"
+        f'<button type="button" data-example="{escape(name)}" title="{escape(alt)}">'
+        f'<img alt="" src="{html.data_url(data, "jpeg")}"></button>'
         for name, alt, data in items
     )
 
