@@ -1,7 +1,7 @@
 // A step sets what is asked, as a link would, and says what to look at.
 const steps = JSON.parse(props.steps), place = element.querySelector('.tour');
 const { escape } = seeing;
-let drawn = '';
+let drawn = '', heard = 0;
 let before = JSON.parse(sessionStorage.getItem('before')); // what was asked when the tour began
 const at = () => { const step = +seeing.state.step; return step >= 1 && step <= steps.length ? step : 0; };
 const go = (number, how = 'push') => {
@@ -38,6 +38,8 @@ const draw = () => {
   const html = `<p><b>${escape(step.title)}.</b> ${escape(step.say)}</p>${more}${tries}<div><button type="button" data-go="${number - 1}" ${number === 1 ? 'disabled' : ''}>Back</button><span>${number} of ${steps.length}</span>
     <button type="button" data-go="${number + 1}" ${number === steps.length ? 'disabled' : ''}>Next</button><button type="button" class="plain" data-leave>${own ? 'Give me my photo back' : 'End the tour'}</button></div>`;
   if (drawn !== html) place.innerHTML = drawn = html;
+  if (heard !== number) seeing.hear(place.querySelector('p').textContent);
+  heard = number;
 };
 place.addEventListener('click', (event) => {
   const button = event.target.closest('button');

@@ -96,6 +96,14 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
     page = visit(width=390, height=844)
     settled(page)
     page.add_style_tag(content=SLOWLY)
+    press(page, "[data-dock=adjust]")  # to what it shows
+    expect(page.locator("#maps-tab .adjust summary")).to_be_focused()
+    page.evaluate("() => seeing.set({ tab: 'cards' })")  # where nothing is folded
+    expect(page.locator("#cards-tab [name=layer]")).to_be_visible()
+    press(page, "[data-dock=adjust]")
+    expect(page.locator("#cards-tab [name=layer]")).to_be_focused()
+    page.evaluate("() => seeing.set({ tab: 'maps' })")
+    expect(page.locator("#maps-tab .stage")).to_be_visible()
     opener = page.locator(f"[data-dock={where}]")
     inside = page.locator("#rail-side :focus")
     press(page, "[data-tour]", "Tab")  # the dock comes last, as it stands
@@ -104,6 +112,7 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
         opener.focus()
         page.keyboard.press("Enter")
         expect(inside).to_be_visible()
+        expect(page.get_by_role("dialog", name="Photo and classes")).to_be_visible()
         page.keyboard.press("Shift+Tab")
         expect(page.locator(COVERED)).to_have_count(0)
         if close == "Enter":
@@ -111,6 +120,7 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
         else:
             page.keyboard.press(close)
         expect(opener).to_be_focused()
+        expect(page.get_by_role("dialog")).to_have_count(0)
     opener.focus()
     page.keyboard.press("Enter")
     page.set_viewport_size({"width": 1200, "height": 800})  # turned: no sheet, and

@@ -48,7 +48,7 @@ def test_a_class_of_its_own_is_drawn_at_a_click(visit: Visit) -> None:
 
 def test_what_is_stopped_stays_and_goes_on_and_what_is_left_waits(visit: Visit) -> None:
     page = visit(query=f"{SMALL}&impressions.steps=3000&impressions.class=0&impressions.go=1")
-    words = page.locator("[data-work=draw] [role=status]")
+    words = page.locator("[data-work=draw] span")
     expect(words).to_have_text(re.compile(r"Step [1-9]\d* of 3000 · about .* left"))
     page.click("[data-work=draw] [data-cancel]")
     foot(page).to_have_text(re.compile(r"Stopped after [1-9]\d* steps"))

@@ -141,7 +141,7 @@ const make = async (files) => {
   if (mine !== taken) return;
   film.hidden = !film.style.getPropertyValue('--film') && !file.type.startsWith('video/'); // what is no clip opens nothing
   let at;
-  try { at = await seeing.upload(file, 'clip', 100); } catch (error) {
+  try { at = await seeing.persist(() => seeing.upload(file, 'clip', 100), () => mine === taken, say); } catch (error) {
     if (mine === taken) { forget(); say(error); }
     return;
   }

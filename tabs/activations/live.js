@@ -14,7 +14,6 @@
     stream = null;
     lens.srcObject = null;
     body.classList.remove('live-on');
-    button.setAttribute('aria-pressed', false);
     button.textContent = 'Camera, live';
     fit();
     say(text);
@@ -87,7 +86,6 @@
     body.classList.add('live-on');
     body.style.setProperty('--shape', `${lens.videoWidth} / ${lens.videoHeight}`);
     body.style.setProperty('--ratio', lens.videoWidth / lens.videoHeight);
-    button.setAttribute('aria-pressed', true);
     button.textContent = 'Stop the camera';
     say(MINUTE);
     for (let i = 0; i < BEATS; i++) beat(stream);

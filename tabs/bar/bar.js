@@ -79,6 +79,7 @@ find('[data-link]').addEventListener('click', async (event) => {
   const own = seeing.state.photo?.own ? 'Copied, without your photo' : 'Copied';
   const said = await navigator.clipboard?.writeText(location.href).then(() => own, () => null) ?? 'It is the address above';
   event.target.textContent = said;
+  seeing.hear(said);
   setTimeout(() => { event.target.textContent = 'Copy link'; }, 2500);
 });
 
@@ -89,6 +90,7 @@ seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, a
   const sheet = document.querySelector('#rail-side'), was = sheet.classList.contains('open'), covers = open && narrow.matches;
   sheet.classList.toggle('open', open);
   for (const each of document.querySelectorAll('#stage-side, header.bar, footer')) each.inert = covers;
+  Object.assign(sheet, { role: covers ? 'dialog' : null, ariaModal: covers || null, ariaLabel: covers ? 'Photo and classes' : null });
   if (covers && !was) opener = document.activeElement;
   const focus = () => { // as soon as it is visible: Gradio has a transition for that, of each part after the one around it
     const first = sheet.classList.contains('open') && sheet.querySelector(`${where} :is(button, [tabindex="0"])`);
@@ -118,8 +120,11 @@ document.addEventListener('click', (event) => { // the dock stands at the page's
   if (what === 'camera') seeing.openCamera();
   if (what === 'adjust') {
     const tab = document.querySelector(`#${CSS.escape(seeing.state.tab)}-tab`), folded = tab?.querySelector('.adjust');
+    const adjust = folded ?? tab?.querySelector('.field'); // of a card all settings stand open
+    if (!adjust) return; // the tab has yet to come
     if (folded) folded.open = true;
-    (folded ?? tab?.querySelector('.field'))?.scrollIntoView({ behavior: still.matches ? 'auto' : 'smooth', block: 'center' }); // of a card all settings stand open
+    adjust.scrollIntoView({ behavior: still.matches ? 'auto' : 'smooth', block: 'center' });
+    adjust.querySelector(folded ? 'summary' : 'select, input').focus({ preventScroll: true });
   }
 });
 
@@ -174,11 +179,21 @@ document.addEventListener('click', (event) => { // a link to a card, without loa
   seeing.set({ tab: 'cards', settings: { ...seeing.state.settings, cards: { ...link.dataset } } });
   document.querySelector('#cards-tab .say')?.focus({ preventScroll: true }); // of another card, as of another page
 });
+const name = () => { // what Gradio leaves without a name; and the Tab key comes to the chosen one alone
+  const tabs = [...document.querySelectorAll('#tabs [role="tab"]')];
+  tabs[0]?.parentElement.setAttribute('aria-label', 'Questions to the network');
+  for (const tab of tabs) {
+    tab.tabIndex = tab.dataset.tabId === seeing.state.tab ? 0 : -1;
+    document.getElementById(tab.getAttribute('aria-controls'))?.setAttribute('aria-labelledby', tab.id);
+  }
+};
 document.addEventListener('keydown', (event) => { // arrows between tabs, as everywhere
   const now = event.target.closest?.('#tabs [role="tab"]');
-  if (!now || !['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
-  const tabs = [...document.querySelectorAll('#tabs [role="tab"]')];
-  const next = tabs[(tabs.indexOf(now) + (event.key === 'ArrowRight' ? 1 : tabs.length - 1)) % tabs.length];
+  const tabs = [...document.querySelectorAll('#tabs [role="tab"]')], at = tabs.indexOf(now);
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
+  if (!now || to === undefined) return;
+  const next = tabs.at(to % tabs.length);
+  event.preventDefault();
   next.focus();
   next.click();
 });
@@ -190,6 +205,7 @@ seeing.on((what) => {
     if (JSON.stringify(seeing.state.photo) !== photo) seeing.sheet(false);
     photo = JSON.stringify(seeing.state.photo);
   }
+  name();
   draw();
 });
 draw();

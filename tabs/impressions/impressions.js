@@ -1,7 +1,7 @@
 // The class is this tab's own; a drawing begins at Draw, or by itself where the address says so.
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
-const presets = JSON.parse(props.presets);
+const presets = JSON.parse(props.presets), STILL = 'Stand still';
 let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
 let suggested = ''; // without a photo
 let offered = '', called = ''; // while nobody has chosen: the class of the page, and its name
@@ -9,7 +9,7 @@ let offered = '', called = ''; // while nobody has chosen: the class of the page
 // ---- what to draw ----
 const classes = () => (tab.value('class') || offered).split(',').filter(Boolean);
 const worded = async (index, label) => { // as addresses name a class: by its number where a name would not do
-  const every = await seeing.labels();
+  const every = (await seeing.labels()) ?? [];
   const plain = !label.includes(',') && !/^\d+$/.test(label) && every.filter((each) => each === label).length === 1;
   return plain ? label : String(index);
 };
@@ -169,9 +169,8 @@ element.addEventListener('click', (event) => {
   else if (button.matches('[data-back]')) wall(true);
   else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
   else if (button.matches('[data-film]')) {
-    const on = button.getAttribute('aria-pressed') !== 'true', picture = figure(panel).querySelector('[data-grows=picture]');
-    button.setAttribute('aria-pressed', on);
-    button.textContent = on ? 'Stand still' : 'Watch it grow';
+    const on = button.textContent !== STILL, picture = figure(panel).querySelector('[data-grows=picture]');
+    button.textContent = on ? STILL : 'Watch it grow';
     if (on) tab.act('film', { drawing, panel }); else picture.src = picture.dataset.still;
   }
 });

@@ -238,7 +238,7 @@ def _curves(drawn: Impression) -> str:
 
 
 TAKE = (
-    '<p class="imp-take"><button type="button" class="plain" data-film aria-pressed="false">'
+    '<p class="imp-take"><button type="button" class="plain" data-film>'
     'Watch it grow</button><button type="button" class="plain" data-take="png">Picture (PNG)'
     '</button><button type="button" class="plain" data-take="webp">Film (WebP)</button></p>'
 )

@@ -1,5 +1,5 @@
 // The stage: photo and maps composed here, so that colours, scale, heat and pointing ask nobody.
-const stage = element.querySelector('.stage'), words = element.querySelector('[data-here-words]');
+const stage = element.querySelector('.stage'), words = element.querySelector('[data-here-words]'), acts = element.querySelector('[data-here-acts]');
 const { bytes, escape } = seeing, LONGEST = 448, WALK = 0.02;
 const tables = JSON.parse(props.tables); // colour tables from the server: name -> base64 of RGBA
 let layout = null, maps = {}, same = '', place = null, pinned = false, raw = false, wipe = null;
@@ -111,7 +111,7 @@ const figure = (cell, row) => {
 const title = (cell) => (same && cell.method === 'gradcam' ? `${cell.title} = CAM` : cell.title);
 const spoken = (cell, map) => `${map?.alt || `${title(cell)} is on its way`} Arrow keys walk over it, Enter pins, Plus makes it large.`;
 const caption = (cell, map, absent) => `<figcaption><b>${escape(title(cell))}</b> <small title="Time beyond the shared forward pass">${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
-  <p>${escape(cell.caption)}${same && cell.method === 'gradcam' ? ` CAM is the same map here. <button type="button" class="why" title="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
+  <p>${escape(cell.caption)}${same && cell.method === 'gradcam' ? ` CAM is the same map here. <button type="button" class="why" data-words="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
   ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption>`;
 let structure = '';
 // Another class on the same photo: the figures stay, their words and canvases change.
@@ -176,7 +176,9 @@ const mark = () => {
     said.push(`${figure.querySelector('b').textContent} ${text}`);
     lens(figure);
   }
-  if (place) words.innerHTML = `<span>${escape(said.join(' · '))}</span> <button type="button" class="plain" data-raw aria-pressed="${raw}">${raw ? 'Share of the strongest' : 'Raw values'}</button>${pinned ? ' <button type="button" class="plain" data-unpin>Unpin</button>' : ''}`;
+  if (!place) return;
+  words.textContent = said.join(' · ');
+  acts.innerHTML = `<button type="button" class="plain" data-raw>${raw ? 'Share of the strongest' : 'Raw values'}</button>${pinned ? ' <button type="button" class="plain" data-unpin>Unpin</button>' : ''}`;
 };
 const lens = (figure) => {
   const on = element.querySelector('[data-lens]').getAttribute('aria-pressed') === 'true';
@@ -185,7 +187,7 @@ const lens = (figure) => {
     layer.style.transformOrigin = `${place[0] * 100}% ${place[1] * 100}%`;
 };
 const hint = words.textContent;
-const forget = () => { pinned = false; place = null; words.textContent = hint; }; // mark() shows it
+const forget = () => { pinned = false; place = null; words.textContent = hint; acts.textContent = ''; };
 const where = (event) => {
   const picture = event.target.closest('.picture');
   return picture && seeing.point(event, picture);

@@ -15,13 +15,14 @@ seeing.search ||= (input, list, accept) => {
     if (!wanted) return close();
     const all = await seeing.labels(), rank = (label) => { const i = label.toLowerCase().indexOf(wanted); return i < 0 ? 9 : i === 0 ? 0 : /\W/.test(label[i - 1]) ? 1 : 2; };
     if (input.value.trim().toLowerCase() !== wanted) return;
-    const found = all.map((label, index) => [rank(label), label, index]).filter(([order]) => order < 9).sort((a, b) => a[0] - b[0] || a[1].length - b[1].length).slice(0, 8);
+    const found = (all ?? []).map((label, index) => [rank(label), label, index]).filter(([order]) => order < 9).sort((a, b) => a[0] - b[0] || a[1].length - b[1].length).slice(0, 8);
     list.innerHTML = found.map(([, label, index], i) => `<li role="option" id="${list.id}-${i}" data-index="${index}">${escape(label)}</li>`).join('')
-      || '<li role="option" aria-disabled="true">No class has that in its name: try another word.</li>';
+      || `<li role="option" id="${list.id}-none" aria-disabled="true">${all ? 'No class has that in its name: try another word.' : 'The names of the classes did not come: try again in a moment.'}</li>`;
     list.hidden = false;
-    listed = wanted;
+    listed = all && wanted;
     input.setAttribute('aria-expanded', true);
-    step(found.length ? 0 : -1);
+    step(0);
+    if (!found.length) input.setAttribute('aria-activedescendant', list.firstChild.id); // which is read out
   };
   const take = (item) => {
     if (!item) return;

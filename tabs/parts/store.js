@@ -68,6 +68,19 @@
     upload: async (file, what, most) => ({ path: (await seeing.send('upload', file, what, most))[0] }),
     // A photo, which is taken in as it arrives; nothing where Gradio must ask who sends it.
     photo: (file) => seeing.send('upload_photo', file, 'photo', 20),
+    AWAY: 'The server can’t be reached: this goes on by itself as soon as it can.',
+    pause: (tries) => new Promise((over) => { // before what was lost is tried again
+      setTimeout(over, 1000 * Math.min(8, 2 ** tries));
+      addEventListener('online', over, { once: true });
+    }),
+    // Send until it has arrived, while it is wanted still; tell(AWAY) once.
+    persist: async (send, still, tell) => {
+      for (let tries = 0; still(); await seeing.pause(tries++)) {
+        try { return await send(); } catch (error) { if (error !== seeing.AWAY) throw error; }
+        if (!tries && still()) tell(seeing.AWAY);
+      }
+      return null;
+    },
     send: async (where, file, what, most) => {
       const form = new FormData();
       form.append('files', file);
@@ -81,10 +94,33 @@
         said = await answer.text();
       } catch {
         if (!file.size || !(await file.slice(0, 1).arrayBuffer().catch(() => null))) throw `That is a folder, or a file that can’t be read: choose a ${what} itself.`;
+        if (!answer) throw seeing.AWAY;
       }
       throw said.match(/[\w ]+: try again in [\w ]+\./)?.[0]
         ?? (answer?.status === 413 || /large|exceed/i.test(said) ? `That file is too large: ${what}s may have ${most} MB.`
           : `The ${what} did not arrive: please try again.`);
+    },
+
+    // Say something to those who hear the page, of what is not read out where it stands.
+    hear: (words) => {
+      const said = document.createElement('span'); // a new one, so that the same words are said again
+      said.textContent = words;
+      document.querySelector('[data-heard]').replaceChildren(said);
+    },
+    // How slow work stands: after a second, every ten, and at its end. Each channel has its own.
+    teller: () => {
+      const due = new Map();
+      return {
+        stands: (channel, words) => {
+          const now = performance.now(), [next, told] = due.get(channel) ?? [now + 1000, false];
+          if (now >= next) seeing.hear(words);
+          due.set(channel, now >= next ? [now + 10_000, true] : [next, told]);
+        },
+        ends: (channel, words) => {
+          if (due.get(channel)?.[1] && words) seeing.hear(words);
+          due.delete(channel);
+        },
+      };
     },
 
     // ---- what scripts need now and then ----

@@ -8,8 +8,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const place = (name) => body.querySelector(`[data-place="${name}"]`);
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
-  const hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
-  let drawn = '', answered = '', asking = false, drawing = null, looking = false, network = null, retry = null, tries = 0, waits = 0;
+  const told = seeing.teller(), hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
+  let drawn = '', answered = '', asking = false, drawing = null, looking = false, network = null, tries = 0, waits = 0;
   let unseen = ''; // why it is not known what the photo shows
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
   let dimming = null; // another question's answer, which may stand as if it were this one's for a moment
@@ -79,17 +79,19 @@ seeing.tab ||= (element, server, key, props = {}) => {
     const now = answer.work || answer.wait, work = bar(channel);
     if (paused.has(channel) && answer.more) return;
     if (!now) { if (!answer.more && work.dataset.channel === channel) work.hidden = true; return; }
+    if (live()) told.stands(channel, now.words);
     work.hidden = false;
     work.dataset.channel = channel;
     work.querySelector('progress').value = now.done;
     work.querySelector('span').textContent = now.words;
-    work.querySelector('button').textContent = 'Cancel';
-    work.querySelector('button').hidden = Boolean(answer.wait);
+    Object.assign(work.querySelector('button'), { textContent: 'Cancel', hidden: Boolean(answer.wait) });
   };
   const hold = (channel, words) => { // until the visitor wants to go on
     paused.set(channel, words);
     body.classList.remove('busy');
     stopped(channel);
+    told.ends(channel);
+    seeing.hear(words);
     hooks.over?.(channel);
   };
   const stopped = (channel) => {
@@ -137,7 +139,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
         if (!answer.more) { drawn = ''; ask(); }
         return false;
       }
-      if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; break; }
+      if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; told.ends(channel); break; }
       waits = 0;
       fill(answer, channel);
       if (answer.paused) hold(channel, answer.work.words);
@@ -147,6 +149,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     }
     delete pulling[channel];
     if (channel === '') body.classList.remove('busy'); // an act ends beside a drawing that goes on
+    told.ends(channel, live() && 'Done.');
     hooks.over?.(channel);
     return true;
   };
@@ -172,9 +175,9 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.problem && live() && now) tell(unseen = answer.problem);
   };
   const again = () => { // the server can't be reached: goes on by itself as soon as it can
-    clearTimeout(retry);
-    retry = setTimeout(() => asking || ask(), 1000 * Math.min(8, 2 ** tries++));
-    if (live()) tell('The server can’t be reached: this goes on by itself as soon as it can.');
+    const mine = (tries += 1);
+    seeing.pause(mine - 1).then(() => mine === tries && !asking && ask());
+    if (live()) tell(seeing.AWAY);
   };
   const reached = () => { if (tries) { tries = 0; tell(''); } };
   const next = async (channel, turn) => { // the next slice; null where it has to wait
@@ -208,6 +211,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     dimming = setTimeout(dim, 250);
     const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
     drawing = seeing.early(key).then((early) => early || call('ask', question()));
+    setTimeout(() => asking && turns[''] === turn && live() && seeing.hear('Working …'), 1000);
     const answer = await drawing;
     asking = false;
     if (turns[''] !== turn || now !== stamp()) { ask(); return; }
@@ -221,7 +225,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       return;
     }
     if (answer.gone) seeing.tell('gone');
-    for (const channel in tickets) tickets[channel] = null;
+    for (const channel in tickets) { tickets[channel] = null; told.ends(channel); }
     body.querySelectorAll('[data-passing]').forEach((each) => { each.innerHTML = ''; });
     paused.clear();
     for (const each of bars) each.hidden = true; // what they tell of is what was asked before
@@ -289,6 +293,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     // The script is done: show what came with the page, or ask.
     ready: () => {
       shown();
+      seeing.tell('drawn');
       if (props.first && seeing.fresh && live()) {
         const answer = JSON.parse(props.first);
         turns[''] = 1;

@@ -32,7 +32,7 @@ from .work import Jobs, Show, Work
 
 BAR = (
     '<div class="work" data-work="{}" hidden><progress max="1" value="0" aria-label="Progress">'
-    '</progress><span role="status"></span><button type="button" data-cancel>Cancel</button></div>'
+    '</progress><span></span><button type="button" data-cancel>Cancel</button></div>'
 )
 
 EMPTY = "Drop a photo, or choose an example, to see this."
@@ -251,6 +251,7 @@ def markup(tab: Tab, subject: Subject) -> str:
         body = body.replace(f"<!--field:{each.key}-->", widget)
     return (
         f'<div class="tab-body" id="{tab.key}-tab" data-needs="{" ".join(tab.needs)}">'
+        f'<h2 class="unseen">{escape(tab.title)}: {escape(tab.asks)}</h2>'
         '<p class="say" data-place="say" tabindex="-1" aria-live="polite"></p>'
         '<p class="problem" role="alert" data-place="problem" hidden></p>'
         f"{body}</div>"

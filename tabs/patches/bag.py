@@ -144,7 +144,7 @@ def removal(values: np.ndarray, words: str, threshold: bool = False) -> str:
     return (
         f'<section class="bag-curve"><h4>Remove the top patches</h4><p>{escape(words + rest)}</p>'
         f'{drawn}<input class="bag-range" type="range" min="0" max="{end}" value="0" step="1" '
-        'aria-label="Top patches removed"><p class="bag-without" aria-live="polite"></p></section>'
+        'aria-label="Top patches removed"><p class="bag-without"></p></section>'
     )
 
 

@@ -17,8 +17,9 @@ const take = async (given, same = !seeing.state.photo) => {
   const mine = ++taking;
   problem('');
   find('.pick-own').classList.add('busy');
+  const send = async () => (await seeing.photo(file)) || (await server.take(await seeing.upload(file, 'photo', 20)));
   let answer;
-  try { answer = (await seeing.photo(file)) || (await server.take(await seeing.upload(file, 'photo', 20))); }
+  try { answer = await seeing.persist(send, () => mine === taking, problem); }
   catch (error) { answer = { problem: typeof error === 'string' ? error : 'The photo did not arrive: please try again.' }; }
   if (mine !== taking) return;
   find('.pick-own').classList.remove('busy');
@@ -37,10 +38,10 @@ const choose = (photo, same = false) => {
   else seeing.set({ photo, targets: null, against: null, step: null });
 };
 find('[data-file]').addEventListener('change', (event) => { take(event.target.files); event.target.value = ''; });
-find('.pick-own').addEventListener('keydown', (event) => { if ([' ', 'Enter'].includes(event.key)) { event.preventDefault(); find('[data-file]').click(); } });
-const dragged = (event) => [...(event.dataTransfer?.types || [])].includes('Files');
+find('.pick-own').addEventListener('click', () => seeing.openFile());
+let ours = false; // a picture of the page's own, which comes as a file, too
+const dragged = (event) => !ours && [...(event.dataTransfer?.types || [])].includes('Files');
 // From another page comes an address, which the browser would go to.
-let ours = false;
 addEventListener('dragstart', () => { ours = true; });
 addEventListener('dragend', () => { ours = false; });
 const linked = (event) => !ours && !event.target.closest?.('input, textarea') && event.dataTransfer?.types.includes('text/uri-list');
@@ -138,9 +139,12 @@ const draw = () => {
   find('[data-title]').textContent = known ? `${seen.title} sees` : 'It sees';
   find('[data-hint]').textContent = !known && seeing.absent === state.network ? HINTS.absent : !state.photo ? HINTS.none : known && seen.several ? HINTS.many : HINTS.one;
   find('[data-search]').placeholder = known ? `Any of ${seen.classes} classes …` : 'Any class …';
-  for (const button of element.querySelectorAll('[data-example]')) button.classList.toggle('on', button.dataset.example === state.photo?.example);
   const own = find('.pick-own'), mine = Boolean(state.photo?.own);
-  own.classList.toggle('on', mine);
+  for (const each of [own, ...element.querySelectorAll('[data-example]')]) {
+    const on = each === own ? mine : each.dataset.example === state.photo?.example;
+    each.classList.toggle('on', on);
+    each.ariaCurrent = on || null;
+  }
   own.style.backgroundImage = mine && known && seen.picture ? `url(${seen.picture})` : '';
   const asked = seeing.names();
   find('[data-contrast]').textContent = asked.length === 1 ? `Why ${asked[0]}, and not …?` : 'Why these, and not …?';
@@ -183,12 +187,12 @@ find('[data-contrast]').addEventListener('click', () => {
 find('[data-against]').addEventListener('change', (event) => seeing.set({ against: event.target.value === '' ? null : +event.target.value, step: null }));
 
 // ---- the search, in the browser ----
-seeing.labels = async () => { // of the network in use
+seeing.labels = async () => { // of the network in use; null where they can’t be had
   const key = seeing.state.network;
   if (!labels[key]) labels[key] = server.labels(key).catch(() => ({}));
-  const answer = await labels[key];
-  if (!answer.labels) delete labels[key];
-  return answer.labels || [];
+  const { labels: all = null } = (await labels[key]) || {};
+  if (!all) delete labels[key];
+  return all;
 };
 seeing.search(find('[data-search]'), find('#found-classes'), (index) => pick(index));
 
