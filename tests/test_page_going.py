@@ -123,6 +123,24 @@ def test_where_the_server_was_away_the_page_goes_on_by_itself(visit: Visit) -> N
     settled(page)
 
 
+def test_a_photo_that_is_lost_on_its_way_is_sent_again(visit: Visit) -> None:
+    page = visit(width=390, height=800)  # where what is wrong opens the sheet
+    settled(page)
+    page.route("**/gradio_api/upload_photo", lambda route: route.abort(), times=1)
+    drop(page, cat_jpeg(), "cat.jpg", "image/jpeg")
+    problem = page.locator(".rail [data-problem]")
+    expect(problem).to_contain_text("goes on by itself")
+    page.wait_for_function("() => seeing.state.photo.own")
+    expect(problem).to_be_hidden()
+    settled(page)
+    page.route("**/gradio_api/upload_photo", lambda route: route.abort())
+    drop(page, cat_jpeg(91), "cat.jpg", "image/jpeg")
+    expect(problem).to_contain_text("goes on by itself")
+    page.click(f'.rail [data-example="{SECOND}"]')  # instead, which is meant
+    expect(problem).to_be_hidden()
+    settled(page)
+
+
 def test_a_link_restores_all_but_the_photo(visit: Visit) -> None:
     page = visit()
     cat(page)

@@ -140,6 +140,7 @@ def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
     settled(page)
     dropped = """own => {
       const dataTransfer = new DataTransfer(), main = document.querySelector('#main');
+      if (own) dataTransfer.items.add(new File(['x'], 'example.jpg', {type: 'image/jpeg'}));
       dataTransfer.setData('text/uri-list', 'https://there.org/cat.jpg');
       const fire = (name) => main.dispatchEvent(
         new DragEvent(name, {dataTransfer, bubbles: true, cancelable: true}));
@@ -149,7 +150,7 @@ def test_a_picture_dragged_from_another_page_is_asked_for_as_a_file(
       return stays;
     }"""
     problem = page.locator(".rail [data-problem]")
-    assert not page.evaluate(dropped, True)  # the page's own pictures and links
+    assert not page.evaluate(dropped, True)  # the page's own pictures, which are files too
     expect(problem).to_be_hidden()
     assert page.evaluate(dropped, False)
     expect(problem).to_contain_text("save it first, or copy it and paste it here")

@@ -114,7 +114,10 @@ find('[data-report]').addEventListener('click', () => tab.act('report', { box: t
 
 tab.here = (name) => { if (name === 'sort') sort(); };
 tab.form = () => { showBeside(); showBox(); };
-tab.over = (channel) => { if (channel === 'forget') find('[data-forget]').disabled = false; };
+tab.over = (channel) => {
+  if (channel === 'forget') find('[data-forget]').disabled = false;
+  if (channel === '' && seeing.state.tab === tab.key) seeing.hear(tab.place('verdict').innerText); // not at each of its measurements
+};
 tab.asked = () => { // a box belongs to its photo
   const now = JSON.stringify(seeing.state.photo);
   if (boxedOn && boxedOn !== now && typed()) { tab.set('box', ''); fields.forEach((field) => { field.value = ''; }); }

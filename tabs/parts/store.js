@@ -105,7 +105,8 @@
     hear: (words) => {
       const said = document.createElement('span'); // a new one, so that the same words are said again
       said.textContent = words;
-      document.querySelector('[data-heard]').replaceChildren(said);
+      document.querySelector('[data-heard]').append(said);
+      setTimeout(() => said.remove(), 5000);
     },
     // How slow work stands: after a second, every ten, and at its end. Each channel has its own.
     teller: () => {

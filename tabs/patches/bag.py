@@ -98,7 +98,7 @@ class Bag:
     @staticmethod
     def _card() -> str:
         return (
-            '<section class="bag-card empty"><h4>One patch</h4><p class="bag-hint">Point at a '
+            '<section class="bag-card empty"><h3>One patch</h3><p class="bag-hint">Point at a '
             'patch to see it here with its numbers; click to keep it.</p><div class="bag-one">'
             '<canvas class="bag-patch" width="168" height="168" aria-hidden="true"></canvas>'
             '<p class="bag-words" aria-live="polite"></p></div></section>'
@@ -116,7 +116,7 @@ class Bag:
                 f"<span>{place} · {share}</span></button></li>"
             )
         return (
-            f"<section><h4>Top patches</h4><p>{escape(self.top_words)}</p>"
+            f"<section><h3>Top patches</h3><p>{escape(self.top_words)}</p>"
             f'<ol class="bag-top">{"".join(items)}</ol></section>'
         )
 
@@ -142,7 +142,7 @@ def removal(values: np.ndarray, words: str, threshold: bool = False) -> str:
         mark=True,
     )
     return (
-        f'<section class="bag-curve"><h4>Remove the top patches</h4><p>{escape(words + rest)}</p>'
+        f'<section class="bag-curve"><h3>Remove the top patches</h3><p>{escape(words + rest)}</p>'
         f'{drawn}<input class="bag-range" type="range" min="0" max="{end}" value="0" step="1" '
         'aria-label="Top patches removed"><p class="bag-without"></p></section>'
     )
