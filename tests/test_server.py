@@ -210,6 +210,16 @@ def test_headers_say_who_may_frame_the_page(tmp_path: Path) -> None:
     assert "content-security-policy" not in run(ask(frames="*"))
 
 
+def test_what_never_changes_at_its_address_is_kept_without_asking_again(tmp_path: Path) -> None:
+    """On a slow line, ninety small questions take longer than the page."""
+
+    async def kept(path: str) -> bool:
+        return "immutable" in (await Site(tmp_path).http.get(path)).headers.get("cache-control", "")
+
+    asked = ("/assets/index-1a.js", "/theme.css?v=1a", "/theme.css", "/static/logo.svg", "/config")
+    assert [run(kept(path)) for path in asked] == [True, True, False, False, False]
+
+
 def test_what_the_page_does_not_use_of_gradio_is_closed(tmp_path: Path) -> None:
     async def ask() -> list[int]:
         http = Site(tmp_path).http

@@ -38,6 +38,7 @@ OFTEN = "Too many requests came from your address: try again in {} s."
 FULL = "The disk here is full: try again in {} s."
 LARGE = "That is more than may be sent at once: photos may have 20 MB, clips 100 MB."
 JSON = b"application/json"
+KEEP = (b"cache-control", b"public, max-age=31536000, immutable")
 SOON = 5  # seconds after which to try an upload again
 
 
@@ -89,6 +90,7 @@ class Gate:
             elif self.state.calls is not None and First.answers(path, scope):
                 await self.first(scope, talk.receive, talk.send)
             else:
+                talk.keeps = path.startswith("/assets/") or _versioned(path, scope)
                 await self.app(scope, talk.receive, talk.send)
         except Exception:
             if not talk.gone:
@@ -147,6 +149,11 @@ class Gate:
             await _answer(send, 200, await asyncio.to_thread(state.numbers.text))
 
 
+def _versioned(path: str, scope: Any) -> bool:
+    """Is that the theme, by an address that changes with what is in it, as those of assets do?"""
+    return path == "/theme.css" and scope.get("query_string", b"").startswith(b"v=")
+
+
 def _length(scope: Any) -> int:
     """What the request says of its length; -1 if nothing."""
     said = dict(scope["headers"]).get(b"content-length", b"")
@@ -159,11 +166,11 @@ class _Large(Exception):
 
 class _Talk:
     """One request and its answer, as they pass. limit: bytes of the body. status: of the answer, 0
-    before it begins. gone: has the client left?"""
+    before it begins. gone: has the client left? keeps: may it keep a good answer, unasked?"""
 
     def __init__(self, receive: Any, send: Any, headers: list[tuple[bytes, bytes]]) -> None:
         self._receive, self._send, self._headers = receive, send, headers
-        self.limit, self.had, self.status, self.gone = 0, 0, 0, False
+        self.limit, self.had, self.status, self.gone, self.keeps = 0, 0, 0, False, False
 
     async def receive(self) -> Any:
         message = await self._receive()
@@ -187,9 +194,10 @@ class _Talk:
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = {name for name, _ in self._headers}
+            ours = [*self._headers, KEEP] if self.keeps and self.status == 200 else self._headers
+            own = {name for name, _ in ours}
             kept = [each for each in message.get("headers", ()) if each[0].lower() not in own]
-            message = {**message, "headers": [*kept, *self._headers]}
+            message = {**message, "headers": [*kept, *ours]}
         await self._send(message)
 
 
