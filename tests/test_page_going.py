@@ -49,6 +49,8 @@ def test_quick_clicks_back_forward_and_reload_end_where_the_address_says(visit: 
     page.reload()
     settled(page)
     assert heats(page) == two
+    sent = page.evaluate("() => performance.getEntriesByType('navigation')[0].transferSize")
+    assert sent < 10_000, "the page itself is kept, whatever its address says"
 
 
 def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> None:

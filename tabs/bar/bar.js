@@ -83,6 +83,11 @@ find('[data-link]').addEventListener('click', async (event) => {
   setTimeout(() => { event.target.textContent = 'Copy link'; }, 2500);
 });
 
+// ---- a double click takes one file ----
+document.addEventListener('click', (event) => {
+  if (event.detail > 1 && event.target.closest?.('[data-take], [data-report], .tiles-save')) event.stopImmediatePropagation();
+}, true);
+
 // ---- a phone's bar and dock ----
 const narrow = matchMedia('(max-width: 1023px)'), still = matchMedia('(prefers-reduced-motion: reduce)');
 let opener = null;

@@ -13,6 +13,7 @@ from typing import Any
 KEPT = 8  # addresses under which the page is known; one and a half megabytes each
 NAMES = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")  # make its address
 OTHER = (b"page=", b"deep_link=")  # in a query: these ask Gradio for something else
+SAME = b'params, except=("page" "deep_link")'  # the browser’s copy, whatever the page’s address says
 LEVEL = 6  # brotli, which Gradio has for its own files, would save another 4 %
 
 
@@ -53,6 +54,7 @@ class First:
                 self._kept.popitem(last=False)
         headers = [*page.headers, (b"etag", page.tag), (b"vary", b"accept-encoding")]
         headers.append((b"cache-control", b"no-cache"))
+        headers.append((b"no-vary-search", SAME))
         if given.get(b"if-none-match") == page.tag:
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
