@@ -42,12 +42,13 @@ RESTS = (
 )
 # A tablet, a phone on their sides; the narrowest; a desk's page at 400 %.
 SIDES = ((1024, 768), (844, 390), (320, 640), (340, 225))
-# How much of the window's height the tab itself has, when one has scrolled into it.
+# How much of the window's height no bar covers, when one has scrolled into the tab.
 ROOM = """() => {
   scrollTo(0, 400);
-  const ours = (y) => document.elementFromPoint(innerWidth / 2, y)?.closest('.tab-body')
-    && !document.elementFromPoint(innerWidth / 2, y).closest('.floats .work, .tab-body > .problem');
-  const room = [...Array(innerHeight).keys()].filter(ours).length / innerHeight;
+  const covers = (each) => each && (each.matches('#bar, .tab-wrapper')
+    || getComputedStyle(each).position === 'fixed' || covers(each.parentElement));
+  const free = (y) => !covers(document.elementFromPoint(innerWidth / 2, y));
+  const room = [...Array(innerHeight).keys()].filter(free).length / innerHeight;
   scrollTo(0, 0);
   return room;
 }"""

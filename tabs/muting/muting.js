@@ -47,7 +47,8 @@ const bars = (list, about, now) => {
   });
 };
 const say = (place, about, now) => {
-  place.textContent = verdict(about, now);
+  const words = verdict(about, now);
+  if (place.textContent !== words) place.textContent = words; // else it would be read out again
   place.classList.toggle('flipped', changes(about, now));
 };
 

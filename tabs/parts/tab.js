@@ -175,8 +175,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.problem && live() && now) tell(unseen = answer.problem);
   };
   const again = () => { // the server can't be reached: goes on by itself as soon as it can
-    const mine = (tries += 1);
-    seeing.pause(mine - 1).then(() => mine === tries && !asking && ask());
+    seeing.pause(tries++).then(() => asking || ask());
     if (live()) tell(seeing.AWAY);
   };
   const reached = () => { if (tries) { tries = 0; tell(''); } };
