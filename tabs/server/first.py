@@ -13,7 +13,7 @@ from typing import Any
 KEPT = 8  # addresses under which the page is known; one and a half megabytes each
 NAMES = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")  # make its address
 OTHER = (b"page=", b"deep_link=")  # in a query: these ask Gradio for something else
-SAME = b'params, except=("page" "deep_link")'  # the browser’s copy, whatever the page’s address says
+SAME = b'params, except=("page" "deep_link")'  # the browser’s copy, whatever its address says
 LEVEL = 6  # brotli, which Gradio has for its own files, would save another 4 %
 
 
