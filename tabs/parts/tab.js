@@ -10,9 +10,8 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
   const told = seeing.teller(), hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
   let drawn = '', answered = '', asking = false, drawing = null, looking = false, network = null, tries = 0, waits = 0;
-  let unseen = ''; // why it is not known what the photo shows
+  let unseen = '', dimming = null; // why it is not known what the photo shows; when another question's answer is dimmed
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
-  let dimming = null; // another question's answer, which may stand as if it were this one's for a moment
   const dim = () => body.classList.toggle('stale', Boolean(answered) && !answered.startsWith(seeing.stamp(needs)));
 
   // ---- settings ----
@@ -90,14 +89,12 @@ seeing.tab ||= (element, server, key, props = {}) => {
     paused.set(channel, words);
     body.classList.remove('busy');
     stopped(channel);
-    told.ends(channel);
-    seeing.hear(words);
+    told.ends(channel); seeing.hear(words);
     hooks.over?.(channel);
   };
   const stopped = (channel) => {
-    const work = bar(channel), button = work.querySelector('button');
-    work.querySelector('span').textContent = paused.get(channel);
-    Object.assign(button, { textContent: 'Go on', hidden: false });
+    bar(channel).querySelector('span').textContent = paused.get(channel);
+    Object.assign(bar(channel).querySelector('button'), { textContent: 'Go on', hidden: false });
   };
 
   // ---- asking ----
@@ -160,8 +157,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   // What the photo shows, where this tab is not drawn anew for it: nothing under way ends.
   const see = async () => {
-    if (looking) return;
-    if (seeing.knows()) return;
+    if (looking || seeing.knows()) return;
     looking = true;
     const whole = seeing.stamp(), answer = await call('see', question()), now = whole === seeing.stamp();
     looking = false;
@@ -206,8 +202,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (asking) return;
     asking = true;
     body.classList.add('busy');
-    clearTimeout(dimming);
-    dimming = setTimeout(dim, 250);
+    clearTimeout(dimming); dimming = setTimeout(dim, 250); // until then it may stand as if it were this one's
     const turn = (turns[''] = (turns[''] || 0) + 1), whole = seeing.stamp();
     drawing = seeing.early(key).then((early) => early || call('ask', question()));
     setTimeout(() => asking && turns[''] === turn && live() && seeing.hear('Working …'), 1000);
