@@ -55,8 +55,8 @@ class Field:
         )
 
     def _title(self) -> str:
-        help = f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
-        return f'<span id="{self.id}-title">{escape(self.label)}</span>{help}'
+        why = f" {html.why(self.help, f'What is {self.label}?')}" if self.help else ""
+        return f'<span id="{self.id}-title">{escape(self.label)}</span>{why}'
 
     def _facts(self, network: Network) -> str:
         plain = self.first(network)
