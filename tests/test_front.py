@@ -201,10 +201,33 @@ def test_a_request_goes_where_there_is_room_as_soon_as_there_is() -> None:
         while not to._full:
             await asyncio.sleep(0)
         many[7].queue = 0
-        to.decrement_queue_len_cache(many[7].replica_id)
+        to.on_request_completed(many[7].replica_id, "7")
         assert await asyncio.wait_for(waits, 10) is many[7]
 
     run(all_of_them())
+
+
+def test_an_old_word_on_a_queue_fills_no_line() -> None:
+    """A replica's word on its queue comes with its answer, and is as old as the question."""
+
+    async def third() -> None:
+        many = [elsewhere("long"), elsewhere("short")]
+        long, short = (each.replica_id for each in many)
+        for each in many:
+            each.max_ongoing_requests = 16
+        to = routed(many)
+        while any(to.replica_queue_len_cache.get(each) is None for each in (long, short)):
+            await asyncio.sleep(0)
+        for each in (long, long, long, short):
+            to.on_send_request(each)
+        to.on_new_queue_len_info(long, 1)  # as it took the first
+        to.on_request_completed(long, "first")
+        to.decrement_queue_len_cache(long)
+        about = RequestMetadata(request_id="last", internal_request_id="last")
+        asked = to._choose_replica_for_request(PendingRequest([], {}, about))
+        assert (await asyncio.wait_for(asked, 10)).replica_id is short
+
+    run(third())
 
 
 def test_what_a_machine_that_was_switched_off_was_asked_is_lost(monkeypatch) -> None:
