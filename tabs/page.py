@@ -21,6 +21,7 @@ from .allocator import Trim, lasting, unread
 from .here import Here
 from .order import TABS
 from .parts import tab as parts
+from .parts import uploads
 from .parts.engine import Engine
 from .parts.lanes import Lanes
 from .parts.work import Jobs
@@ -73,19 +74,19 @@ def build(engine: Engine) -> gr.Blocks:
     with gr.Blocks(
         title="Seeing Why", analytics_enabled=False, delete_cache=(600, HOUR), fill_width=True
     ) as page:
-        bar.build(engine, begin)
+        gr.HTML(**bar.widget(engine, begin))
         with gr.Row(elem_id="main"):
             with gr.Column(elem_id="rail-side", min_width=0):
-                rail.build(engine)
+                gr.HTML(**rail.widget(engine))
             with gr.Column(elem_id="stage-side", min_width=0):
-                tour.build()
+                gr.HTML(**tour.widget())
                 with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
                     for tab in TABS:
                         with gr.Tab(tab.title, id=tab.key, elem_id=f"tab-{tab.key}"):
                             whole = tab is TABS[0]
                             first = parts.whole(tab, engine.subject, begin) if whole else None
-                            parts.build(tab, engine, first=first)
-        bar.dock()
+                            gr.HTML(**parts.widget(tab, engine, first=first))
+        gr.HTML(**bar.dock())
         endpoints.build(engine)
     page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = POLL
@@ -132,7 +133,7 @@ def launch(networks: Iterable[Brought] | Brought = (), **more: Any) -> None:
     """
     settings, options = from_environment(), server_options.from_environment()
     logs.start(options.log)
-    running.own_folder(os.environ)
+    uploads.own_folder(os.environ)
     cores.share(settings)
     with lasting():
         engine = answering(settings, options, several(networks))

@@ -12,10 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
-
-from gradio.utils import get_upload_folder
 
 from explainers import (
     ExplainError,
@@ -34,6 +31,7 @@ from explainers.recent import Memory, Recent
 from explainers.zoo import Status, Zoo
 
 from .parts import html
+from .parts.uploads import uploaded
 
 EXAMPLES = ASSETS / "examples"
 SHOWN = 5  # guesses among the chips
@@ -270,19 +268,6 @@ def ready(zoo: Zoo, key: Any) -> Network:
         named = f"There is no network “{str(key)[:60]}”"
         raise ExplainError(f"{named}: choose one of those in the menu.")
     return zoo.get(str(key))
-
-
-def uploaded(file: Any, sentence: str) -> Path:
-    """The path of an upload; nothing else on this machine can be named. Raises ExplainError with
-    that sentence."""
-    given = file.get("path") if isinstance(file, Mapping) else None
-    missing = ExplainError(sentence)
-    if not isinstance(given, str) or len(given) > 1000 or "\0" in given:
-        raise missing
-    path, folder = Path(given).resolve(), Path(get_upload_folder()).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
-        raise missing
-    return path
 
 
 def _class(network: Network, given: Any) -> int | None:

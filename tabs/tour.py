@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import gradio as gr
+from typing import Any
 
 from .parts.tab import begun
 from .subject import examples
@@ -108,16 +107,16 @@ STEPS = (
 )
 
 
-def build() -> gr.HTML:
-    """The tour's place, above the tabs; empty until it is taken."""
+def widget() -> dict[str, Any]:
+    """The tour's place, above the tabs, as `gr.HTML` takes it; empty until it is taken."""
     titles = {name: about["title"] for name, about in examples().items()}
     photos = [[[name, titles[name]] for name in (step.example, *step.others)] for step in STEPS]
     steps = json.dumps(
         [{**asdict(step), "photos": each} for step, each in zip(STEPS, photos, strict=True)]
     )
-    return gr.HTML(
-        '<section class="tour" aria-label="Guided tour" hidden></section>',
-        js_on_load=begun((HERE / "tour.js").read_text("utf-8")),
-        elem_id="tour",
-        steps=steps,
-    )
+    return {
+        "value": '<section class="tour" aria-label="Guided tour" hidden></section>',
+        "js_on_load": begun((HERE / "tour.js").read_text("utf-8")),
+        "elem_id": "tour",
+        "steps": steps,
+    }

@@ -75,6 +75,19 @@ def test_tabs_leave_tensors_to_the_maths():
             assert not {each.split(".")[0] for each in targets} & {"torch", "timm", "cv2"}, module
 
 
+def test_replicas_have_no_gradio():
+    """Of which they show nothing: three seconds of a core for each of them at every start."""
+    left, met = ["tabs.cluster.replica"], set()
+    while left:
+        module = left.pop()
+        if module in files() and module not in met:
+            met.add(module)
+            left += [*arrows()[module], module.rpartition(".")[0]]
+    assert {"tabs", "tabs.maps", "tabs.rail"} <= met
+    for module in met:
+        assert "gradio" not in {each.split(".")[0] for each in arrows()[module]}, module
+
+
 def test_no_module_imports_itself_by_a_detour():
     house = {module: set(targets) for module, targets in arrows().items()}
     assert LAZY[1] in house[LAZY[0]]

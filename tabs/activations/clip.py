@@ -16,7 +16,7 @@ from explainers.units.video import Look, side_by_side
 from ..parts import html
 from ..parts.pace import Often, Pace
 from ..parts.tab import Show
-from ..subject import uploaded
+from ..parts.uploads import uploaded
 
 OFTEN = 0.4  # seconds between pictures of a video that grows
 MISSING = "The clip did not arrive: please choose it again."

@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from explainers.zoo import Status, Zoo
 
 from ..parts.engine import Engine, asked_of
@@ -84,27 +82,27 @@ def ahead_of(engine: Engine, tabs: Collection[str]) -> Callable[[Any], dict[str,
     return ahead
 
 
-def build(engine: Engine, start: dict[str, Any]) -> gr.HTML:
-    """Lay out the bar. `start`: what is asked when the address says nothing."""
+def widget(engine: Engine, start: dict[str, Any]) -> dict[str, Any]:
+    """The bar as `gr.HTML` takes it. `start`: what is asked when the address says nothing."""
     settings = engine.subject.zoo.settings
     markup = (HERE / "bar.html").read_text("utf-8")
     if not settings.hub_ids:
         markup = markup.replace("<!--hub-->", "")
     hub = (HERE / "hub.html").read_text("utf-8").replace("<!--mb-->", str(settings.hub_file_mb))
-    return gr.HTML(
-        markup.replace("<!--hub-->", hub),
-        head=f"<script>{script(*SCRIPTS)}</script>",
-        js_on_load=(HERE / "bar.js").read_text("utf-8"),
-        server_functions=[
+    return {
+        "value": markup.replace("<!--hub-->", hub),
+        "head": f"<script>{script(*SCRIPTS)}</script>",
+        "js_on_load": (HERE / "bar.js").read_text("utf-8"),
+        "server_functions": [
             *asked_of(engine, "bar", Bar.answers),
             ahead_of(engine, start["tabs"]),
         ],
-        elem_id="bar",
-        start=json.dumps(start),
-        known=json.dumps(engine.answer("bar", "networks", None)["networks"]),
-    )
+        "elem_id": "bar",
+        "start": json.dumps(start),
+        "known": json.dumps(engine.answer("bar", "networks", None)["networks"]),
+    }
 
 
-def dock() -> gr.HTML:
+def dock() -> dict[str, Any]:
     """A phone's buttons at the bottom, which the keyboard comes to last."""
-    return gr.HTML((HERE / "dock.html").read_text("utf-8"), elem_id="dock")
+    return {"value": (HERE / "dock.html").read_text("utf-8"), "elem_id": "dock"}

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradio.utils import get_upload_folder
-
-from ..subject import uploaded
+from ..parts.uploads import folder, uploaded
 
 MISSING = "The file did not arrive: please choose it again."
 
@@ -36,8 +34,8 @@ def unpacked(data: Any) -> Any:
     file = given.get("file") if isinstance(given, Mapping) else None
     if not isinstance(file, Mapping) or "content" not in file:
         return data
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=file["suffix"], delete=False) as made:
+    within = folder()
+    within.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=within, suffix=file["suffix"], delete=False) as made:
         made.write(file["content"])
     return {**data, "data": {**given, "file": {"path": made.name}}}

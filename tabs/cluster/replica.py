@@ -24,11 +24,12 @@ from explainers.zoo import Zoo, bring
 from ..allocator import Trim, unread
 from ..here import Here
 from ..order import TABS
+from ..parts import uploads
 from ..parts.lanes import Lanes
 from ..parts.work import Jobs
-from ..server import logs, running
+from ..server import logs
 from ..server import options as server_options
-from ..server.options import Options
+from ..server.options import GRACE, Options
 from . import carried
 from .router import ByVisit
 
@@ -45,7 +46,7 @@ class Replica:
         self, settings: Settings, options: Options, own: tuple[str, ...] = ()
     ) -> None:
         logs.start(options.log)
-        self._folder = running.own_folder(os.environ)
+        self._folder = uploads.own_folder(os.environ)
         cores.share(settings, options.replica_cpus)
         zoo = Zoo(settings, own=bring([*own, *settings.networks]))
         zoo.get()
@@ -136,7 +137,7 @@ def application(
         ray_actor_options={"num_cpus": options.replica_cpus, "num_gpus": options.replica_gpus},
         request_router_config=RequestRouterConfig(request_router_class=ByVisit),
         graceful_shutdown_wait_loop_s=1,
-        graceful_shutdown_timeout_s=running.GRACE,
+        graceful_shutdown_timeout_s=GRACE,
         health_check_period_s=5,
         logging_config=LOGGED,
         **many,

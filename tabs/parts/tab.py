@@ -19,8 +19,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from explainers import cores
 
 from ..subject import Asked, Away, Gone, Subject, Wait
@@ -258,19 +256,19 @@ def markup(tab: Tab, subject: Subject) -> str:
     )
 
 
-def build(tab: Tab, engine: Engine, **props: Any) -> gr.HTML:
-    """Lay the tab out, inside its `gr.Tab`."""
+def widget(tab: Tab, engine: Engine, **props: Any) -> dict[str, Any]:
+    """The tab as `gr.HTML` takes it: replicas have tabs, too, and no Gradio."""
     run = (
         f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
     )
-    return gr.HTML(
-        markup(tab, engine.subject),
-        js_on_load=begun(run),
-        server_functions=asked_of(engine, tab.key, Server.answers),
-        elem_id=f"{tab.key}-html",
+    return {
+        "value": markup(tab, engine.subject),
+        "js_on_load": begun(run),
+        "server_functions": asked_of(engine, tab.key, Server.answers),
+        "elem_id": f"{tab.key}-html",
         **tab.props,
         **props,
-    )
+    }
 
 
 def whole(tab: Tab, subject: Subject, given: Mapping[str, Any]) -> str:

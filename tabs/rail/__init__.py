@@ -10,8 +10,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from explainers import photo, render
 
 from ..parts import html
@@ -59,15 +57,15 @@ class Rail:
             return {"problem": sentence(error)}
 
 
-def build(engine: Engine) -> gr.HTML:
-    """Lay out the rail."""
+def widget(engine: Engine) -> dict[str, Any]:
+    """The rail as `gr.HTML` takes it."""
     markup = (HERE / "rail.html").read_text("utf-8").replace("<!--examples-->", _strip())
-    return gr.HTML(
-        markup,
-        js_on_load=begun((HERE / "rail.js").read_text("utf-8")),
-        server_functions=[
+    return {
+        "value": markup,
+        "js_on_load": begun((HERE / "rail.js").read_text("utf-8")),
+        "server_functions": [
             plain(Rail(engine.subject).take),
             *asked_of(engine, "rail", Rail.answers),
         ],
-        elem_id="rail",
-    )
+        "elem_id": "rail",
+    }

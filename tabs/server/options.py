@@ -13,6 +13,7 @@ from explainers.settings import MEGABYTE, switch, whole
 LOGS = ("lines", "json")
 FRAMES = "'self' https://huggingface.co https://*.hf.space"
 ANYWHERE = "*"
+GRACE = 10.0  # seconds that what is under way has to end when the server stops
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ import logging
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder, ipython_check
+from gradio.utils import ipython_check
 
 from explainers import cores
 
-from ..parts import guard
+from ..parts import guard, uploads
 from ..parts.engine import Engine, Gauges
 from ..rail import Rail
 from . import logs
@@ -25,24 +23,13 @@ from .calls import Calls
 from .gate import Gate, State
 from .limits import Uploads
 from .numbers import Numbers
-from .options import Options
+from .options import GRACE, Options
 
 log = logging.getLogger("seeing_why")
 
-GRACE = 10.0  # seconds that what is under way has to end
 QUIET = 1.5  # seconds without a pull after which nobody waits for the rest of some work
 FRESH = 20.0  # seconds for which an answer of the bundled network counts
 INSIDE = "10.0.0.0/8"  # where a Space is asked from: by its own proxy alone
-
-
-def own_folder(environ: Any) -> Path:
-    """A new folder for this server's uploads, in GRADIO_TEMP_DIR or where temporary files go."""
-    within = environ.get("GRADIO_TEMP_DIR")
-    if within:
-        Path(within).mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="seeing-why-", dir=within)
-    environ["GRADIO_TEMP_DIR"] = folder
-    return Path(folder)
 
 
 def believe(environ: Any) -> None:
@@ -75,8 +62,8 @@ class Running:
 
     def __init__(self, engine: Engine, options: Options) -> None:
         self.engine, self.options = engine, options
-        uploads = Uploads(Path(get_upload_folder()), options.upload_bytes, options.uploads)
-        self.state = State(options, uploads, None, Ready(engine))
+        kept = Uploads(uploads.folder(), options.upload_bytes, options.uploads)
+        self.state = State(options, kept, None, Ready(engine))
         if options.metrics:
             self.state.numbers = Numbers(self._gauges())
             guard.noted.append(self.state.numbers.failed)
@@ -87,12 +74,12 @@ class Running:
         return [(Gate, (), {"state": self.state})]
 
     def _gauges(self) -> Gauges:
-        uploads = self.state.uploads
+        kept = self.state.uploads
         return {
             **self.engine.gauges(),
             "under_way": ("Requests under way", lambda: self.state.under_way),
-            "uploads_arriving": ("Uploads arriving", lambda: uploads.arriving),
-            "uploads_bytes": ("Uploads on disk", uploads.bytes),
+            "uploads_arriving": ("Uploads arriving", lambda: kept.arriving),
+            "uploads_bytes": ("Uploads on disk", kept.bytes),
         }
 
     def run(self, page: gr.Blocks, **launch: Any) -> None:
