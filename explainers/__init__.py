@@ -7,6 +7,7 @@ In three lines:
     explain(network, "cat.jpg", "tabby")
 """
 
+from . import early as early  # before all others
 from . import targets
 from .api import again, ask, explain, explain_each
 from .errors import ExplainError, ModelError, OptionError, PhotoError, TargetError

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import operator
 from collections import Counter, defaultdict
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, reason, sized
 from ..network.recipe import Recipe
 from .multilabel import BUILDERS
+
+
+class _Unfilled(TorchFunctionMode):
+    """Weights on "meta" are not filled with random numbers, of which they keep none: torch's way to
+    do so there brings its compiler along, two seconds of a core."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        weight = kwargs["tensor"] if "tensor" in kwargs else next(iter(args), None)
+        of = getattr(func, "__module__", None)
+        fills = of == nn.init.__name__ or func in (Tensor.normal_, Tensor.uniform_)
+        if fills and isinstance(weight, Tensor) and weight.is_meta:
+            return weight
+        return func(*args, **kwargs)
 
 
 def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
@@ -20,7 +38,7 @@ def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
     Raises ModelError where timm does not take the recipe's arguments.
     """
     arch, classes = recipe.arch, len(recipe.labels)
-    with torch.device(device):
+    with _Unfilled(), torch.device(device):
         if arch in BUILDERS:
             return BUILDERS[arch](classes).eval()
         try:
