@@ -114,17 +114,18 @@ class Endpoints:
 
 
 def build(engine: Engine) -> None:
-    """Endpoints need widgets for their types; these are never shown."""
-    ends = Endpoints(engine)
-    with gr.Row(visible=False):
-        image = gr.Image(label="photo", format="jpeg")
-        network = gr.Textbox("lite0", label="network")
-        count = gr.Number(5, label="count")
-        target, against = gr.Textbox("", label="target"), gr.Textbox("", label="against")
-        method = gr.Textbox("gradcam", label="method")
-        answer, about = gr.JSON(), gr.JSON()
-        picture = gr.Image(label="map", format="jpeg")
-        calls = [gr.Button() for _ in range(4)]
+    """Endpoints need widgets for their types; these are never shown. Each says so itself: of one in
+    a part that is not shown, browsers would load the scripts all the same."""
+    ends, unseen = Endpoints(engine), {"visible": False}
+    image = gr.Image(label="photo", format="jpeg", **unseen)
+    network = gr.Textbox("lite0", label="network", **unseen)
+    count = gr.Number(5, label="count", **unseen)
+    target = gr.Textbox("", label="target", **unseen)
+    against = gr.Textbox("", label="against", **unseen)
+    method = gr.Textbox("gradcam", label="method", **unseen)
+    answer, about = gr.JSON(**unseen), gr.JSON(**unseen)
+    picture = gr.Image(label="map", format="jpeg", **unseen)
+    calls = [gr.Button(**unseen) for _ in range(4)]
     calls[0].click(
         ends.classify,
         [image, network, count],

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
+from gradio.components import Component
 from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
@@ -20,7 +22,7 @@ from explainers import METHODS
 from explainers.settings import Settings
 from explainers.zoo import BUNDLED, shared
 from explainers.zoo.catalogue import CATALOGUE, offered
-from tabs import page
+from tabs import endpoints, page
 from tabs.here import Here
 from tests.browser import Server
 from tests.waiting import run
@@ -176,6 +178,15 @@ def test_it_is_an_mcp_server_with_described_tools(server: Server) -> None:
         assert any(name in tool and len(text) > 40 for tool, text in tools.items()), tools
     assert len(tools) == len(names)
     assert "gradcam" in answer
+
+
+def test_browsers_load_no_scripts_of_widgets_that_are_never_shown() -> None:
+    """They do for what stands in a part that is not shown, and does not say so itself."""
+    with gr.Blocks() as built:
+        endpoints.build(Here(shared(), ()))
+    widgets = [each for each in built.blocks.values() if isinstance(each, Component)]
+    assert len(widgets) > 10
+    assert not [each for each in widgets if each.visible]
 
 
 @pytest.mark.slow
