@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,7 +14,7 @@ from explainers.settings import Settings, from_environment
 from explainers.zoo import Zoo, bring
 from explainers.zoo.brought import Brought
 
-from . import bar, endpoints, rail, tour
+from . import bar, endpoints, look, rail, tour
 from .allocator import Trim, lasting, unread
 from .here import Here
 from .order import TABS
@@ -31,7 +29,6 @@ from .server.limits import Rate
 from .server.options import Options
 from .subject import examples
 
-HERE = Path(__file__).parent
 HOUR = 3600
 UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence explains the limit
 POLL = 0.05  # seconds between Gradio's looks at its queue: a thousand a second hold up every map
@@ -83,9 +80,8 @@ def build(engine: Engine) -> gr.Blocks:
                 with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
                     for tab in TABS:
                         with gr.Tab(tab.title, id=tab.key, elem_id=f"tab-{tab.key}"):
-                            whole = tab is TABS[0]
-                            first = parts.whole(tab, engine.subject, begin) if whole else None
-                            gr.HTML(**parts.widget(tab, engine, first=first))
+                            first = begin if tab is TABS[0] else None
+                            gr.HTML(**parts.widget(tab, engine, first))
         gr.HTML(**bar.dock())
         endpoints.build(engine)
     page.queue(default_concurrency_limit=cores.shared.cores, max_size=64)
@@ -106,16 +102,6 @@ def answering(settings: Settings, options: Options, networks: tuple[Brought, ...
     Trim(tidy=jobs.tidy, lull=cores.shared.lull, spare=memory.spare).keep()
     zoo.start()
     return Here(zoo, TABS, jobs)
-
-
-def css() -> str:
-    """The page's look: what all share, then each part's own; and the questions under the tabs."""
-    sheets = [HERE / "page.css", *sorted(HERE.glob("*/*.css"))]
-    asks = "".join(
-        f"#tab-{tab.key}-button::after {{ content: {json.dumps(tab.asks, ensure_ascii=False)}; }}\n"
-        for tab in TABS
-    )
-    return "\n".join(path.read_text("utf-8") for path in sheets) + asks
 
 
 def several(networks: Iterable[Brought] | Brought) -> tuple[Brought, ...]:
@@ -143,7 +129,7 @@ def launch(networks: Iterable[Brought] | Brought = (), **more: Any) -> None:
     server.run(
         page,
         theme=THEME,
-        css=css(),
+        head=look.head(TABS),
         footer_links=["api", "settings"],
         max_file_size=UPLOAD,
         max_threads=2 * options.waiting + ASIDE,

@@ -18,11 +18,12 @@ from PIL import Image
 from explainers import ExplainError, Network, cores, photo
 from explainers.settings import Settings as Chosen
 from explainers.zoo import Zoo
+from tabs import look
 from tabs.maps import TAB as MAPS
 from tabs.muting import TAB as MUTING
 from tabs.order import TABS
 from tabs.parts import fields, html, lanes
-from tabs.parts.tab import Server, Tab, markup
+from tabs.parts.tab import Server, Tab, markup, whole
 from tabs.parts.work import Jobs, Show
 from tabs.subject import Subject, coarse
 from tabs.unwritten import WRITER, Unwritten
@@ -321,3 +322,30 @@ def test_gradio_writes_nothing_for_editors(monkeypatch: pytest.MonkeyPatch) -> N
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "extract_class_source_code", lambda *_: pytest.fail("it does"))
     module.ComponentMeta("Part", (), {"EVENTS": []})
+
+
+# ---- how it looks ----
+
+
+def test_the_page_s_rules_outrank_gradio_s() -> None:
+    """Each of a list, whatever it is nested in, but frames and what stands above all."""
+    css = """:root, .dark { --a: 1; @media print { --a: 2; } } /* with { a brace */
+    a > b:is(.c, d:not(.e, f)), .g::after { color: red; }
+    @media (min-width: 1px) { h, i { color: red; } }
+    @keyframes run { from { top: 0; } to { top: 1px; } }"""
+    over = look.ABOVE
+    assert look.ranked(css).splitlines() == [
+        f":root,{over}.dark{{--a: 1; @media print {{ --a: 2; }}}}",
+        f"{over}a > b:is(.c, d:not(.e, f)),{over}.g::after{{color: red;}}",
+        f"@media (min-width: 1px){{{over}h,{over}i{{color: red;}}}}",
+        "@keyframes run{from { top: 0; } to { top: 1px; }}",
+    ]
+
+
+def test_what_is_seen_soonest_comes_with_the_page_and_the_rest_when_asked(subject: Subject) -> None:
+    first, rest = whole(MAPS, subject, {**CAT, "network": "lite0", "targets": None})
+    assert first["more"] == "rest"
+    assert first["data"]["seen"]["picture"].startswith("data:image")
+    assert set(first["data"]["maps"]) == {"gradcam:0", "cam:0"}
+    assert {"guided:0", "guided_gradcam:0"} <= set(rest["data"]["maps"])
+    assert "more" not in rest

@@ -176,7 +176,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const reached = () => { if (tries) { tries = 0; tell(''); } };
   const next = async (channel, turn) => { // the next slice; null where it has to wait
-    const answer = await call('more', tickets[channel]);
+    const answer = await call(tickets[channel] === 'rest' ? 'rest' : 'more', tickets[channel]); // of what came with the page
     if (!answer.lost) { reached(); return answer; }
     if (turns[channel] === turn) { delete pulling[channel]; again(); }
     return null;

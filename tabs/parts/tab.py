@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, reduce
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -256,30 +256,46 @@ def markup(tab: Tab, subject: Subject) -> str:
     )
 
 
-def widget(tab: Tab, engine: Engine, **props: Any) -> dict[str, Any]:
-    """The tab as `gr.HTML` takes it: replicas have tabs, too, and no Gradio."""
+def widget(tab: Tab, engine: Engine, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tab as `gr.HTML` takes it: replicas have tabs, too, and no Gradio. start: what is asked
+    first, where its answer comes with the page: what is seen soonest in it, and the rest as soon as
+    that is there."""
     run = (
         f"const tab = seeing.tab(element, server, {tab.key!r}, props);\n{tab.script}\ntab.ready();"
     )
+    props, functions = dict(tab.props), asked_of(engine, tab.key, Server.answers)
+    if start is not None:
+        first, later = whole(tab, engine.subject, start)
+        props["first"] = json.dumps(first)
+
+        def rest(_data: Any = None) -> dict[str, Any]:
+            return later
+
+        functions.append(rest)
     return {
         "value": markup(tab, engine.subject),
         "js_on_load": begun(run),
-        "server_functions": asked_of(engine, tab.key, Server.answers),
+        "server_functions": functions,
         "elem_id": f"{tab.key}-html",
-        **tab.props,
         **props,
     }
 
 
-def whole(tab: Tab, subject: Subject, given: Mapping[str, Any]) -> str:
-    """All that a tab would show of a question, as JSON that comes with the page."""
-    work = Server(tab, subject, Jobs())._work(dict(given), tab.draw)
-    shown = Show()
-    while True:
-        try:
-            shown = shown.then(next(work) or Show())
-        except StopIteration as end:
-            return json.dumps(_plain(shown.then(end.value or Show()), None))
+def whole(
+    tab: Tab, subject: Subject, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All that a tab would show of a question: its first picture, with a ticket for the rest, and
+    the rest."""
+
+    def pictures() -> Iterator[Show | None]:
+        yield (yield from Server(tab, subject, Jobs())._work(dict(given), tab.draw))
+
+    shown, first = filter(None, pictures()), Show()
+    for each in shown:
+        first = first.then(each)
+        if not each.soon:
+            break
+    return _plain(first, "rest"), _plain(reduce(Show.then, shown, Show()), None)
 
 
 def plain(method: Any) -> Any:
