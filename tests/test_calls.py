@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import pytest
 
 from tabs import bar
 from tabs.rail import Rail
-from tabs.server import gate, logs
+from tabs.server import gate, kept, logs
 from tabs.server.calls import Calls
+from tabs.server.first import SIGN, sooner
 from tabs.subject import Subject
 from tests.test_server import CAT, PAGE, Site, run
 
@@ -113,5 +115,68 @@ def test_the_page_is_made_once_for_each_of_its_addresses(tmp_path: Path) -> None
         assert (await site.http.get("/?page=none")).status_code == 404
         assert (await site.http.get("/other")).text == '"page/other?"'
         assert len(made) == 5
+
+    run(ask())
+
+
+def test_a_sign_of_the_page_comes_before_its_settings() -> None:
+    """On a slow line these take ten seconds."""
+    settings = b'<script>window.gradio_config = {"a": "\\u003c/script"};</script>'
+    head, body = b"<html><head><title>x</title>", b'</head>\n<body\n class="a">'
+    rest = b"<gradio-app></gradio-app><script>all()</script>"
+    end = b"</body></html>"
+    assert sooner(head + settings + body + rest + end) == head + body + SIGN + rest + settings + end
+    assert sooner(head + body + rest + end) == head + body + rest + end
+
+
+def test_long_answers_are_packed_for_those_who_take_it(tmp_path: Path) -> None:
+    async def ask(length: int, coding: str) -> tuple[str | None, bool]:
+        with gr.Blocks() as page:
+            html = gr.HTML("", server_functions=[told])
+        site = Site(tmp_path)
+        site.state.calls = Calls(page, 2, bytes)
+        body = {"component_id": html._id, "fn_name": "told", "data": "ab" * length}
+        said = await site.http.post(PAGE, json=body, headers={"Accept-Encoding": coding})
+        return said.headers.get("content-encoding"), said.json() == body["data"]
+
+    def told(data: Any = None) -> Any:
+        return data
+
+    assert run(ask(gate.SHORT, "gzip, br")) == ("gzip", True)
+    assert run(ask(gate.SHORT, "identity")) == (None, True)
+    assert run(ask(5, "gzip, br")) == (None, True)
+
+
+def test_gradio_s_scripts_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would compress them anew for each visitor."""
+    monkeypatch.setattr(kept, "MOST", 150)
+    made: list[str] = []
+
+    class Made(Site):
+        async def _app(self, scope: Any, _receive: Any, send: Any) -> None:
+            made.append(scope["path"])
+            status = 404 if "none" in scope["path"] else 200
+            await gate._answer(send, status, scope["path"].encode() * 4, b"text/javascript")
+
+    async def ask() -> None:
+        http = Made(tmp_path).http
+
+        async def get(name: str, **headers: str) -> str:
+            said = await http.get(f"/assets/{name}.js", headers={"Accept-Encoding": "br"} | headers)
+            if said.status_code == 200:
+                assert "immutable" in said.headers["cache-control"]
+                assert said.headers["content-type"] == "text/javascript"
+            return said.text
+
+        assert await get("a") == await get("a") == "/assets/a.js" * 4
+        assert len(made) == 1
+        await get("a", **{"Accept-Encoding": "identity"})  # another answer
+        await get("a", Range="bytes=0-1")
+        await get("none")
+        await get("none")
+        assert len(made) == 5
+        for name in "bcda":  # of which there is room for three
+            await get(name)
+        assert len(made) == 9
 
     run(ask())

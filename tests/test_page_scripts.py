@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tabs.parts.tab import begun, script
 
-from .browser import AHEAD, COMPONENTS, ROOT, address, calls, drop, held, settled, told
+from .browser import AHEAD, COMPONENTS, ROOT, Server, address, calls, drop, held, settled, told
 
 
 def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser) -> None:
@@ -22,6 +22,32 @@ def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser
     page.evaluate("text => Function(text)()", script("store.js"))
     page.evaluate("() => seeing.begin({tabs: ['maps'], tab: 'maps'})")
     page.wait_for_function("() => window.ran === 'maps'")
+    page.close()
+
+
+def test_what_can_be_seen_soonest_comes_first(server: Server, chromium: Browser) -> None:
+    """On a slow line: a sign of the page before its scripts, one map before the large ones."""
+    page = chromium.new_page()
+    scripts, answers = "**/assets/*.js", COMPONENTS
+    waiting: dict[object, list[Route]] = {scripts: [], answers: []}
+    for what, routes in waiting.items():
+        page.route(what, routes.append)
+    page.goto(server.url, wait_until="commit")
+    sign = page.locator("#first")
+    expect(sign.get_by_text("The page is on its way")).to_be_visible()
+    page.route(scripts, lambda route: route.continue_())
+    for route in waiting[scripts]:
+        route.continue_()
+    expect(page.locator(".stage canvas[data-painted]")).to_have_count(1)
+    expect(sign).to_have_count(0)
+    expect(page.locator(".stage .waiting")).to_have_count(2)
+    rules = """() => [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+      .filter((rule) => rule.selectorText?.endsWith('.chip-mark')).length"""
+    assert page.evaluate(rules) == 1, "each rule is a browser's work with every change of style"
+    page.unroute(answers)
+    for route in waiting[answers]:
+        route.continue_()
+    settled(page)
     page.close()
 
 

@@ -156,10 +156,10 @@ seeing.early = async (tab) => { // null where the tab has to ask by itself
 
 // ---- the tabs: Gradio's own, kept in step with the address ----
 const button = () => document.querySelector(`#tabs [data-tab-id="${CSS.escape(seeing.state.tab)}"]`);
-const centre = () => { // a phone shows a part of the strip
+const centre = () => requestAnimationFrame(() => { // a phone shows a part of the strip; measured when all that changes has changed
   const tab = button(), strip = tab?.parentElement;
   if (strip) strip.scrollLeft = tab.offsetLeft + tab.offsetWidth / 2 - strip.clientWidth / 2;
-};
+});
 const follow = () => {
   const tab = button(), there = tab?.getAttribute('aria-selected') === 'true';
   if (!there) ahead(seeing.state.tab);
@@ -210,6 +210,7 @@ seeing.on((what) => {
     if (JSON.stringify(seeing.state.photo) !== photo) seeing.sheet(false);
     photo = JSON.stringify(seeing.state.photo);
   }
+  if (what === 'drawn') document.getElementById('first')?.remove(); // the sign that the page is on its way
   name();
   draw();
 });

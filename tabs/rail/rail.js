@@ -123,6 +123,7 @@ const chips = () => {
       <i class="chip-bar" style="width:${many ? 100 * chip.chance : 100 * chip.chance / Math.max(most, 0.25)}%"></i>${mark}</button></li>`;
   }).join('');
 };
+const narrow = matchMedia('(max-width: 1023px)');
 const swipe = (strip, left) => { // to where it was, and as far as the chosen chip needs
   const chip = strip.querySelector('.on'), at = chip?.parentElement.offsetLeft - strip.offsetLeft;
   strip.scrollLeft = chip ? Math.min(Math.max(left, at + chip.offsetWidth + 14 - strip.clientWidth), at - 14) : left;
@@ -132,8 +133,12 @@ const draw = () => {
   const { state, seen } = seeing, known = seeing.current();
   for (const list of document.querySelectorAll('[data-chips]')) { // here, and under a phone's photo
     const focus = list.contains(document.activeElement) && document.activeElement.dataset.class;
-    const html = list.tagName === 'UL' ? chips() : `<ul class="chips">${chips()}</ul>`, swiped = list.firstElementChild?.scrollLeft;
-    if (list.innerHTML !== html) { list.innerHTML = html; if (list.tagName !== 'UL') swipe(list.firstElementChild, swiped || 0); }
+    const strip = list.tagName !== 'UL', html = strip ? `<ul class="chips">${chips()}</ul>` : chips();
+    if (list.innerHTML !== html) {
+      const swiped = strip && narrow.matches && (list.firstElementChild?.scrollLeft ?? 0); // where there is none, to ask would lay out the page
+      list.innerHTML = html;
+      if (swiped !== false) swipe(list.firstElementChild, swiped);
+    }
     if (focus) list.querySelector(`[data-class="${focus}"]`)?.focus();
   }
   find('[data-title]').textContent = known ? `${seen.title} sees` : 'It sees';

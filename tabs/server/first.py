@@ -1,13 +1,15 @@
 """The page's HTML, which Gradio makes anew for each visitor in half the time of a map: kept as it
-made it, and compressed."""
+made it, compressed, and with what can be seen at once before what it takes long to send."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import hashlib
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 KEPT = 8  # addresses under which the page is known; one and a half megabytes each
@@ -15,6 +17,8 @@ NAMES = (b"host", b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")
 OTHER = (b"page=", b"deep_link=")  # in a query: these ask Gradio for something else
 SAME = b'params, except=("page" "deep_link")'  # the browser’s copy, whatever its address says
 LEVEL = 6  # brotli, which Gradio has for its own files, would save another 4 %
+SIGN = Path(__file__).with_suffix(".html").read_bytes()  # until the page's scripts have drawn it
+SETTINGS = re.compile(rb"<script>window\.gradio_config = .*?</script>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class First:
         key = (*where, *map(given.get, NAMES))
         page = self._kept.get(key)
         if page is None:
-            made = _Made()
+            made = Made()
             await self.app(scope, receive, made)
             if made.status != 200:
                 await made.replay(send)
@@ -68,7 +72,7 @@ class First:
         await send({"type": "http.response.body", "body": body})
 
 
-class _Made:
+class Made:
     """An answer as it is sent."""
 
     def __init__(self) -> None:
@@ -81,15 +85,31 @@ class _Made:
     def status(self) -> int:
         return self.messages[0]["status"]
 
+    def whole(self) -> tuple[dict[str, Any], bytes]:
+        """Its start, and all of its body."""
+        start, *rest = self.messages
+        return start, b"".join(each.get("body", b"") for each in rest)
+
     async def replay(self, send: Any) -> None:
         for message in self.messages:
             await send(message)
 
 
-def _page(made: _Made) -> _Page:
-    start, *rest = made.messages
-    body = b"".join(each.get("body", b"") for each in rest)
+def _page(made: Made) -> _Page:
+    start, body = made.whole()
+    body = sooner(body)
     own = (b"content-length", b"etag", b"vary", b"cache-control", b"set-cookie")
     headers = tuple(each for each in start["headers"] if each[0].lower() not in own)
     tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
     return _Page(headers, tag, body, gzip.compress(body, LEVEL))
+
+
+def sooner(html: bytes) -> bytes:
+    """The page's settings, nearly all of it, behind a first sign of it."""
+    settings = SETTINGS.search(html)
+    if settings is None:
+        return html
+    html = html[: settings.start()] + html[settings.end() :]
+    html = re.sub(rb"<body\b[^>]*>", lambda body: body[0] + SIGN, html, count=1)
+    before, end, after = html.rpartition(b"</body>")
+    return before + settings[0] + end + after

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from explainers.photo.source import MAX_BYTES
 from . import logs
 from .calls import Calls
 from .first import First
+from .kept import Kept
 from .limits import Rate, Uploads
 from .numbers import Numbers
 from .options import ANYWHERE, Options
@@ -39,6 +41,8 @@ FULL = "The disk here is full: try again in {} s."
 LARGE = "That is more than may be sent at once: photos may have 20 MB, clips 100 MB."
 JSON = b"application/json"
 KEEP = (b"cache-control", b"public, max-age=31536000, immutable")
+SHORT = 10_000  # bytes of an answer that are sent as they are
+PACKED = ((b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
 SOON = 5  # seconds after which to try an upload again
 
 
@@ -64,7 +68,8 @@ class Gate:
     """ASGI middleware."""
 
     def __init__(self, app: Any, state: State) -> None:
-        self.app, self.state, self.first = app, state, First(app)
+        self.app, self.state = app, state
+        self.first, self.kept = First(app), Kept(app)
         frames = state.options.frames
         self.headers = [
             (b"x-content-type-options", b"nosniff"),
@@ -89,8 +94,10 @@ class Gate:
                 await self._post(path, scope, talk)
             elif self.state.calls is not None and First.answers(path, scope):
                 await self.first(scope, talk.receive, talk.send)
+            elif path.startswith("/assets/") or _versioned(path, scope):
+                talk.keeps = True
+                await self.kept(scope, talk.receive, talk.send)
             else:
-                talk.keeps = path.startswith("/assets/") or _versioned(path, scope)
                 await self.app(scope, talk.receive, talk.send)
         except Exception:
             if not talk.gone:
@@ -119,7 +126,10 @@ class Gate:
                     if (mine or photo) and state.calls is not None:
                         answer = state.calls.take if photo else state.calls.answer
                         status, said = await answer(await talk.body())
-                        await _answer(talk.send, status, said, JSON)
+                        packs = len(said) > SHORT and b"gzip" in _header(scope, b"accept-encoding")
+                        if packs:
+                            said = await asyncio.to_thread(packed, said)
+                        await _answer(talk.send, status, said, JSON, PACKED if packs else ())
                     else:
                         await self.app(scope, talk.receive, talk.send)
             except (_Large, TimeoutError):
@@ -154,9 +164,21 @@ def _versioned(path: str, scope: Any) -> bool:
     return path == "/theme.css" and scope.get("query_string", b"").startswith(b"v=")
 
 
+def packed(said: bytes) -> bytes:
+    """As gzip, by the letters alone: most of an answer is pictures and values in base64, in which
+    nothing repeats. A quarter is gained in 1.5 ms for the maps of a class; to look for what repeats
+    takes three times as long and gains no more."""
+    way = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16, strategy=zlib.Z_HUFFMAN_ONLY)
+    return way.compress(said) + way.flush()
+
+
+def _header(scope: Any, name: bytes) -> bytes:
+    return dict(scope["headers"]).get(name, b"")
+
+
 def _length(scope: Any) -> int:
     """What the request says of its length; -1 if nothing."""
-    said = dict(scope["headers"]).get(b"content-length", b"")
+    said = _header(scope, b"content-length")
     return int(said) if said.isdigit() else -1
 
 
