@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m expla
         print(error, file=sys.stderr)
         return 2
     except OSError:
-        print("The folder for the reports can't be made: choose another one.", file=sys.stderr)
+        print("The folder for the reports can’t be made: choose another one.", file=sys.stderr)
         return 2
     results = _run(jobs, network, methods, chosen)
     _write(chosen.out / "summary.json", json.dumps(results, indent=1).encode())
@@ -92,7 +92,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--network", "--model", default="lite0", help="key of a network, or one of your own"
     )
-    options.add_argument("--arch", help="timm's architecture of a file of weights")
+    options.add_argument("--arch", help="timm’s architecture of a file of weights")
     options.add_argument("--labels", type=Path, help="a class name on each line, or JSON")
     options.add_argument("--target", type=_target, help="class name or index; default: first guess")
     options.add_argument(
@@ -130,7 +130,7 @@ def _network(chosen: argparse.Namespace) -> Network:
         try:
             told["labels"] = _labels(chosen.labels)
         except (OSError, ValueError) as error:
-            raise OptionError("The file of labels can't be read: choose another one.") from error
+            raise OptionError("The file of labels can’t be read: choose another one.") from error
     return named(chosen.network, **told)
 
 
@@ -189,7 +189,7 @@ def _attempt(
     except ExplainError as error:
         message = str(error)
     except OSError:
-        message = "The report can't be written: is there room for it?"
+        message = "The report can’t be written: is there room for it?"
     except Exception:  # one bad photo never stops the rest
         message = UNEXPECTED
     return {"state": "failed", "report": None, "message": message}

@@ -73,7 +73,7 @@ def question(
     _check_count(chosen)
     other = None if rival is None else network.resolve(rival)
     if other in chosen:
-        raise OptionError("A class can't be contrasted with itself: choose another second class.")
+        raise OptionError("A class can’t be contrasted with itself: choose another second class.")
     return Question(network, view, chosen, layer, other)
 
 

@@ -76,7 +76,7 @@ def of(explanation: Explanation, network: Network) -> tuple[Note, ...]:
     for row, target in enumerate(explanation.targets):
         measured = measure(explanation, row)
         if lost and not measured.broken:  # gradients and muted maps may look sound all the same
-            notes.append(overflow(lost, "of the network's scores", row))
+            notes.append(overflow(lost, "of the network’s scores", row))
             continue
         found = of_map(measured, kind(explanation), row) + of_padding(explanation, row)
         if network.head != "none":

@@ -209,13 +209,13 @@ def _cut(mask: Tensor, view: View) -> Tensor:
     height, width = mask.shape
     if not view.placed:
         raise OptionError(
-            "Which part of the photo the network sees is not known, so a mask can't be laid over "
+            "Which part of the photo the network sees is not known, so a mask can’t be laid over "
             "it: give a transform that only resizes, crops, pads and mirrors."
         )
     high, wide = view.photo_size or (height, width)
     if abs(height * wide - width * high) > (high + wide) / 2:  # half a pixel of each side
         raise OptionError(
             f"The mask is {width} × {height} and the photo {wide} × {high}: give one of the "
-            "photo's proportions."
+            "photo’s proportions."
         )
     return cut(mask, view.frame)

@@ -146,7 +146,7 @@ def twice(found: dict) -> dict:
 
 REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
     (lambda p: file(p, made()), {"arch": "test_resnet"}, "holds more than tensors"),
-    (lambda p: file(p, b"no checkpoint"), {"arch": "test_resnet"}, "can't be read"),
+    (lambda p: file(p, b"no checkpoint"), {"arch": "test_resnet"}, "can’t be read"),
     (lambda p: file(p, {"epoch": 3}), {"arch": "test_resnet"}, "something else"),
     (lambda p: file(p, made().state_dict()), {}, "does not say its architecture"),
     (lambda p: file(p, made().state_dict()), {"arch": "resnet81"}, "try “resnet18”"),
@@ -202,7 +202,7 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
     (
         lambda p: file(p, b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
         {"arch": "test_resnet"},
-        "can't be read: fetch it with “git lfs pull”",
+        "can’t be read: fetch it with “git lfs pull”",
     ),
 ]
 
@@ -322,7 +322,7 @@ def test_what_an_operator_names_stands_first_each_under_its_own_name(
     (["none.py:make"], "no file “none.py”"),
     (["code.py"], "code.py is code: name its function as well, code.py:make"),
     (["code.py:make", "code.py:make"], "a network called “Mine” already"),
-    (["lite0"], "on the page's list already"),
+    (["lite0"], "on the page’s list already"),
 ])  # fmt: skip
 def test_what_an_operator_names_in_vain_is_told(tmp_path, monkeypatch, given, sentence):
     monkeypatch.chdir(tmp_path)

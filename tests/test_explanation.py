@@ -149,7 +149,7 @@ def test_a_network_of_one_size_says_which_when_it_is_shown_another(photo) -> Non
     assert explain(network, photo, framing="crop").values.shape == (1, 8, 8)
     for x in (torch.zeros(1, 3, 32, 64), torch.zeros(1, 3, 40, 40)):
         for method in ("gradcam", "gradient", "rise", "occlusion"):
-            with pytest.raises(OptionError, match="can't take in"):
+            with pytest.raises(OptionError, match="can’t take in"):
                 explain(network, network.view(x), 1, method)
     whole = explain(network, photo)  # squeezed to a square
     assert whole.values.shape == (1, 8, 8)

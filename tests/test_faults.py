@@ -48,7 +48,7 @@ def silent(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
-        (silent, "can't be reached"),
+        (silent, "can’t be reached"),
         (lambda repo: setattr(repo, "status", 429), "error 429"),
         (lambda repo: setattr(repo, "status", 503), "error 503"),
         (lambda repo: setattr(repo, "storage", 500), "error 500"),

@@ -130,3 +130,17 @@ def test_what_moves_without_end_moves_in_steps():
     endless = re.findall(r"animation: ([^;}]*infinite)", "".join(sheets))
     assert len(endless) >= 3
     assert all("steps(" in each for each in endless), endless
+
+
+def test_words_have_apostrophes_and_no_marks_of_typewriters():
+    """Whatever is shown, or read out; but for docstrings and comments, which are not."""
+    straight = re.compile(r"[A-Za-z)]'[a-z]")
+    for module, path in files().items():
+        tree = ast.parse(path.read_text("utf-8"))
+        said = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert id(node) in said or not straight.search(node.value), (module, node.value)
+    for path in [*(ROOT / "tabs").rglob("*.js"), *(ROOT / "tabs").rglob("*.html")]:
+        text = re.sub(r"//.*", "", path.read_text("utf-8"))
+        assert not straight.findall(text), (path.name, straight.findall(text))

@@ -122,7 +122,7 @@ def test_classes_have_the_names_of_the_config_or_of_timms_sets(
     ({"model_args": {"in_chans": 1}}, "takes 1 channels, and photos have 3"),
     ({"model_args": {"stem_width": 10**7}}, "a “stem_width” that is too large"),
     ({"model_args": {"layers": [999] * 4}}, "has far too many layers"),
-    ({"model_args": {"no_such": 1}}, "can't build .* as its config.json says .*no_such"),
+    ({"model_args": {"no_such": 1}}, "can’t build .* as its config.json says .*no_such"),
     ({"model_args": [1]}, "not as timm writes it"),
     ({"pretrained_cfg": SMALL | {"crop_mode": "round"}}, "the crop mode is round"),
     ({"pretrained_cfg": SMALL | {"interpolation": "random"}}, "the interpolation is random"),

@@ -56,7 +56,7 @@ def test_a_compiled_forward_is_copied_as_it_was_before():
     module = compiled_forward()
     found = explain(wrap(module, **HOW), PHOTO, 1)
     assert module.training
-    with pytest.raises(ModelError, match=r"is compiled \(forward\), and can't be looked into so"):
+    with pytest.raises(ModelError, match=r"is compiled \(forward\), and can’t be looked into so"):
         wrap(module, copy=False, **HOW)
     del module.forward, module.head.forward
     assert torch.equal(explain(wrap(module, **HOW), PHOTO, 1).logits, found.logits)

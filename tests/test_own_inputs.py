@@ -346,7 +346,7 @@ def test_inputs_that_were_prepared_already_are_taken_as_they_are():
     assert torch.allclose(torch.stack([each.logits for each in found]), module(x), atol=1e-5)
     assert found[0].photo is not None
     assert torch.equal(explain(network, x[0], 1, prepared=True).values, found[0].values)
-    with pytest.raises(PhotoError, match="undo the network's normalisation"):
+    with pytest.raises(PhotoError, match="undo the network’s normalisation"):
         explain(network, x[0], 1)
     grey = wrap(Sees(1), **HOW)
     shown = explain(grey, x[:1, :1], 1, prepared=True)

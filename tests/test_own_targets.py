@@ -215,8 +215,8 @@ def test_a_class_whose_own_name_begins_with_not_is_that_class():
 @pytest.mark.parametrize(("function", "words"), [
     (lambda y: y, "hands over 3 numbers where one is needed"),
     (lambda y: y[0, 0] * 1j, "hands over complex numbers where one is needed: take their size"),
-    (lambda y: y["logits"], "fails on the network's output, a Tensor of 1 × 3"),
-    (lambda: 0, "fails on the network's output"),
+    (lambda y: y["logits"], "fails on the network’s output, a Tensor of 1 × 3"),
+    (lambda: 0, "fails on the network’s output"),
     (targets.up(5), "no such number"),
     (targets.up("age"), "no such number: give its place in a tensor, a whole number"),
 ])  # fmt: skip

@@ -142,7 +142,7 @@ def test_a_channel_that_is_muted_keeps_its_class_token():
 
 def test_tokens_in_an_order_of_their_own_are_no_map():
     order = torch.randperm(CELLS**2, generator=torch.Generator().manual_seed(1))
-    with pytest.raises(ModelError, match=r"tokens in an order that can't be told.*\.$"):
+    with pytest.raises(ModelError, match=r"tokens in an order that can’t be told.*\.$"):
         wrap(Tokens(order=order), size=SIDE, **KNOWN)
 
 
@@ -160,7 +160,7 @@ class Stirred(Tokens):
 
 
 def test_a_map_of_no_places_makes_no_order_of_tokens_good_enough():
-    with pytest.raises(ModelError, match="tokens in an order that can't be told"):
+    with pytest.raises(ModelError, match="tokens in an order that can’t be told"):
         wrap(Stirred().eval(), size=SIDE, copy=False, **KNOWN)
 
 

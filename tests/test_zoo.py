@@ -116,7 +116,7 @@ def test_a_file_damaged_in_the_cache_is_not_used(hub: FakeHub, settings: Setting
         assert blob.read_bytes() == tiny
     blob.write_bytes(tiny[:-8] + bytes(8 * [7]))
     hub.stop()
-    with pytest.raises(ModelError, match="can't be reached"):
+    with pytest.raises(ModelError, match="can’t be reached"):
         Zoo(settings, [entry]).get(entry.key)
     assert blob.exists()
 
@@ -146,13 +146,13 @@ def test_a_file_that_is_no_safetensors_is_refused(hub: FakeHub, settings: Settin
     pickled = b"\x80\x04cos\nsystem\n" * 9
     entry = entry_for(TINY, "test_resnet", pickled)
     hub.put(TINY, weights=pickled)
-    with pytest.raises(ModelError, match="can't be read"):
+    with pytest.raises(ModelError, match="can’t be read"):
         Zoo(settings, [entry]).get(entry.key)
 
 
 @pytest.mark.parametrize(
     ("status", "sentence"),
-    [(404, "no public"), (401, "no public"), (500, "error 500"), (None, "can't be reached")],
+    [(404, "no public"), (401, "no public"), (500, "error 500"), (None, "can’t be reached")],
 )
 def test_a_hub_in_trouble_is_told_in_a_sentence(
     hub: FakeHub, settings: Settings, tiny: bytes, status: int | None, sentence: str

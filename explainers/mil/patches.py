@@ -91,7 +91,7 @@ def _check(width: int, height: int, patch: int, overlap: float) -> None:
     if patch < MIN_PATCH:
         raise OptionError(f"A patch of {patch} pixels shows nothing: choose {MIN_PATCH} or more.")
     if not 0 <= overlap <= MAX_OVERLAP:
-        raise OptionError(f"The overlap must lie between 0 and {MAX_OVERLAP} of a patch's side.")
+        raise OptionError(f"The overlap must lie between 0 and {MAX_OVERLAP} of a patch’s side.")
 
 
 def _spans(length: int, patch: int, overlap: float) -> list[tuple[int, int]]:

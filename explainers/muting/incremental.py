@@ -162,7 +162,7 @@ class Incremental:
         late -= sum(work[: self.first_whole])
         if len(self.steps) == 2:
             self.note = (
-                "This network can't be followed layer by layer, so every window is a full pass."
+                "This network can’t be followed layer by layer, so every window is a full pass."
             )
         elif late > 0.02 * total:
             self.note = (

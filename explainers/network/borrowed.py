@@ -42,7 +42,7 @@ def check_kind(module: object, title: str) -> None:
     alone and can be looked into."""
     if _is_flat(module) or isinstance(module, torch.export.ExportedProgram):
         raise ModelError(
-            f"{title} is an exported program, whose layers can't be looked into: hand over the "
+            f"{title} is an exported program, whose layers can’t be looked into: hand over the "
             "nn.Module that it was exported from."
         )
     if not isinstance(module, nn.Module):
@@ -52,7 +52,7 @@ def check_kind(module: object, title: str) -> None:
     if any(issubclass(kind, nn.Conv3d) for kind in kinds) and not any(
         issubclass(kind, nn.Conv2d) for kind in kinds
     ):
-        raise ModelError(f"{title} can't be explained: {VOLUMES}.")
+        raise ModelError(f"{title} can’t be explained: {VOLUMES}.")
     _check_inputs(module, title)
     _check_weights(module, title)
 
@@ -117,7 +117,7 @@ def check_open(module: nn.Module, title: str) -> None:
             or hasattr(part, "_orig_mod")
         ):
             raise ModelError(
-                f"{title} is compiled ({name or 'forward'}), and can't be looked into so: hand "
+                f"{title} is compiled ({name or 'forward'}), and can’t be looked into so: hand "
                 "over what torch.compile was given, or let wrap() make a copy of that."
             )
 
@@ -130,7 +130,7 @@ def copied(module: nn.Module, title: str) -> tuple[nn.Module, dict[str, str]]:
         made = copy.deepcopy(module, computed(module))
     except Exception as error:
         raise ModelError(
-            f"{title} can't be copied: wrap() it with copy=False, if it is yours to freeze."
+            f"{title} can’t be copied: wrap() it with copy=False, if it is yours to freeze."
         ) from error
     for parent in list(made.modules()):
         for name, child in list(parent.named_children()):

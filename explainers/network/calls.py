@@ -100,7 +100,7 @@ def why_no_map(outputs: Outputs, convolves: bool) -> str:
     if convolves:
         return (
             "This network computes its maps by functions, by forward() of its layers, or by layers "
-            "that are no part of it, as in a plain list, so they can't be looked into: call the "
+            "that are no part of it, as in a plain list, so they can’t be looked into: call the "
             "layers themselves, and make them attributes or keep them in an nn.ModuleList."
         )
     return "This network has no convolutional feature map, so nothing can be mapped."

@@ -111,8 +111,8 @@ class Carried:
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.title} can't be pickled ({_ADDRESS.sub('', reason(error, 200))}): let all "
-                "functions and classes of it be a file's own (def, not lambda), or pickle its "
+                f"{self.title} can’t be pickled ({_ADDRESS.sub('', reason(error, 200))}): let all "
+                "functions and classes of it be a file’s own (def, not lambda), or pickle its "
                 "module and wrap it there."
             ) from error
         how, what, _, *rest = super().__reduce_ex__(protocol)
@@ -145,7 +145,7 @@ class Carried:
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.title} can't be copied ({_ADDRESS.sub('', reason(error))}): copy its "
+                f"{self.title} can’t be copied ({_ADDRESS.sub('', reason(error))}): copy its "
                 "module your own way, and wrap it there."
             ) from error
         made.__setstate__(state)

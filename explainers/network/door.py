@@ -34,7 +34,7 @@ def check_parts(module: nn.Module, title: str) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             what = f"holds TorchScript ({name})" if name else "is TorchScript"
             raise ModelError(
-                f"{title} {what}, whose layers can't be looked into: hand over the nn.Module that "
+                f"{title} {what}, whose layers can’t be looked into: hand over the nn.Module that "
                 "it was made from."
             )
         if type(part).__module__.startswith("torch.") and ".quantized." in type(part).__module__:
@@ -174,7 +174,7 @@ def followed() -> Iterator[None]:
     except RuntimeError as error:
         first = re.split(r"(?<!\.)\. ", reason(error, 1000))[0]  # “out=... arguments” goes on
         raise ModelError(
-            f"This network can't be computed with gradients ({first[:140]}), which maps are made "
+            f"This network can’t be computed with gradients ({first[:140]}), which maps are made "
             "of: let it write over nothing that gradients need, such as a part that chunk, split "
             "or unbind gave it, and into no out=."
         ) from error

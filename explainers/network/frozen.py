@@ -317,7 +317,7 @@ class Network(Carried, Owner, Inputs, Answers):
     def too_different(self, x: Tensor) -> str:
         """What to say of an input of a size that the network can't take in."""
         return (
-            f"{self.title} can't take in {x.shape[3]} by {x.shape[2]} pixels: use the framing "
+            f"{self.title} can’t take in {x.shape[3]} by {x.shape[2]} pixels: use the framing "
             f"“crop”, which shows it {self.shape[1]} by {self.shape[0]}."
         )
 

@@ -45,7 +45,7 @@ _ELSEWHERE = (
 
 _CHECKPOINT = (
     "This network computes parts of itself again on the way back (torch.utils.checkpoint), which "
-    "can't be followed: switch that off for its evaluation."
+    "can’t be followed: switch that off for its evaluation."
 )
 
 _RECURRENT = (

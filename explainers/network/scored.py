@@ -117,7 +117,7 @@ def value_of(function: Function, output: Any) -> Tensor:
         shape = getattr(output, "shape", ())
         what = f"{type(output).__name__}{f' of {sized(shape)}' if len(shape) else ''}"
         raise OptionError(
-            f"The target function {name} fails on the network's output, a {what} "
+            f"The target function {name} fails on the network’s output, a {what} "
             f"({reason(error)}): give one that makes a number of it."
         ) from error
     if value.numel() != 1 or value.is_complex():

@@ -78,7 +78,7 @@ def token_layouts(
     felt = _felt(module, probe, {**maps, **placed}) if placed else set()
     if not felt & placed.keys():
         raise ModelError(
-            "This network keeps its places as tokens in an order that can't be told, so no map "
+            "This network keeps its places as tokens in an order that can’t be told, so no map "
             "can be laid over the photo: choose another network."
         )
     return {name: layout for name, layout in {**maps, **placed}.items() if name in felt}

@@ -58,7 +58,7 @@ class Transform:
         if not all(tried.shape == each.shape and torch.equal(tried, each) for each in again):
             raise ModelError(
                 f"The transform of {title} makes another input of the same photo each time, as "
-                "training's do: give the one that it is evaluated with."
+                "training’s do: give the one that it is evaluated with."
             )
         self.channels, *shape = tried.shape
         self.shape: tuple[int, int] = (shape[0], shape[1])
@@ -162,7 +162,7 @@ class Transform:
         if not made.isfinite().all():
             raise ModelError(
                 f"The transform of {self._title} makes NaN or infinite values of a photo: see "
-                "whether it divides by the photo's own range."
+                "whether it divides by the photo’s own range."
             )
         return made
 

@@ -31,5 +31,5 @@ def as_array(source: Any, notes: list[str]) -> np.ndarray:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     except Exception as error:
         raise PhotoError(
-            "The array can't be read; give a NumPy array, or a dense tensor that holds values."
+            "The array can’t be read; give a NumPy array, or a dense tensor that holds values."
         ) from error

@@ -15,11 +15,11 @@ DARK = 64  # of 255: no brighter are the colours of 14 bits in a file of 16
 
 _NO_NUMBERS = "The picture holds no numbers, only NaN or infinite values; export it once more."
 _DARK_COLOURS = (
-    "The colours fill only a few of the file's 16 bits and would be nearly black; stretch them to "
+    "The colours fill only a few of the file’s 16 bits and would be nearly black; stretch them to "
     "all 16, or save the photo with 8 bits a colour."
 )
 _WRAPPED = (
-    "The JPEG 2000 holds colours of more than 8 bits, which can't be read here; save it with 8 "
+    "The JPEG 2000 holds colours of more than 8 bits, which can’t be read here; save it with 8 "
     "bits a colour, or as a 16-bit PNG."
 )
 

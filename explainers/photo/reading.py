@@ -42,10 +42,10 @@ _SUBFILE, _INNER, _DNG = 254, 330, 50706
 
 _DAMAGED = "The photo is damaged or incomplete; export or download it once more and try again."
 _UNREAD = (
-    "The Pillow image can't be decoded; open its file again, and keep it open until it is read."
+    "The Pillow image can’t be decoded; open its file again, and keep it open until it is read."
 )
 _DAMAGED_TIFF = (
-    "The TIFF is damaged, or compressed in a way that can't be read here; save it as PNG or as an "
+    "The TIFF is damaged, or compressed in a way that can’t be read here; save it as PNG or as an "
     "uncompressed TIFF and try again."
 )
 _TOO_MANY_PIXELS = "The photo has more than {} megapixels; scale it down and try again."
@@ -66,7 +66,7 @@ _LYING = (
     "Its EXIF asks for a turn for which the HEIC itself does not ask, and that counts; if it is "
     "not upright, turn it and export it once more."
 )
-_LAB = "The photo's colours are Lab; save it as RGB and try again."
+_LAB = "The photo’s colours are Lab; save it as RGB and try again."
 
 # EXIF 2.32, tag 0x0112: how the stored pixels must be turned to stand upright.
 _UPRIGHT = {
@@ -221,10 +221,10 @@ def _from_array(array: np.ndarray, notes: list[str]) -> Image.Image:
 def _floats(low: float, high: float) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "The array holds NaN or infinite values; replace them and try again."
-    remedy = "divide by 255" if low >= 0 and high <= 255 else "undo the network's normalisation"
+    remedy = "divide by 255" if low >= 0 and high <= 255 else "undo the network’s normalisation"
     if low > -0.25 and high < 1.25:
         remedy = "clip them"  # as an interpolation leaves them
-    return f"The array's floats go from {low:.7g} to {high:.7g}, not from 0 to 1; {remedy} first."
+    return f"The array’s floats go from {low:.7g} to {high:.7g}, not from 0 to 1; {remedy} first."
 
 
 def _check_size(width: int, height: int, format: str | None = None) -> None:

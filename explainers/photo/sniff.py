@@ -7,18 +7,18 @@ import codecs
 READABLE = "JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP, TIFF, JPEG 2000 or PPM"
 _OTHER = f"This is not a photo that can be read here; use a {READABLE} file."
 _ODD = (
-    "The photo is damaged, or its pixels are of a kind that can't be read here; open it on your "
+    "The photo is damaged, or its pixels are of a kind that can’t be read here; open it on your "
     "own device and save it as PNG or JPEG."
 )
 RAW = (
-    "This is a camera's raw file, whose colours depend on the program that develops it; export it "
+    "This is a camera’s raw file, whose colours depend on the program that develops it; export it "
     "as JPEG or PNG."
 )
 _VIDEO = "This is a video; take a still picture out of it."
 _TEXT = "This file holds text, such as a web page in place of the picture; save the picture itself."
 _ARCHIVE = "This is an archive; unpack it and choose one photo."
 _OFFICE = "This is an office document; save the picture in it to a file of its own."
-_POINTER = "This is what Git LFS leaves in the photo's place; fetch it with “git lfs pull”."
+_POINTER = "This is what Git LFS leaves in the photo’s place; fetch it with “git lfs pull”."
 
 _DICOM = (
     "This is a DICOM file, whose greys need a window; export the picture as PNG from its viewer, "

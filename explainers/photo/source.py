@@ -68,7 +68,7 @@ def _of_path(path: str | bytes) -> bytes:
         raise
     except (OSError, ValueError):
         # Without the cause: it names the path.
-        raise PhotoError("The file can't be opened; choose the photo again.") from None
+        raise PhotoError("The file can’t be opened; choose the photo again.") from None
 
 
 def _of_file(file: Any) -> bytes:
@@ -84,7 +84,7 @@ def _of_file(file: Any) -> bytes:
         if at is not None:
             file.seek(at)
     except Exception as error:
-        raise PhotoError("The file can't be read; open the photo again.") from error
+        raise PhotoError("The file can’t be read; open the photo again.") from error
     if not isinstance(content, bytes | bytearray):
         raise PhotoError(_TEXT)
     return bytes(content)

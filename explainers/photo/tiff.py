@@ -17,7 +17,7 @@ _NODATA = 42113  # GDAL's, as text
 _WHITE_IS_ZERO, _APART, _UNSIGNED, _SIGNED = 0, 2, 1, 2
 
 _DEEP_PLANES = (
-    "The TIFF keeps each of its colours apart, with more than 8 bits, which can't be read here; "
+    "The TIFF keeps each of its colours apart, with more than 8 bits, which can’t be read here; "
     "save it with interleaved colours or as PNG and try again."
 )
 

@@ -47,7 +47,7 @@ def blank(recipe: Recipe, *, device: str = "meta") -> nn.Module:
             raise
         except Exception as error:  # whatever an architecture makes of arguments unknown to it
             raise ModelError(
-                f"timm can't build {arch} as its config.json says ({reason(error, 120)}): choose "
+                f"timm can’t build {arch} as its config.json says ({reason(error, 120)}): choose "
                 "another one."
             ) from error
         return made.eval()

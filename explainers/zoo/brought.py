@@ -106,7 +106,7 @@ def bring(given: Iterable[Brought]) -> list[Network]:
     found: list[Network] = []
     for each in given:
         if isinstance(each, str) and shared().key(download.bare(each)):
-            raise OptionError(f"“{each}” is on the page's list already: name networks of your own.")
+            raise OptionError(f"“{each}” is on the page’s list already: name networks of your own.")
         if isinstance(each, str | Path):
             network = named(str(each), title=_free(_title(str(each)), taken))
         else:
@@ -309,7 +309,7 @@ def _config(arch: str, title: str) -> dict[str, Any]:
     """What timm itself says of an architecture, in the form of a config.json."""
     if not arch:
         raise ModelError(
-            f"{title} does not say its architecture: give arch=…, as timm calls it, or put timm's "
+            f"{title} does not say its architecture: give arch=…, as timm calls it, or put timm’s "
             "config.json beside the weights."
         )
     if not timm.is_model(arch):

@@ -57,7 +57,7 @@ def saved(path: Path, name: str) -> dict[str, Any]:
                 "nn.Module that it was made from."
             ) from error
         remedy = "fetch it with “git lfs pull”" if _is_pointer(path) else "choose another"
-        raise ModelError(f"The weights file of {name} can't be read: {remedy}.") from error
+        raise ModelError(f"The weights file of {name} can’t be read: {remedy}.") from error
     if not isinstance(found, dict):
         raise ModelError(f"The weights file of {name} holds something else: choose another.")
     return found
@@ -83,7 +83,7 @@ def tensors(found: Mapping[str, Any], name: str, prefix: str | None = None) -> d
     inside = {str(key): value for key, value in found.items() if _plain(value)}
     if not inside:
         raise ModelError(
-            f"The weights file of {name} holds something else than one network's tensors: save "
+            f"The weights file of {name} holds something else than one network’s tensors: save "
             "model.state_dict() alone."
         )
     usual = next((key for key in INSIDE if key in inside), None)

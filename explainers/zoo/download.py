@@ -131,9 +131,9 @@ def as_config(path: Path, name: str) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"The config.json of {name} can't be read: try another one.") from error
+        raise ModelError(f"The config.json of {name} can’t be read: try another one.") from error
     if not isinstance(found, dict):
-        raise ModelError(f"The config.json of {name} is not timm's: try another one.")
+        raise ModelError(f"The config.json of {name} is not timm’s: try another one.")
     return found
 
 
@@ -230,12 +230,12 @@ def _expected(source: HubFile, announced: str | None) -> str | None:
         return announced
     if source.sha256 and announced and source.sha256 != announced:
         raise ModelError(
-            f"The Hub's file of {source.name} is another one than this page knows, "
+            f"The Hub’s file of {source.name} is another one than this page knows, "
             "and was refused: choose another network."
         )
     if not (source.sha256 or announced):
         raise ModelError(
-            f"The Hub names no SHA-256 for {source.name}, so its weights can't be checked: "
+            f"The Hub names no SHA-256 for {source.name}, so its weights can’t be checked: "
             "choose another network."
         )
     return source.sha256 or announced
@@ -277,7 +277,7 @@ def _reporter(progress: Progress | None, size: int) -> type:
 @contextmanager
 def _in_words(name: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one sentence."""
-    unreachable = f"{name} can't be fetched because the Hugging Face Hub can't be reached"
+    unreachable = f"{name} can’t be fetched because the Hugging Face Hub can’t be reached"
     broken = f"The download of {name} broke off: choose it again in a few minutes."
     try:
         yield
@@ -297,7 +297,7 @@ def _in_words(name: str) -> Iterator[None]:
         ) from error
     except hub.EntryNotFoundError as error:
         raise Missing(
-            f"{name} has no file of the kind needed (safetensors, with timm's config.json): "
+            f"{name} has no file of the kind needed (safetensors, with timm’s config.json): "
             "choose another network."
         ) from error
     except hub.HfHubHTTPError as error:
