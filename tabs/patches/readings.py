@@ -71,8 +71,9 @@ def full_light(wish: Wish, values: np.ndarray) -> str:
         return f"full light: the largest, {html.percent(float(values.max()))}; no floor"
     if len(values) == 1:
         return "the one patch, in full light"
-    strong = html.percent(float(np.percentile(values, 95)))
-    return f"full light: {strong} or more (95th percentile: one patch in 20 has more)"
+    strong = float(np.percentile(values, 95))
+    more = f"exceeded by {(values > strong).sum()} of {len(values)} patches"
+    return f"full light: {html.percent(strong)} or more (95th percentile, {more})"
 
 
 def _count(read: Read) -> str:
