@@ -57,9 +57,6 @@ def test_from_the_atlas_to_cards_which_have_addresses(visit: Visit) -> None:
     unit.focus()  # as the keyboard does: it comes out from under the dock
     dock = other.locator(".dock").bounding_box()["y"]
     assert (box := unit.bounding_box())["y"] + box["height"] < dock
-    other.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
-    other.click("[data-dock=adjust]")  # to what there is to set here
-    expect(other.locator("#cards-tab [name=layer]")).to_be_in_viewport()
     number = other.locator("#cards-tab [data-number]")
     number.fill("99999")
     number.press("Tab")

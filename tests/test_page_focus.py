@@ -100,8 +100,10 @@ def test_a_phone_s_sheet_takes_the_focus_and_gives_it_back(visit: Visit, where: 
     expect(page.locator("#maps-tab .adjust summary")).to_be_focused()
     page.evaluate("() => seeing.set({ tab: 'cards' })")  # where nothing is folded
     expect(page.locator("#cards-tab [name=layer]")).to_be_visible()
+    page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
     press(page, "[data-dock=adjust]")
     expect(page.locator("#cards-tab [name=layer]")).to_be_focused()
+    expect(page.locator("#cards-tab [name=layer]")).to_be_in_viewport()
     page.evaluate("() => seeing.set({ tab: 'maps' })")
     expect(page.locator("#maps-tab .stage")).to_be_visible()
     opener = page.locator(f"[data-dock={where}]")
