@@ -34,7 +34,9 @@ UPLOAD = "110mb"  # a little more than a clip may have, so that our own sentence
 POLL = 0.05  # seconds between Gradio's looks at its queue: a thousand a second hold up every map
 ASIDE = 40  # threads beside those of visitors who wait for their turn
 
+SIZES = [f"{size / 16}rem" for size in (9, 10, 12, 14, 16, 22, 26)]  # as large as the browser's own
 THEME = gr.themes.Default(
+    text_size=gr.themes.Size(*SIZES),
     primary_hue="indigo",
     neutral_hue="zinc",
     font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],

@@ -132,6 +132,14 @@ def test_what_moves_without_end_moves_in_steps():
     assert all("steps(" in each for each in endless), endless
 
 
+def test_text_is_as_large_as_the_browser_is_told_to_make_it():
+    """In rem, but for charts, whose units are their own."""
+    for path in (ROOT / "tabs").rglob("*.css"):
+        rules = re.findall(r"([^{}]*)\{([^{}]*)\}", path.read_text("utf-8"))
+        fixed = [name for name, body in rules if re.search(r"font(-size)?: [^;]*\dpx", body)]
+        assert all(name.strip().endswith(" text") for name in fixed), (path.name, fixed)
+
+
 def test_words_have_apostrophes_and_no_marks_of_typewriters():
     """Whatever is shown, or read out; but for docstrings and comments, which are not."""
     straight = re.compile(r"[A-Za-z)]'[a-z]")

@@ -53,6 +53,33 @@ ROOM = """() => {
   return room;
 }"""
 
+# Texts, but those of charts, whose units are their own, that are not much larger than when this was
+# asked before; another layout’s may differ a little.
+SMALL = """() => {
+  const texts = [...document.querySelectorAll('#bar *, #main *, .dock *')].filter((each) =>
+    !each.closest('svg, script, style') && [...each.childNodes].some((node) => node.data?.trim()));
+  const size = (each) => parseFloat(getComputedStyle(each).fontSize), before = window.sizes;
+  window.sizes = new Map(texts.map((each) => [each, size(each)]));
+  return texts.filter((each) => size(each) < 1.25 * before?.get(each))
+    .map((each) => each.outerHTML.slice(0, 120));
+}"""
+LARGE = 24  # pixels: what somebody has the browser write in place of its 16
+
+
+def grows(page: Page) -> None:
+    """Who has the browser write larger has all of it larger, and nothing that does not fit."""
+    page.evaluate(SMALL)
+    session = page.context.new_cdp_session(page)
+    for size in (LARGE, 16):
+        session.send("Page.setFontSizes", {"fontSizes": {"standard": size, "fixed": size}})
+        root = "getComputedStyle(document.documentElement).fontSize"
+        page.wait_for_function(f"size => {root} === `${{size}}px`", arg=size)
+        page.wait_for_function(RESTS)
+        fits(page)
+        small = page.evaluate(SMALL)
+        assert size != LARGE or not small, f"no larger than before: {small}"
+    session.detach()
+
 
 def fits(page: Page) -> None:
     """Nothing is wider than the window, and no text than its column."""
@@ -86,3 +113,4 @@ def usable(page: Page) -> None:
         fits(page)
         room = page.evaluate(ROOM)
         assert room > 0.7 or each["height"] > 400, f"bars leave {room:.0%} of {each} to the tab"
+    grows(page)

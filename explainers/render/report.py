@@ -58,7 +58,7 @@ UNMEASURED = "Left out: scores and a verdict. No map was measured, so none is kn
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto;
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto;
   padding: 0 1rem; }
 .cells { display: grid; gap: 20px; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
 figure { margin: 0; } img, svg { width: 100%; height: auto; display: block; border-radius: 6px; }

@@ -89,7 +89,7 @@ document.addEventListener('click', (event) => {
 }, true);
 
 // ---- a phone's bar and dock ----
-const narrow = matchMedia('(max-width: 1023px)'), still = matchMedia('(prefers-reduced-motion: reduce)');
+const narrow = matchMedia('(width < 64em)'), still = matchMedia('(prefers-reduced-motion: reduce)');
 let opener = null;
 seeing.sheet = (open, where = '.rail') => { // the rail: the focus goes there, and back to what opened it
   const sheet = document.querySelector('#rail-side'), was = sheet.classList.contains('open'), covers = open && narrow.matches;

@@ -3,7 +3,7 @@
 // next on a phone, whose css shows some parts in another order.
 seeing.onPhones ||= (home, ...names) => { // `names`: the classes of its parts, as they are seen there
   const desk = [...home.children], phone = names.map((name) => home.querySelector(`:scope > .${name}`));
-  const narrow = matchMedia('(max-width: 640px)'), [stays] = phone; // a camera's picture would stop where it is moved
+  const narrow = matchMedia('(width <= 40em)'), [stays] = phone; // a camera's picture would stop where it is moved
   const lay = () => {
     const order = narrow.matches ? phone : desk, at = order.indexOf(stays);
     stays.before(...order.slice(0, at));
