@@ -233,7 +233,11 @@ def test_looking_costs_no_request(visit: Visit) -> None:
     page.click("#maps-tab .adjust summary")
     page.select_option("[name=colours]", "Viridis")
     assert heats(page)[0] != before[0]
+    key = page.locator(".fine-key")  # of what grey means
+    expect(key).to_have_count(2)
+    expect(key.first).to_contain_text("grey: no effect")
     page.select_option("[name=gradients]", "strength")
+    expect(key.first).to_be_hidden()
     page.wait_for_function(
         "old => document.querySelectorAll('.stage canvas')[1].toDataURL() !== old", arg=before[1]
     )

@@ -104,6 +104,12 @@ def tone_stops(signed: bool) -> list[str]:
     return _hex(tones(np.linspace(-1 if signed else 0, 1, STOPS), signed))
 
 
+def fine_stops() -> list[str]:
+    """Hex colours of a signed value at every pixel, from against to for, grey being nothing."""
+    greys = np.linspace(-1, 1, STOPS)[None, :, None].repeat(3, 2)
+    return _hex(sheet(greys, True)[0])
+
+
 def light_stops(floor: float) -> list[str]:
     """Hex greys from the dimmest to the brightest light of `lit`, for a legend."""
     return _hex([(round(255 * light),) * 3 for light in (floor, 1)])

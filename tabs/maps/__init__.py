@@ -21,12 +21,13 @@ from ..parts.guard import sentence
 from ..parts.pace import Often, Pace
 from ..parts.tab import Settings, Show, Tab
 from ..subject import Asked
-from .raw import of_pass, payload, tables, together
+from .raw import fine_key, of_pass, payload, tables, together
 
 OFTEN = 0.4  # seconds between pictures of a map that grows
 STRENGTH = 0.75
 SAME = 1e-4  # of a map's range: closer than this, two maps look the same to anybody
 SURE = 0.5  # a class more probable than all others together is said, any other is a guess
+FINE = ("gradient", "guided")  # families of maps with a colour at every pixel
 PAIR = ("gradcam", "cam")  # read off the pass that is there already, so they come first
 
 SCRIPT = (Path(__file__).parent / "maps.js").read_text("utf-8")
@@ -93,7 +94,7 @@ def draw(asked: Asked, settings: Settings) -> Iterator[Show | None]:
     ]
     cells = [
         {"method": each.key, "title": each.title, "caption": each.caption,
-         "absent": absent.get(each.key, "")}
+         "absent": absent.get(each.key, ""), "fine": each.family in FINE}
         for each in chosen
     ]  # fmt: skip
     layout = {"rows": rows, "cells": cells, "both": question.against is not None}
@@ -211,5 +212,5 @@ TAB = Tab(
     acts={"png": panel, "npz": arrays},
     prompt=True,
     script=SCRIPT,
-    props={"tables": tables()},
+    props={"tables": tables(), "fine": fine_key()},
 )

@@ -111,7 +111,7 @@ const figure = (cell, row) => {
 const title = (cell) => (same && cell.method === 'gradcam' ? `${cell.title} = CAM` : cell.title);
 const spoken = (cell, map) => `${map?.alt || `${title(cell)} is on its way`} Arrow keys walk over it, Enter pins, Plus makes it large.`;
 const caption = (cell, map, absent) => `<figcaption><b>${escape(title(cell))}</b> <small title="Time beyond the shared forward pass">${map?.took || ''}</small>${absent ? '' : '<button type="button" class="plain enlarge" data-enlarge>Large</button>'}
-  <p>${escape(cell.caption)}${same && cell.method === 'gradcam' ? ` CAM is the same map here. <button type="button" class="why" data-words="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>
+  <p>${escape(cell.caption)}${same && cell.method === 'gradcam' ? ` CAM is the same map here. <button type="button" class="why" data-words="${escape(same)}" aria-label="Why? ${escape(same)}">?</button>` : ''}</p>${(map ? map.png : cell.fine && !absent) ? props.fine : ''}
   ${(map?.notes || []).map((note) => `<p class="note">${escape(note)}</p>`).join('')}</figcaption>`;
 let structure = '';
 // Another class on the same photo: the figures stay, their words and canvases change.
@@ -152,6 +152,7 @@ const arrange = () => {
   mark();
 };
 const legend = () => {
+  stage.dataset.fine = tab.value('gradients');
   const ramp = table(layout.both), stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${ramp.slice(4 * i, 4 * i + 3).join()})`);
   const [low, high] = layout.both ? ['against it', 'for it']
     : ['nothing', layout.rows.length > 1 && tab.value('scale') === 'shared' ? 'strongest of all rows' : 'strongest'];

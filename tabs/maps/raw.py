@@ -25,6 +25,16 @@ def tables() -> str:
     return json.dumps({name: base64.b64encode(r.tobytes()).decode() for name, r in ramps.items()})
 
 
+def fine_key() -> str:
+    """What the colours of a map mean that has one at every pixel."""
+    words = (
+        "The red, green and blue of each pixel tell how its own would have to change to speak more "
+        "for the class: grey is no change, lighter is more of it, darker is less."
+    )
+    key = html.scale(render.fine_stops(), "darker", "lighter helps; grey: no effect", words)
+    return f'<p class="fine-key">{key} {html.why(words, "What do its colours mean?")}</p>'
+
+
 def payload(question: Question, found: Explanation) -> dict[str, dict[str, Any]]:
     """One method's maps by "method:row".
 
