@@ -17,8 +17,7 @@ seeing.tiles ||= (tab, { pick }) => {
     const room = sheet.querySelector('.tiles-scroll').clientWidth;
     if (!room) return;
     const columns = Math.max(1, Math.min(across, Math.floor(room / Math.max(LEAST, wide))));
-    const times = Math.max(1, Math.floor(Math.min(room, MOST) / (across * wide))); // whole pixels only
-    sheet.querySelector('.tiles-sheet').style.width = columns * wide * times + 'px';
+    sheet.querySelector('.tiles-sheet').style.width = Math.max(columns * wide, Math.min(room, MOST)) + 'px'; // ends with its column
     if (columns === about.columns) return;
     about.columns = columns;
     about.rows = Math.ceil(order.length / columns);
