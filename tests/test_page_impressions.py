@@ -81,6 +81,25 @@ def test_what_is_stopped_stays_and_goes_on_and_what_is_left_waits(visit: Visit) 
 def test_several_classes_and_units_are_drawn_and_the_search_is_in_the_browser(visit: Visit) -> None:
     page = visit(query=f"{SMALL}&impressions.steps=6")
     expect(page.locator("[data-chosen]")).to_have_text("bee")
+    first, last = (page.locator(f".imp-tiles a >> nth={each}") for each in (0, -1))
+    expect(first).to_be_visible()
+    page.locator("[data-zoom]").focus()
+    page.keyboard.press("Tab")
+    expect(first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("option", name="Unit 1", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    across = page.evaluate("() => [...document.activeElement.parentNode.children]"
+                           ".indexOf(document.activeElement) - 1")  # fmt: skip
+    assert (
+        last.locator("..").evaluate("each => each.style.cssText").startswith(f"--across:{across};")
+    )
+    page.keyboard.press("End")
+    expect(last).to_be_focused()
+    page.keyboard.press("Tab")  # out of it: it is one stop
+    expect(page.locator(".imp-tiles :focus")).to_have_count(0)
+    page.keyboard.press("Shift+Tab")
+    expect(last).to_be_focused()
     offer = page.locator("[data-offer]")
     expect(offer).to_have_text(re.compile("^Draw itabout .*bee$"))  # nobody has drawn that
     page.click('[data-example="espresso.jpg"]')  # nobody has chosen yet: it is the photo's

@@ -40,5 +40,6 @@ def found(question: Question, seen: Photo, best: list[tuple[int, float]]) -> str
     return (
         '<p class="note" title="Mean activation inside the box minus outside.">In your box more '
         "than beside it. Pin one, and try another photo.</p>"
-        f'<ol class="units-found" aria-label="Units that fire in the box">{"".join(items)}</ol>'
+        '<ol class="units-found" data-grid aria-label="Units that fire in the box">'
+        f"{''.join(items)}</ol>"
     )

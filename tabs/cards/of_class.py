@@ -96,4 +96,6 @@ def _needs(asked: Asked, target: int, photos: list[int]) -> Iterator[Show | None
             f"<h3>Units it needs most, of {escape(links.short(network, found.layer))}</h3><p>Each "
             f"switched off by itself: so much its logit falls, over {found.photos} photos.</p>"
         )
-        yield Show({"wired": f'<section>{words}<div class="card-tiles">{tiles}</div></section>'})
+        yield Show(
+            {"wired": f'<section>{words}<div class="card-tiles" data-grid>{tiles}</div></section>'}
+        )

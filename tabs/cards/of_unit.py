@@ -106,7 +106,7 @@ def _near(network: Network, layer: str, channel: int, peaks: Peaks) -> str:
         return ""
     return (
         "<h3>Answers most like</h3><p>Units of its layer whose maxima rise and fall with its own "
-        f'over these photos.</p><div class="card-tiles">{items}</div>'
+        f'over these photos.</p><div class="card-tiles" data-grid>{items}</div>'
     )
 
 
@@ -148,7 +148,7 @@ def _wiring(network: Network, found: Wiring, known: Layers) -> str:
         )
         shown += (
             f"<section><h3>{title}{escape(links.short(network, layer))}</h3><p>{words}, over "
-            f'{found.photos} photos.</p><div class="card-tiles">{tiles}</div></section>'
+            f'{found.photos} photos.</p><div class="card-tiles" data-grid>{tiles}</div></section>'
         )
     return (
         f"{shown}<section><h3>Feeds these classes</h3><p>This unit switched off: so much their "

@@ -70,7 +70,10 @@ def show(asked: Asked, settings: Settings, _data: Mapping[str, Any]) -> Iterator
 
 def _whole(sheet: Sheet, name: str = "", units: Sequence[int] = ()) -> str:
     """The sheet; of a class, by its name, the units that it needs stand out."""
-    tiles = "".join(_link(sheet, unit, unit in units) for unit in range(sheet.units))
+    tiles = "".join(
+        _link(sheet, unit, 'role="option"' + ' class="needed"' * (unit in units))
+        for unit in range(sheet.units)
+    )
     url = html.data_url(sheet.file.read_bytes(), "webp")
     words = (
         "Each tile is what one unit answers to most, drawn from noise. "
@@ -84,22 +87,20 @@ def _whole(sheet: Sheet, name: str = "", units: Sequence[int] = ()) -> str:
             '<button type="button" class="plain" data-all>Show all</button>'
         )
         strip = "".join(f"<li>{_tile(sheet, unit)}</li>" for unit in units)
-        strip = f'<ul class="imp-needed">{strip}</ul>'
+        strip = f'<ul class="imp-needed" data-grid>{strip}</ul>'
     return (
-        f'<p class="note">{words}</p>{strip}<div class="imp-sheet" tabindex="0" role="group" '
-        f'aria-label="Units of {escape(sheet.layer)}">'
-        f'<div class="imp-tiles{" some" if units else ""}" '
+        f'<p class="note">{words}</p>{strip}<div class="imp-sheet">'
+        f'<div class="imp-tiles{" some" if units else ""}" data-grid role="listbox" '
+        f'aria-label="Units of {escape(sheet.layer)}: the arrow keys walk, Enter opens a card" '
         f'style="--across:{sheet.columns};--down:{sheet.rows};background-image:url({url})">'
         f"{tiles}</div></div>"
     )
 
 
-def _link(sheet: Sheet, unit: int, needed: bool, inside: str = "") -> str:
-    kind = 'class="needed"' if needed else ""
-    named = f'title="Unit {unit}" {kind}'
-    return html.card(sheet.network, sheet.layer, unit, inside, named)
+def _link(sheet: Sheet, unit: int, kind: str, inside: str = "") -> str:
+    return html.card(sheet.network, sheet.layer, unit, inside, f'title="Unit {unit}" {kind}')
 
 
 def _tile(sheet: Sheet, unit: int) -> str:
     url = html.data_url(render.jpeg(atlas.pixels(sheet.network, sheet.layer, unit), 90), "jpeg")
-    return _link(sheet, unit, False, f'<img alt="" src="{url}"><span>{unit}</span>')
+    return _link(sheet, unit, "", f'<img alt="" src="{url}"><span>{unit}</span>')

@@ -66,7 +66,8 @@ def wall(network: Network) -> str:
     """Impressions drawn before, each a button; names alone for a network of other classes."""
     if not known(network):
         items = "".join(_button(network, target) for target in suggested(network))
-        return f'<p class="note">Begin with one of these:</p><ul class="imp-names">{items}</ul>'
+        words = '<p class="note">Begin with one of these:</p>'
+        return f'{words}<ul class="imp-names" data-grid>{items}</ul>'
     items = OFFER + "".join(
         _button(network, network.labels.index(name), f'<img alt="" src="{url}">')
         for name, url in _before().items()
@@ -75,7 +76,7 @@ def wall(network: Network) -> str:
     own = f" Click one, and {escape(network.title)} draws its own."
     own = "" if network.key == "lite0" else own
     words = f"Drawn before by EfficientNet-Lite0, each from noise and without a photo.{own}"
-    return f'<ul class="imp-wall">{items}</ul><p class="note">{words}</p>'
+    return f'<ul class="imp-wall" data-grid>{items}</ul><p class="note">{words}</p>'
 
 
 def _button(network: Network, target: int, picture: str = "") -> str:

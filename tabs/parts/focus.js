@@ -1,6 +1,6 @@
 // Where the focus goes when a drawing takes away, hides or disables what had it: to the same thing
 // drawn anew, else to what stands nearest; into another tab, to its first sentence. And where it goes
-// next on a phone, whose css shows some parts in another order.
+// next: on a phone, whose css shows some parts in another order; and in grids of many (data-grid).
 seeing.onPhones ||= (home, ...names) => { // `names`: the classes of its parts, as they are seen there
   const desk = [...home.children], phone = names.map((name) => home.querySelector(`:scope > .${name}`));
   const narrow = matchMedia('(width <= 40em)'), [stays] = phone; // a camera's picture would stop where it is moved
@@ -56,4 +56,30 @@ seeing.onPhones ||= (home, ...names) => { // `names`: the classes of its parts, 
     if (last && !last.element.isConnected && document.activeElement === document.body) same(last)?.focus({ preventScroll: true }); // before the next key
     if (last) soon ||= last.element.disabled ? setTimeout(keep, 300) : requestAnimationFrame(keep);
   }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['hidden', 'disabled', 'open', 'class', 'style'] });
+
+  // ---- a grid of many is one stop of the Tab key; the arrows, Home and End walk in it ----
+  const stops = new WeakMap(); // grid: where one was last
+  const items = (grid) => [...grid.querySelectorAll('a[href], button')].filter(usable);
+  const stopped = (grid) => { // before the key that leads on
+    const all = items(grid), was = stops.get(grid), stop = all.includes(was) ? was : all[0];
+    for (const each of all) each.tabIndex = each === stop ? 0 : -1;
+  };
+  const middle = (each) => { const box = each.getBoundingClientRect(); return [box.left + box.width / 2, box.top + box.height / 2]; };
+  const below = (all, now, sign) => { // the nearest in the nearest row
+    const [x, y] = middle(now), far = (each) => { const [u, v] = middle(each); return [sign * (v - y), Math.abs(u - x)]; };
+    const found = all.map((each) => [far(each), each]).filter(([[down]]) => down > 4);
+    return found.sort(([[a, b]], [[c, d]]) => (Math.abs(a - c) > 4 ? a - c : b - d))[0]?.[1];
+  };
+  addEventListener('focusin', ({ target }) => { const grid = target.closest('[data-grid]'); if (grid) stops.set(grid, target); });
+  addEventListener('keydown', (event) => {
+    if (event.key === 'Tab') return document.querySelectorAll('[data-grid]').forEach(stopped);
+    const grid = event.target.closest?.('[data-grid]');
+    if (!grid || event.altKey || event.ctrlKey || event.metaKey) return;
+    const all = items(grid), at = all.indexOf(event.target);
+    const next = { ArrowLeft: () => all[at - 1], ArrowRight: () => all[at + 1], ArrowUp: () => below(all, event.target, -1),
+      ArrowDown: () => below(all, event.target, 1), Home: () => all[0], End: () => all.at(-1) }[event.key];
+    if (!next || at < 0) return;
+    event.preventDefault();
+    next()?.focus();
+  });
 })();

@@ -117,7 +117,7 @@ class Bag:
             )
         return (
             f"<section><h3>Top patches</h3><p>{escape(self.top_words)}</p>"
-            f'<ol class="bag-top">{"".join(items)}</ol></section>'
+            f'<ol class="bag-top" data-grid>{"".join(items)}</ol></section>'
         )
 
 
