@@ -167,7 +167,7 @@ one('[data-clip]').addEventListener('change', (event) => { make(event.target.fil
 one('[data-clip-open]').addEventListener('click', () => one('[data-clip]').click());
 one('[data-clip-close]').addEventListener('click', () => {
   const stop = film.querySelector('[data-cancel]');
-  if (stop.textContent === 'Cancel') stop.click(); // stopped already, it would go on
+  if (!stop.value) stop.click(); // stopped already, it would go on
   taken += 1; // what is still on its way
   forget();
   say('');

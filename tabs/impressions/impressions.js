@@ -1,7 +1,7 @@
 // The class is this tab's own; a drawing begins at Draw, or by itself where the address says so.
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
-const presets = JSON.parse(props.presets), STILL = 'Stand still';
+const presets = JSON.parse(props.presets);
 let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
 let suggested = ''; // without a photo
 let offered = '', called = ''; // while nobody has chosen: the class of the page, and its name
@@ -169,8 +169,8 @@ element.addEventListener('click', (event) => {
   else if (button.matches('[data-back]')) wall(true);
   else if (button.matches('[data-take]')) tab.act('take', { drawing, panel, kind: button.dataset.take });
   else if (button.matches('[data-film]')) {
-    const on = button.textContent !== STILL, picture = figure(panel).querySelector('[data-grows=picture]');
-    button.textContent = on ? STILL : 'Watch it grow';
+    const on = !button.value, picture = figure(panel).querySelector('[data-grows=picture]');
+    Object.assign(button, on ? { textContent: 'Stand still', value: 'on' } : { textContent: 'Watch it grow', value: '' });
     if (on) tab.act('film', { drawing, panel }); else picture.src = picture.dataset.still;
   }
 });

@@ -83,7 +83,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     work.dataset.channel = channel;
     work.querySelector('progress').value = now.done;
     work.querySelector('span').textContent = now.words;
-    Object.assign(work.querySelector('button'), { textContent: 'Cancel', hidden: Boolean(answer.wait) });
+    Object.assign(work.querySelector('button'), { textContent: 'Cancel', value: '', hidden: Boolean(answer.wait) });
   };
   const hold = (channel, words) => { // until the visitor wants to go on
     paused.set(channel, words);
@@ -94,7 +94,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   };
   const stopped = (channel) => {
     bar(channel).querySelector('span').textContent = paused.get(channel);
-    Object.assign(bar(channel).querySelector('button'), { textContent: 'Go on', hidden: false });
+    Object.assign(bar(channel).querySelector('button'), { textContent: 'Go on', value: 'on', hidden: false }); // words may be translated by the browser
   };
 
   // ---- asking ----
@@ -245,11 +245,11 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (answer.problem) { tickets[channel] = null; delete pulling[channel]; if (channel === '') { drawn = ''; ask(); } else { bar(channel).hidden = true; tell(answer.problem); hooks.over?.(channel); } return; }
     pull(channel, answer, turn);
   };
-  for (const work of bars) work.querySelector('[data-cancel]').addEventListener('click', (event) => {
+  for (const work of bars) work.querySelector('[data-cancel]').addEventListener('click', ({ currentTarget: button }) => {
     const channel = work.dataset.channel || '';
-    if (event.target.textContent !== 'Cancel') {
+    if (button.value) {
       paused.delete(channel);
-      event.target.textContent = 'Cancel';
+      Object.assign(button, { textContent: 'Cancel', value: '' });
       if (pulling[channel] !== turns[channel]) resume(channel, (turns[channel] += 1));
       return;
     }
