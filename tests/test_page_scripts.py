@@ -28,15 +28,14 @@ def test_scripts_wait_for_the_one_that_sets_up_what_they_share(chromium: Browser
 def test_what_can_be_seen_soonest_comes_first(server: Server, chromium: Browser) -> None:
     """On a slow line: a sign of the page before its scripts, one map before the large ones."""
     page = chromium.new_page()
-    scripts, answers = "**/assets/*.js", COMPONENTS
-    waiting: dict[object, list[Route]] = {scripts: [], answers: []}
-    for what, routes in waiting.items():
-        page.route(what, routes.append)
+    scripts, answers, held_scripts, held_answers = "**/assets/*.js", COMPONENTS, [], []
+    page.route(scripts, lambda route: held_scripts.append(route))
+    page.route(answers, lambda route: held_answers.append(route))
     page.goto(server.url, wait_until="commit")
     sign = page.locator("#first")
     expect(sign.get_by_text("The page is on its way")).to_be_visible()
     page.route(scripts, lambda route: route.continue_())
-    for route in waiting[scripts]:
+    for route in held_scripts:
         route.continue_()
     expect(page.locator(".stage canvas[data-painted]")).to_have_count(1)
     expect(sign).to_have_count(0)
@@ -45,7 +44,7 @@ def test_what_can_be_seen_soonest_comes_first(server: Server, chromium: Browser)
       .filter((rule) => rule.selectorText?.endsWith('.chip-mark')).length"""
     assert page.evaluate(rules) == 1, "each rule is a browser's work with every change of style"
     page.unroute(answers)
-    for route in waiting[answers]:
+    for route in held_answers:
         route.continue_()
     settled(page)
     page.close()
