@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -14,6 +15,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models._registry import _model_entrypoints
 from torch import nn
 
 from explainers import Network, load
@@ -51,6 +53,8 @@ def desk(hub: FakeHub, settings: Settings, tmp_path: Path, monkeypatch) -> list[
     hub.put(
         "someone/their-network", **{f.name: f.read_bytes() for f in Path("my_folder").iterdir()}
     )
+    narrow = partial(timm.models.resnet18, channels=(8, 8, 8, 8))  # its width is not the point
+    monkeypatch.setitem(_model_entrypoints, "resnet18", narrow)
     weights = nets.module("resnet18", num_classes=2, slim=False).state_dict()
     save_file(weights, "model.safetensors")
     torch.save({"state_dict": {f"model.{n}": v for n, v in weights.items()}}, "epoch=3.ckpt")
