@@ -93,6 +93,12 @@ def imported(*folders: str) -> set[str]:
     return found - OURS - sys.stdlib_module_names
 
 
+@pytest.fixture(scope="module")
+def sources() -> dict[str, set[str]]:
+    """By module: the packages it comes from. Every file of the environment is looked at."""
+    return {module: set(names) for module, names in packages_distributions().items()}
+
+
 @pytest.mark.parametrize(
     ("files", "folders"),
     [
@@ -104,8 +110,9 @@ def imported(*folders: str) -> set[str]:
         ),
     ],
 )
-def test_everything_imported_is_pinned(files: list[str], folders: list[str]) -> None:
-    sources = {module: set(names) for module, names in packages_distributions().items()}
+def test_everything_imported_is_pinned(
+    files: list[str], folders: list[str], sources: dict[str, set[str]]
+) -> None:
     pinned = {re.sub(r"\[.*", "", name) for file in files for name in pins(file)}
     for module in imported(*folders):
         names = {name.replace("_", "-").casefold() for name in sources[module]}
