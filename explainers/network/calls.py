@@ -71,7 +71,7 @@ def idle(logits: Tensor, outputs: Outputs) -> set[int]:
     direction = noise(logits.shape, 2).to(logits.device)
     try:
         gradients = torch.autograd.grad(
-            logits, list(live.values()), direction, retain_graph=True, allow_unused=True
+            (logits * direction).sum(), list(live.values()), retain_graph=True, allow_unused=True
         )
     except RuntimeError:  # told by the maps that are made of it
         return set()

@@ -26,7 +26,7 @@ def weighted_with(
                 return None
             direction = noise(logits.shape, 2).to(logits.device)
             gradients = torch.autograd.grad(
-                logits, list(found.values()), direction, allow_unused=True
+                (logits * direction).sum(), list(found.values()), allow_unused=True
             )
     except RuntimeError:  # told by the maps that are made of it
         return None

@@ -37,8 +37,9 @@ def _past(network: Network) -> float:
         seen = network.record(x, (network.last,), inputs=True)
         weights = noise(seen.logits.shape, 6).to(seen.logits)
         last, inputs = seen.activations[network.last], seen.inputs
-        total, at = torch.autograd.grad(seen.logits, (inputs, last), weights, retain_graph=True)
-        (through,) = torch.autograd.grad(last, inputs, at)
+        score = (seen.logits * weights).sum()
+        total, at = torch.autograd.grad(score, (inputs, last), retain_graph=True)
+        (through,) = torch.autograd.grad((last * at).sum(), inputs)
     except RuntimeError:  # told by the maps that are made of it
         return 0.0
     return float((total - through).norm() / total.norm())

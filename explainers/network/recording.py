@@ -148,8 +148,10 @@ class Recording:
                 found = []
                 for number, each in enumerate(ways, 1):
                     keep = not once or number < len(ways)
+                    # Handed a direction, torch imports a symbolic algebra to compare two shapes.
+                    of = (self.logits, each) if batched else ((self.logits * each).sum(), None)
                     (gradient,) = torch.autograd.grad(
-                        self.logits, wrt, each, retain_graph=keep, is_grads_batched=batched
+                        of[0], wrt, of[1], retain_graph=keep, is_grads_batched=batched
                     )
                     found.append(gradient)
         except RuntimeError as error:
