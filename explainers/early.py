@@ -14,8 +14,17 @@ from typing import Any
 
 import torch
 from torch._compile import _disable_dynamo
+from torch.utils._python_dispatch import TorchDispatchMode
 
 COMPILER = "torch._dynamo"
+
+
+class Uncompiled(TorchDispatchMode):
+    """A mode that does not bring the compiler along at its first operation."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else what it dispatches is wrapped by the compiler, which is imported for it
 
 
 @contextmanager

@@ -254,9 +254,13 @@ def test_anyone_s_repository_is_loaded_and_kept(
 
 SECOND = """
 import sys
+import torch
 from explainers import explain, load
-network = load({theirs!r})
-explain(network, "assets/examples/cat.jpg", "malignant")
+from explainers.units.receptive import fields
+network, photo = load({theirs!r}), torch.rand(3, 64, 64)
+fields(network, 64, 64)
+explain(network, photo, 0, prepared=True)
+explain(network, photo, 0, "occlusion", prepared=True, window=32, stride=32)
 print(network.labels, sys.modules.keys() & {{"torch._dynamo", "sympy"}})
 """
 

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..early import Uncompiled
 from .steps import Conv, Op, Pair, Ref, Step, conv_step, fold, packed
 
 aten = torch.ops.aten
@@ -30,7 +30,7 @@ POINTWISE = frozenset(
 RECURRENT = ("rnn", "lstm", "gru")  # their first state is of one photo; of more, memory is broken
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(Uncompiled):
     def __init__(self, x: Tensor):
         super().__init__()
         self.ops: list[Op | None] = [None]

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ..early import Uncompiled
 from ..network import Frame, Network
 from ..network.frame import part
 from ..recent import Recent
@@ -91,7 +91,7 @@ def _pair(value: Any, default: Sequence[int]) -> list[int]:
     return pair * 2 if len(pair) == 1 else pair
 
 
-class _Follow(TorchDispatchMode):
+class _Follow(Uncompiled):
     """Notes the receptive field of every tensor that stems from the input."""
 
     def __init__(self, x: Tensor) -> None:
