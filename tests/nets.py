@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -153,3 +153,17 @@ def assert_close(ours: Tensor, theirs: Tensor, share: float) -> None:
 def noise(*shape: int, seed: int = 0) -> Tensor:
     """Seeded normal noise: an input that no other test sees if its seed is its own."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Between(nn.Module):
+    """Two convolutions, and what is computed between them."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.between, self.kept = between, torch.zeros(1)
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        self.kept = x.detach().mean()  # as for a log, and of no consequence
+        return self.second(self.between(x)).mean((2, 3))

@@ -16,8 +16,9 @@ from explainers.network.doubled import has_float64
 from explainers.settings import Settings
 from explainers.units.receptive import fields
 from tests import nets, second_device
-from tests.nets import assert_close
-from tests.test_cuts import Between
+from tests.nets import Between, assert_close
+
+torch.set_num_threads(1)  # as in tests/fixtures.py, which is not imported here: it takes seconds
 
 HOW = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
 OPTIONS = {

@@ -9,13 +9,12 @@ processor's, NumPy, and kernels that are the processor's own; like MPS, float64,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "npu"
@@ -163,15 +162,33 @@ def _unheld(value: Any) -> Any:
     return value.held if isinstance(value, Held) else value
 
 
+# Of tuples, lists and dictionaries, as operations take them; torch's own trees take ten times as
+# long, for each of thousands of operations.
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each)
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)([_mapped(change, each) for each in value])
+    if isinstance(value, dict):
+        return {name: _mapped(change, each) for name, each in value.items()}
+    return change(value)
+
+
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     _check(func, args, kwargs)
     if func is aten._fused_sdp_choice.default:
         return 0  # by plain products, as where a device has nothing better
-    leaves = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    leaves = list(_tensors((args, kwargs)))
     known = {id(_unheld(each)): each for each in leaves}
     forms = [(each, each.shape, each.stride()) for each in leaves if isinstance(each, Held)]
     away = kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "cpu"
-    args, kwargs = tree_map(_unheld, (args, kwargs))
+    args, kwargs = _mapped(_unheld, (args, kwargs))
     if kwargs.get("device") is not None:
         kwargs["device"] = "cpu"
     with torch._C._DisableAutocast():  # of the processor's own
@@ -185,7 +202,7 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             return value
         return known[id(value)] if id(value) in known else Held(value)
 
-    return tree_map(handed, found)
+    return _mapped(handed, found)
 
 
 def _check(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
@@ -200,7 +217,7 @@ def _check(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
         if not isinstance(args[0], Held) and any(isinstance(each, Held) for each in args[1]):
             raise RuntimeError("The indices should be on the cpu, as the indexed tensor is.")
         args = (args[0], *args[2:])
-    tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+    tensors = list(_tensors((args, kwargs)))
     strangers = [each for each in tensors if not isinstance(each, Held)]
     if not strangers or len(strangers) == len(tensors):
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from torchvision.ops import DeformConv2d
 
 from explainers import OptionError, explain, wrap
 from tests import nets
+from tests.nets import Between
 
 
 class Signed(torch.autograd.Function):
@@ -26,20 +26,6 @@ class Signed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
-
-
-class Between(nn.Module):
-    """Two convolutions, and what is computed between them."""
-
-    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.between, self.kept = between, torch.zeros(1)
-        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        self.kept = x.detach().mean()  # as for a log, and of no consequence
-        return self.second(self.between(x)).mean((2, 3))
 
 
 def rectified_behind(x: Tensor) -> Tensor:

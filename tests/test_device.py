@@ -10,7 +10,7 @@ import pytest
 @pytest.mark.slow
 def test_networks_on_another_device_are_explained_as_those_on_the_processor():
     # By itself: torch takes up a device once, for the whole process, before any gradient.
-    how = ("-q", "-n", "0", "-p", "no:cacheprovider", "tests/on_device.py")
+    how = ("-q", "-n", "0", "-p", "no:cacheprovider", "--noconftest", "tests/on_device.py")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *how],
         cwd=Path(__file__).parents[1],
