@@ -178,12 +178,12 @@ def test_a_run_teaches_what_it_says_and_leaves_the_rest(tmp_path) -> None:
     torch.manual_seed(0)
     network = classics.ARCHITECTURES["alexnet"](len(COCO_LABELS))
     before = {n: v.clone() for n, v in network.state_dict().items()}
-    recipe = Recipe(steps=2, batch=2, size=128, first="conv5", blended=0.0, warm=1)
+    recipe = Recipe(steps=2, batch=2, size=256, first="conv5", blended=0.0, warm=1)
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     photos = [Photo(pixels, np.zeros((len(COCO_LABELS), 4, 4), np.float32))] * 4
     training = Training(network, recipe, tmp_path, "alexnet", None)
     made = Warps(photos, recipe, 0, "cpu")
-    training.go((made.batch(128) for _ in range(2)), training.one, "pooled, cells")
+    training.go((made.batch(64) for _ in range(2)), training.one, "pooled, cells")
     after = network.state_dict()
     moved = {n.partition(".")[0] for n in after if not torch.equal(after[n], before[n])}
     assert moved == {"conv5", "conv6", "conv7", "head"}

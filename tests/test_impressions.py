@@ -83,7 +83,7 @@ def test_a_run_leaves_the_shared_network_as_it_was(resnet18):
 
 @pytest.mark.slow
 def test_twenty_runs_do_not_grow_memory(resnet18):
-    knobs = Knobs(steps=2, size=64, start=32)
+    knobs = Knobs(steps=1, size=32, start=32)
     tensors = lambda: sum(torch.is_tensor(each) for each in gc.get_objects())  # noqa: E731
     last(resnet18, of(resnet18), knobs)
     gc.collect()
@@ -153,7 +153,7 @@ def test_any_unit_is_drawn_with_no_more_of_the_network_than_it_needs(layer, part
 
 @pytest.mark.slow
 def test_saliency_driven_keeps_an_object_on_grey(resnet18):
-    knobs = Knobs(steps=60, size=64, start=64, rate=0.1)
+    knobs = Knobs(steps=30, size=64, start=64, rate=0.2)
     plain, driven = (last(resnet18, of(resnet18), knobs, driven=(d,)) for d in (False, True))
     assert plain.mask is None
     outside = torch.from_numpy(driven.mask < 0.02)
@@ -167,7 +167,7 @@ def test_saliency_driven_keeps_an_object_on_grey(resnet18):
 
 @pytest.mark.slow
 def test_the_trained_network_draws_what_it_knows(lite0):
-    found = last(lite0, of(lite0, "goldfish"), Knobs(steps=50, size=160, start=96))
+    found = last(lite0, of(lite0, "goldfish"), Knobs(steps=50, size=112, start=80))
     seen = impressions.check(lite0, found, lite0)
     assert seen.probability[0] > 0.5
     assert seen.robust[0] > 0.25

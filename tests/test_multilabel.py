@@ -68,7 +68,14 @@ def test_the_spatial_head_pools_as_defined_and_makes_cam_exact() -> None:
 def test_a_max_pooled_head_has_an_exact_cam_too() -> None:
     torch.manual_seed(0)
     network = Network(
-        MaxPooledVGG(), key="v", title="V", labels=COCO_LABELS, mean=[0] * 3, std=[1] * 3, size=64
+        MaxPooledVGG(),
+        key="v",
+        title="V",
+        labels=COCO_LABELS,
+        mean=[0] * 3,
+        std=[1] * 3,
+        size=64,
+        alone=True,
     )
     view = network.view(torch.rand(1, 3, 64, 64))
     *_, cam = ask(Question(network, view, (3,), network.last), "cam")
@@ -110,10 +117,26 @@ def test_the_shipped_network_is_small_and_safe() -> None:
     assert all(f"| {name} |" in card for name in COCO_LABELS)
 
 
+def at_size(monkeypatch: pytest.MonkeyPatch, size: int) -> list[int]:
+    """Networks are loaded for inputs of that size, or the looks at their answers would take
+    seconds. Returns the sizes that they were to have."""
+    sizes = []
+
+    def small(entry: Entry) -> Recipe:
+        sizes.append(recipe(entry).size)
+        return replace(recipe(entry), size=size)
+
+    monkeypatch.setattr(loaded, "recipe", small)
+    return sizes
+
+
 @pytest.mark.slow
-def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(tmp_path: Path) -> None:
+def test_a_hub_copy_is_read_first_and_missing_it_is_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = {k: v.contiguous() for k, v in load("coco80").module.state_dict().items()}
     other = save({k: v + 1 if k == "head.cells.bias" else v for k, v in ours.items()})
+    at_size(monkeypatch, 96)
     with running() as hub:
         repo = hub.put("someone/weights", weights=b"")
         repo.files["coco80-lite2/model.safetensors"] = other
@@ -133,13 +156,7 @@ def test_the_authors_checkpoint_is_loaded_where_a_server_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert AUTHORS not in [status.key for status in Zoo(Settings()).status()]
-    sizes = []
-
-    def small(entry: Entry) -> Recipe:
-        sizes.append(recipe(entry).size)
-        return replace(recipe(entry), size=96)  # or the looks at its answers would take seconds
-
-    monkeypatch.setattr(loaded, "recipe", small)
+    sizes = at_size(monkeypatch, 96)
     torch.manual_seed(1)
     made = MaxPooledVGG().eval()
     path = tmp_path / "model.pth"
