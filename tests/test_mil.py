@@ -12,7 +12,6 @@ import torch
 
 from explainers import mil
 from explainers.errors import ExplainError, OptionError, TargetError
-from explainers.mil import attention
 from explainers.mil import lesson as mil_lesson
 from explainers.mil.patches import MAX_PATCHES, cut, stitch
 from explainers.mil.scores import POOLINGS, patch_scores
@@ -300,7 +299,7 @@ def test_a_run_that_was_broken_off_ends_where_an_unbroken_one_does(tmp_path, mon
 
 @pytest.mark.slow
 def test_breakhis_trains_on_made_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(attention, "INPUT", 96)  # enough to tell these apart, and a fifth of 224's
+    monkeypatch.setattr(amil_breakhis, "GRID", (4, 6))  # a quarter of the patches
     for label, share, kind in (("B", 0.0, "A"), ("M", 1.0, "DC")):
         tile, _ = draw_tissue.draw(5, share, side=700)
         for patient in range(3):
