@@ -101,7 +101,8 @@ class _Follow(Uncompiled):
         self.whole: Axes = (Axis(0, x.shape[2], 0), Axis(0, x.shape[3], 0))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        plain = func is torch.ops.aten.convolution.default and not args[6]  # transposed
+        out = _maps(*args) if plain else func(*args, **(kwargs or {}))
         sources = [tensor for tensor in _tensors(args) if tensor in self.axes]
         if sources:
             shape = next((tensor.shape for tensor in _tensors([out])), ())
@@ -162,6 +163,14 @@ class _Follow(Uncompiled):
         gone = {axis % 4 for axis in over}
         pairs = zip(before, self.whole, (2, 3), strict=True)
         return tuple(whole if place in gone else axis for axis, whole, place in pairs)
+
+
+def _maps(x: Tensor, weight: Tensor, _bias: Any, *how: Any) -> Tensor:
+    """Zeros in the shape of what a convolution makes: which values they have is no matter here, and
+    computing them is nearly all of a pass."""
+    windows = zip(x.shape[2:], weight.shape[2:], *how[:3], strict=True)
+    sides = ((n + 2 * pad - wide * (k - 1) - 1) // step + 1 for n, k, step, pad, wide in windows)
+    return x.new_zeros(len(x), len(weight), *sides)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
