@@ -350,8 +350,7 @@ def test_what_is_made_already_and_a_config_are_taken_for_what_they_stand_for(tmp
     (tmp_path / "code.py").write_text(CODE + "\nready = make()\n")
     (network,) = bring([f"{tmp_path}/code.py:ready"])
     assert network.title == "Mine"
-    folder = saved(tmp_path / "runs", made())
-    assert load(folder / "config.json").title == "runs"
+    assert load(saved(tmp_path / "runs", made()) / "config.json").title == "runs"
 
 
 def test_the_setting_lists_them():
@@ -380,8 +379,7 @@ def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):
         own = wrap(made(in_chans=5, num_classes=1), ["malignant"], transform=five, title=kind)
     assert bring([own]) == [own]
     desk = Desk(tab, own, zoo=Zoo(settings, own=[own]), photo={"example": "cat.jpg"})
-    shown = desk.whole(desk.ask())
-    assert any(shown["places"].values())
+    assert any(desk.whole(desk.ask())["places"].values())
 
 
 @pytest.mark.slow
