@@ -149,9 +149,13 @@ class Recording:
                 for number, each in enumerate(ways, 1):
                     keep = not once or number < len(ways)
                     # Handed a direction, torch imports a symbolic algebra to compare two shapes.
-                    of = (self.logits, each) if batched else ((self.logits * each).sum(), None)
+                    score = self.logits if batched else (self.logits * each).sum()
                     (gradient,) = torch.autograd.grad(
-                        of[0], wrt, of[1], retain_graph=keep, is_grads_batched=batched
+                        score,
+                        wrt,
+                        each if batched else None,
+                        retain_graph=keep,
+                        is_grads_batched=batched,
                     )
                     found.append(gradient)
         except RuntimeError as error:
