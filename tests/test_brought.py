@@ -166,11 +166,7 @@ REFUSED: list[tuple[Callable[[Path], Any], dict, str]] = [
         {"arch": "test_resnet", "labels": ["a", "b"]},
         "3 outputs and 2 labels",
     ),
-    (
-        lambda p: file(p, twice(made().state_dict())),
-        {"arch": "test_resnet"},
-        "say which, as prefix",
-    ),
+    (lambda p: file(p, twice(made().state_dict())), {"arch": "test_resnet"}, "which, as prefix"),
     (
         lambda p: file(p, {"teacher": made().state_dict(), "student": made(seed=1).state_dict()}),
         {"arch": "test_resnet"},
