@@ -123,8 +123,8 @@ def serving(**settings: Any) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """The page, running without a Hub."""
-    with serving() as made:
+    """The page, running without a Hub; each network is loaded when it is asked for."""
+    with serving(SEEING_WHY_STARTUP="") as made:
         yield made
 
 

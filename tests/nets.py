@@ -22,8 +22,12 @@ from explainers.zoo.multilabel import BUILDERS
 _asked = itertools.count()
 
 # VGG-16's fully connected layers hold 124 of its 138 million weights, ResNet-18's last two stages
-# 10 of its 11; tests need fewer.
-SLIM = {"vgg16": {"mlp_ratio": 1 / 32}, "resnet18": {"channels": (64, 80, 96, 112)}}
+# 10 of its 11, ResNet-50's 22 of its 26; tests need fewer.
+SLIM = {
+    "vgg16": {"mlp_ratio": 1 / 32},
+    "resnet18": {"channels": (64, 80, 96, 112)},
+    "resnet50": {"channels": (32, 40, 48, 56)},
+}
 
 
 def module(arch: str, *, seed: int = 0, slim: bool = True, **options: Any) -> nn.Module:
@@ -58,16 +62,17 @@ def randomise(built: nn.Module) -> nn.Module:
 def wrap(
     built: nn.Module, *, classes: int, size: int = 64, key: str = "net", **facts: Any
 ) -> Network:
-    """A `Network` round `built`, its classes called “class 0”, “class 1”, …"""
+    """A `Network` round `built`, its classes called “class 0”, “class 1”, … That it answers each
+    photo as if it were alone is taken for granted, unless that is what is tried: alone=False."""
     labels: Sequence[str] = [f"class {index}" for index in range(classes)]
     defaults = {"title": key, "labels": labels, "mean": (0.5,) * 3, "std": (0.25,) * 3}
-    return Network(built, key=key, size=size, **{**defaults, **facts})
+    return Network(built, key=key, size=size, **{**defaults, "alone": True, **facts})
 
 
 def seeded(arch: str, *, size: int = 64, classes: int = 20, seed: int = 0, **options: Any):
     """A `Network` of timm's `arch` with seeded random weights, for inputs of `size` pixels."""
     built = module(arch, seed=seed, num_classes=classes, **options)
-    return wrap(built, classes=classes, size=size, key=arch, alone=True)
+    return wrap(built, classes=classes, size=size, key=arch)
 
 
 def narrow_vgg16() -> Network:
@@ -76,14 +81,14 @@ def narrow_vgg16() -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built = vgg.VGG(widths, num_classes=20, **SLIM["vgg16"]).eval()
-    return wrap(built, classes=20, key="vgg16", alone=True)
+    return wrap(built, classes=20, key="vgg16")
 
 
 @cache
 def like(entry: Entry) -> Network:
     """The architecture of a catalogue entry with seeded random weights, 20 classes, 64 pixels."""
     built = module(entry.arch, num_classes=20)
-    tried = wrap(built, classes=20, key=entry.key, head=entry.head, alone=True)
+    tried = wrap(built, classes=20, key=entry.key, head=entry.head)
     assert tried.memory == torch.channels_last  # which the zoo takes for granted
     return tried
 
@@ -105,7 +110,7 @@ def plain(network: Network) -> nn.Module:
 def exact(network: Network) -> Network:
     """A twin in float64, where no rounding error flips a ReLU or a maximum near a tie."""
     titles = {name: name for name in network.layers}
-    twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles, alone=True)
+    twin = wrap(plain(network), classes=len(network.labels), size=64, layers=titles)
     twin.module.double()
     return twin
 

@@ -237,7 +237,7 @@ REFUSED = {
 def test_what_cannot_be_explained_is_told_at_the_door(name):
     make, facts, words = REFUSED[name]
     with pytest.raises(ModelError) as caught:
-        nets.wrap(make(), classes=3, size=32, **facts)
+        nets.wrap(make(), classes=3, size=32, alone=False, **facts)
     message = str(caught.value)
     assert words in message
     assert message.endswith(".")

@@ -107,7 +107,7 @@ def test_maps_made_at_once_are_those_made_alone() -> None:
     archs = ("resnet18", "densenet121", "tf_efficientnet_lite0")
     networks = [nets.narrow_vgg16(), *map(nets.seeded, archs)]
     photos = [nets.noise(1, 3, 64, 64 + 32 * (seed % 2), seed=seed) for seed in range(3)]
-    wanted = twins.wishes(networks, len(photos), 36)
+    wanted = twins.wishes(networks, len(photos), 24)
     assert twins.unequal(networks, photos, wanted, 8) == []
 
 

@@ -60,7 +60,7 @@ def test_a_network_that_reads_several_photos_in_the_order_of_memory_is_explained
     module = Filtered()
     x = nets.noise(2, 3, 32, 32, seed=60)
     theirs = module(x).detach()
-    network = nets.wrap(module, classes=3, size=32)
+    network = nets.wrap(module, classes=3, size=32, alone=False)
     assert torch.allclose(network.logits(x), theirs, atol=1e-6)
     assert maps(network, x[:1], "gradcam", 1).abs().max() > 0
 

@@ -244,21 +244,23 @@ def test_a_run_that_was_left_goes_on_for_another_class(page, monkeypatch) -> Non
     monkeypatch.setattr(plan, "WORK", 1e7)  # many small lots
     monkeypatch.setattr(work, "SLICE", 0.0)
     asked = {**CAT, "photo": {"example": "tripod.jpg"}}
-    form = {"form": "resnet18", "settings": SMALL | {"stride": 8}, "act": "sweep"}
+    form = {"form": "resnet18", "settings": SMALL | {"stride": 12}, "act": "sweep"}
     answer = page.act({**asked, **form})
     while len(tried) < 3:
         answer = page.more(answer["more"])
     page.stop(answer["more"])
     known = sum(tried)
     other = {**asked, "targets": [4]}
-    shown = last(ask(page, other, stride=8), "data", "windows")
+    shown = last(ask(page, other, stride=12), "data", "windows")
     assert (np.frombuffer(base64.b64decode(shown["ranks"]), "<i2") >= 0).sum() >= known
     assert not shown["complete"]
-    shown = last(act(page, "sweep", question=other, stride=8), "data", "windows")
+    shown = last(act(page, "sweep", question=other, stride=12), "data", "windows")
     assert shown["complete"]
     assert sum(tried) == shown["places"]
     whole = list(
-        mute(page.subject.zoo.get(), page.subject.asked(other).question().view, window=16, stride=8)
+        mute(
+            page.subject.zoo.get(), page.subject.asked(other).question().view, window=16, stride=12
+        )
     )[-1]
     after = np.frombuffer(base64.b64decode(shown["after"]), "<u2")
     chances = page.subject.zoo.get().probabilities(whole.logits)[..., 4].flatten()

@@ -24,6 +24,7 @@ from .door import same
 from .gates import weighted_with
 from .heads import HeadWeights, SpatialHead
 from .layout import TALLER, WIDER, Layout, order, unsure
+from .shapes import Uncomputed
 from .tokens import follow, token_layouts
 from .unfolding import Attention, attention
 from .watching import Watched, watch
@@ -223,7 +224,8 @@ def _shapes_for_a_larger(
     if not any(unsure(output.shape) for _, _, output in outputs):
         return {}
     *_, height, width = probe.shape
-    with torch.no_grad(), Calls(module, most=0) as calls, suppress(Exception):  # made for one size
+    with torch.no_grad(), Calls(module, most=0) as calls, suppress(Exception), Uncomputed():
+        # Fails where it is made for one size.
         module(probe.new_zeros(1, probe.shape[1], height + TALLER, width + WIDER))
     return {name: tuple(output.shape) for name, _, output in calls.outputs}
 

@@ -15,6 +15,7 @@ from ..errors import ExplainError, ModelError, reason, sized
 from .doubled import doubled
 from .ends import FORMS, LOGS, PERCENTS, ROUNDED, SHARES, Ends
 from .layout import TALLER, WIDER, order, unsure
+from .shapes import Uncomputed
 
 SAME = 1e-3  # as a share of the logits' range
 
@@ -352,7 +353,7 @@ def takes_any_size(logits: Callable[[Tensor], Tensor], probe: Tensor) -> bool:
     """
     *_, height, width = probe.shape
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Uncomputed():
             wide = logits(probe.new_zeros(1, probe.shape[1], height, width + 32))
         return wide.ndim == 2 and len(wide) == 1
     except Exception:  # a flattened map that feeds a linear layer, a positional embedding, ...

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..early import Uncompiled
 from ..network import Frame, Network
 from ..network.frame import part
+from ..network.shapes import Uncomputed
 from ..recent import Recent
 
 
@@ -91,7 +91,7 @@ def _pair(value: Any, default: Sequence[int]) -> list[int]:
     return pair * 2 if len(pair) == 1 else pair
 
 
-class _Follow(Uncompiled):
+class _Follow(Uncomputed):
     """Notes the receptive field of every tensor that stems from the input."""
 
     def __init__(self, x: Tensor) -> None:
@@ -101,8 +101,7 @@ class _Follow(Uncompiled):
         self.whole: Axes = (Axis(0, x.shape[2], 0), Axis(0, x.shape[3], 0))
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        plain = func is torch.ops.aten.convolution.default and not args[6]  # transposed
-        out = _maps(*args) if plain else func(*args, **(kwargs or {}))
+        out = super().__torch_dispatch__(func, types, args, kwargs)
         sources = [tensor for tensor in _tensors(args) if tensor in self.axes]
         if sources:
             shape = next((tensor.shape for tensor in _tensors([out])), ())
@@ -163,14 +162,6 @@ class _Follow(Uncompiled):
         gone = {axis % 4 for axis in over}
         pairs = zip(before, self.whole, (2, 3), strict=True)
         return tuple(whole if place in gone else axis for axis, whole, place in pairs)
-
-
-def _maps(x: Tensor, weight: Tensor, _bias: Any, *how: Any) -> Tensor:
-    """Zeros in the shape of what a convolution makes: which values they have is no matter here, and
-    computing them is nearly all of a pass."""
-    windows = zip(x.shape[2:], weight.shape[2:], *how[:3], strict=True)
-    sides = ((n + 2 * pad - wide * (k - 1) - 1) // step + 1 for n, k, step, pad, wide in windows)
-    return x.new_zeros(len(x), len(weight), *sides)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
