@@ -193,3 +193,18 @@ def test_a_link_says_that_the_photo_shown_is_not_its_own(visit: Callable[..., Pa
     page.goto(f"{address(page)}&framing=crop")  # somebody else's link, which names no photo either
     settled(page)
     expect(note).to_contain_text("this one is your own")
+
+
+def test_a_page_that_nobody_touches_rests(server: Server, chromium: Browser) -> None:
+    """No loop goes on, of ours or of Gradio's, for which a phone would draw in every frame."""
+    page = chromium.new_page()
+    page.add_init_script("""(() => {
+      const draw = window.requestAnimationFrame;
+      window.asked = 0;
+      window.requestAnimationFrame = (then) => { window.asked += 1; return draw(then); };
+    })()""")
+    page.goto(server.url)
+    settled(page)
+    quiet = "() => { const now = asked - window.before; window.before = asked; return now === 0; }"
+    page.wait_for_function(quiet, polling=250, timeout=20_000)  # some fifteen frames
+    page.close()
