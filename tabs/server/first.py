@@ -18,8 +18,10 @@ OTHER = (b"page=", b"deep_link=")  # in a query: these ask Gradio for something 
 SAME = b'params, except=("page" "deep_link")'  # the browser’s copy, whatever its address says
 LEVEL = 6  # brotli, which Gradio has for its own files, would save another 4 %
 HERE = Path(__file__)
-STILL = b"<script>%s</script>" % HERE.with_suffix(".js").read_bytes()  # ahead of Gradio's own
-SIGN = HERE.with_suffix(".html").read_bytes()  # until the page's scripts have drawn it
+SIGN = (  # until the page's scripts have drawn it; before Gradio's own, what keeps it still
+    b"<script>%s</script>" % HERE.with_suffix(".js").read_bytes()
+    + HERE.with_suffix(".html").read_bytes()
+)
 SETTINGS = re.compile(rb"<script>window\.gradio_config = .*?</script>", re.DOTALL)
 
 
@@ -107,11 +109,11 @@ def _page(made: Made) -> _Page:
 
 
 def sooner(html: bytes) -> bytes:
-    """The page's settings, nearly all of it, behind a first sign of it, which stands still."""
+    """The page's settings, nearly all of it, behind a first sign of it."""
     settings = SETTINGS.search(html)
     if settings is None:
         return html
     html = html[: settings.start()] + html[settings.end() :]
-    html = re.sub(rb"<body\b[^>]*>", lambda body: body[0] + STILL + SIGN, html, count=1)
+    html = re.sub(rb"<body\b[^>]*>", lambda body: body[0] + SIGN, html, count=1)
     before, end, after = html.rpartition(b"</body>")
     return before + settings[0] + end + after
