@@ -122,13 +122,6 @@ def serving(**settings: Any) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """The page, running without a Hub; each network is loaded when it is asked for."""
-    with serving(SEEING_WHY_STARTUP="") as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
 def open_hub() -> Iterator[FakeHub]:
     """A Hub in miniature, with a network that fits, the same again, and a transformer."""
     made = FakeHub()
@@ -141,9 +134,10 @@ def open_hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture(scope="session")
-def open_server(open_hub: FakeHub) -> Iterator[Server]:
-    """The page with that Hub, where visitors may type a network's id."""
-    settings = {"SEEING_WHY_HUB_IDS": "on", "SEEING_WHY_STARTUP": "resnet18"}
+def server(open_hub: FakeHub) -> Iterator[Server]:
+    """The page with that Hub, where visitors may type a network's id; each network is loaded when
+    it is asked for."""
+    settings = {"SEEING_WHY_HUB_IDS": "on", "SEEING_WHY_STARTUP": ""}
     with serving(HF_ENDPOINT=open_hub.url, **settings) as made:
         yield made
 

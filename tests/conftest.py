@@ -16,7 +16,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 #: Fixtures of the page as it runs.
-SERVED = {"server", "open_server", "chromium", "browsers", "visit"}
+SERVED = {"server", "chromium", "browsers", "visit"}
 PAGE = "page"
 FIRST = "test_cluster.py"  # Ray is not to be asked where a browser's event loop runs
 

@@ -15,7 +15,7 @@ from explainers.settings import Settings
 from explainers.units.reference import references
 from explainers.units.strongest import Strongest
 from tests import nets
-from tests.browser import open_hub, open_server, server, visit  # noqa: F401
+from tests.browser import open_hub, server, visit  # noqa: F401
 from tests.chromium import browsers, chromium, playwright  # noqa: F401
 from tests.fake_hub import FakeHub, running, weights_of
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 
@@ -25,10 +26,10 @@ from tabs.page import answering
 from tabs.server import logs
 from tabs.server.options import Options
 
+from . import scripted
 from .browser import free_port, serving
 from .cluster_nets import NAMED
 from .proxied import proxied
-from .test_deploy import kept
 from .waiting import until
 
 pytestmark = pytest.mark.slow
@@ -183,6 +184,32 @@ def test_two_fronts_behind_nginx_share_the_replicas(beside: int, tmp_path: Path)
     joined = {"SEEING_WHY_CLUSTER": address, "RAY_AUTH_MODE": "token"}  # its secret is here
     with serving(**FRONT, **joined) as other, proxied(tmp_path, beside, other.port) as url:
         kept(url)
+        with httpx.Client(base_url=f"{url}/gradio_api", timeout=60) as program:  # no browser
+            taken = [program.post("/upload", files={"files": ("a.jpg", b"1")}) for _ in range(4)]
+            assert len({front_of(each.json()[0]) for each in taken}) == 1
+            assert not program.cookies
+
+
+def kept(url: str) -> None:
+    """Behind that address two fronts serve, and each visitor keeps his photo."""
+    met: set[str] = set()
+    while len(met) < 2:
+        visitor = scripted.Page(url)
+        paths = [visitor.upload(scripted.CAT.read_bytes()) for _ in range(4)]
+        assert len({front_of(path) for path in paths}) == 1
+        if front_of(paths[0]) not in met:
+            met.add(front_of(paths[0]))
+            photo = visitor.ask("rail", "take", {"path": paths[0]})
+            question = {"photo": {"own": photo["own"]}, "visit": "me", "settings": {}}
+            for _ in range(4):
+                answer = visitor.ask("maps-html", "ask", question)
+                assert "problem" not in answer, answer
+                assert answer["data"]["seen"]["chips"]
+
+
+def front_of(path: str) -> str:
+    """The folder of uploads that a front has of its own."""
+    return next(part for part in Path(path).parts if part.startswith("seeing-why-"))
 
 
 def kill(name: str) -> None:

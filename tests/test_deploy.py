@@ -26,7 +26,6 @@ from playwright.sync_api import Browser
 from tabs.server import gate, running
 from tests.browser import ROOT, Server, drop, free_port, settled
 from tests.proxied import proxied, tool
-from tests.scripted import Page
 
 DEPLOY = ROOT / "deploy"
 CLUSTER = ROOT / "requirements-cluster.txt"
@@ -56,39 +55,6 @@ def test_a_free_port_is_given_to_nobody_else_meanwhile() -> None:
 
 
 # ---- nginx ----
-
-
-def test_each_visitor_keeps_his_photo_and_both_fronts_serve(
-    server: Server, open_server: Server, tmp_path: Path
-) -> None:
-    with proxied(tmp_path, server.port, open_server.port) as url:
-        kept(url)
-        with httpx.Client(base_url=f"{url}/gradio_api", timeout=60) as program:  # no browser
-            taken = [program.post("/upload", files={"files": ("a.jpg", b"1")}) for _ in range(4)]
-            assert len({front(each.json()[0]) for each in taken}) == 1
-            assert not program.cookies
-
-
-def kept(url: str) -> None:
-    """Behind that address two fronts serve, and each visitor keeps his photo."""
-    met: set[str] = set()
-    while len(met) < 2:
-        visitor = Page(url)
-        paths = [visitor.upload(CAT.read_bytes()) for _ in range(4)]
-        assert len({front(path) for path in paths}) == 1
-        if front(paths[0]) not in met:
-            met.add(front(paths[0]))
-            photo = visitor.ask("rail", "take", {"path": paths[0]})
-            question = {"photo": {"own": photo["own"]}, "visit": "me", "settings": {}}
-            for _ in range(4):
-                answer = visitor.ask("maps-html", "ask", question)
-                assert "problem" not in answer, answer
-                assert answer["data"]["seen"]["chips"]
-
-
-def front(path: str) -> str:
-    """The folder of uploads that a front has of its own."""
-    return next(part for part in Path(path).parts if part.startswith("seeing-why-"))
 
 
 def test_the_page_is_whole_behind_nginx(server: Server, chromium: Browser, tmp_path: Path) -> None:

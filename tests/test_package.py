@@ -92,6 +92,7 @@ def test_it_explains_a_photo_and_opens_the_page(installed: Path, tmp_path: Path,
         )
         expect(visitor.locator("[data-key=mine]")).to_have_attribute("aria-pressed", "true")
         expect(visitor.locator(".rail")).to_contain_text("malignant")
+        expect(visitor.locator("[data-hub-id]")).to_have_count(0)  # unless the operator allows it
         visitor.close()
         client = Client(page.url, verbose=False, httpx_kwargs={"timeout": 60})
         listed = client.predict(api_name="/networks")

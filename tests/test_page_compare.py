@@ -7,12 +7,12 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser import Visit, calls, held, settled
+from tests.browser import TWIN, Visit, calls, held, settled
 from tests.usable import usable
 
 pytestmark = pytest.mark.browser
 
-CAT = "&tab=compare&example=cat.jpg&framing=crop&compare.methods="
+CAT = f"&model={TWIN}&tab=compare&example=cat.jpg&framing=crop&compare.methods="
 BUSY = 180_000  # ms that a busy machine may take
 MEASURED = ".compare-told:not(.waits)"
 
