@@ -256,18 +256,25 @@ def ready(zoo: Zoo, key: Any) -> Network:
     """A network that is in memory; raises Wait while it is on its way."""
     if not key:
         return zoo.get()
-    status = next((each for each in zoo.status() if each.key == key), None)
-    if status is not None and status.state != "ready":
+    status = _standing(zoo, key)
+    if status is None and zoo.settings.hub_ids and "/" in str(key):  # as in a link to it
+        key = zoo.add(str(key))
+        status = _standing(zoo, key)
+    if status is None:  # the zoo would list its keys, which visitors never see
+        named = f"There is no network “{str(key)[:60]}”"
+        raise ExplainError(f"{named}: choose one of those in the menu.")
+    if status.state != "ready":
         zoo.request(status.key)
-        status = next(each for each in zoo.status() if each.key == key)
+        status = _standing(zoo, key) or status
         if status.state == "failed":
             raise ExplainError(status.message)
         if status.state != "ready":
             raise Wait(status)
-    if status is None:  # the zoo would list its keys, which visitors never see
-        named = f"There is no network “{str(key)[:60]}”"
-        raise ExplainError(f"{named}: choose one of those in the menu.")
     return zoo.get(str(key))
+
+
+def _standing(zoo: Zoo, key: Any) -> Status | None:
+    return next((each for each in zoo.status() if each.key == key), None)
 
 
 def _class(network: Network, given: Any) -> int | None:

@@ -123,10 +123,10 @@ def serving(**settings: Any) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def open_hub() -> Iterator[FakeHub]:
-    """A Hub in miniature, with a network that fits, the same again, and a transformer."""
+    """A Hub in miniature, with a network that fits, the same again and surer, and a transformer."""
     made = FakeHub()
-    for name in (TINY, TWIN):
-        made.put(name, config=CONFIG, weights=weights_of("test_resnet"))
+    for name, sure in ((TINY, 1), (TWIN, 100)):
+        made.put(name, config=CONFIG, weights=weights_of("test_resnet", sure=sure))
     vit = CONFIG | {"architecture": "test_vit"}
     made.put(TRANSFORMER, config=vit, weights=weights_of("test_vit"))
     yield made

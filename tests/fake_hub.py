@@ -34,10 +34,13 @@ PHOTO = {
 CONFIG = {"architecture": "test_resnet", "num_classes": 1000, "pretrained_cfg": PHOTO}
 
 
-def weights_of(arch: str, seed: int = 0, **kwargs) -> bytes:
-    """Seeded weights of one of timm's architectures, as safetensors."""
+def weights_of(arch: str, seed: int = 0, sure: float = 1, **kwargs) -> bytes:
+    """Seeded weights of one of timm's architectures, as safetensors. sure: how much larger its
+    logits are than those of a network that was never trained."""
     torch.manual_seed(seed)
-    return save(timm.create_model(arch, pretrained=False, **kwargs).state_dict())
+    made = timm.create_model(arch, pretrained=False, **kwargs)
+    made.get_classifier().weight.data *= sure
+    return save(made.state_dict())
 
 
 @dataclass

@@ -75,7 +75,9 @@ def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -
     assert beside["y"] < photo["y"] + photo["height"]
     expect(page).to_have_url(re.compile("compare.box="))
 
-    # another network beside it: both maps and what changed, and the address tells
+    # another network beside one that sees the same: both maps, what changed, and the address tells
+    page.evaluate("() => seeing.set({ network: 'lite0', targets: null })")
+    expect(page.locator("#compare-tab .say")).to_contain_text("Egyptian cat")
     below = page.locator(".compare-side").first
     with held(page, "compare.ask"):
         page.locator("[data-beside]").select_option("network:lite2")
@@ -101,9 +103,11 @@ def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -
 
 def test_left_in_mid_run_it_stops_and_goes_on_and_fits_a_phone(visit: Visit) -> None:
     """The fixture sees to it that no answer is a 5xx."""
-    page = visit(query="&example=cat.jpg&framing=crop&compare.methods=gradcam,layercam", width=390)
+    page = visit(
+        query=f"&target=281{CAT}".replace("=compare", "=maps") + "gradcam,layercam", width=390
+    )
     settled(page)
-    with held(page, "compare.more"):
+    with held(page, "compare.more", since="curve"):
         page.get_by_role("tab", name="Compare").click()
         work = page.locator("#compare-tab .work:not([hidden])")
         expect(work).to_have_css("position", "fixed")  # so that the maps stay where they are

@@ -20,6 +20,7 @@ from explainers.methods import rise
 from explainers.registry import offered
 from explainers.render.report import shown_as
 from explainers.scores.verdict import Verdict
+from explainers.settings import Settings
 from tabs import page
 from tabs.compare import TAB, board, sides
 from tabs.parts import fields
@@ -34,6 +35,8 @@ TWO = "gradcam,guided"
 
 class Few:
     """A zoo of small networks, one of which is on its way."""
+
+    settings = Settings()
 
     def __init__(self, *networks: Network) -> None:
         self.networks = {each.key: each for each in networks}

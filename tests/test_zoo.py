@@ -284,6 +284,12 @@ def test_four_typed_networks_at_a_time(hub: FakeHub, settings: Settings, tiny: b
         zoo.get(zoo.add(f"timm/n{number}.x"))
     keys = [status.key for status in zoo.status()]
     assert keys[len(offered(settings)) :] == [f"timm/n{number}.x" for number in range(1, 5)]
+    assert zoo.get("timm/n0.x").title == "n0.x"  # by a link to it, say
+    assert "timm/n1.x" not in [status.key for status in zoo.status()]
+    with pytest.raises(ModelError, match="timm’s own"):
+        zoo.get("someone/else")
+    with pytest.raises(ModelError, match="There is no network"):
+        Zoo(replace(settings, hub_ids=False)).get("timm/n0.x")
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ class Zoo:
 
     def get(self, key: str | None = None) -> Network:
         """The network (by default `first`), loaded now if it has to be: however many ask at a time,
-        it is loaded once.
+        it is loaded once. A Hub id that might be typed is taken in as by `add`.
 
         Raises ModelError if it can't be had; after a failure, at once for a few seconds.
         """
@@ -171,12 +171,8 @@ class Zoo:
         """
         if not self.settings.hub_ids:
             raise ModelError("This server does not take Hub ids: choose a network from the list.")
-        entry = hub_ids.entry(text)
-        key = self._catalogue.get(entry.repo, entry.key)
         with self._lock:
-            if key not in self._slots:
-                self._drop_an_extra()
-                self._slots[key] = _Slot(entry, used=next(self._ticks))
+            key = self._taken(text)
         self.request(key)
         return key
 
@@ -205,11 +201,22 @@ class Zoo:
     def _find(self, key: str) -> _Slot:
         if self._closed:
             raise ModelError("The page is shutting down: open it again in a minute.")
+        if key not in self._slots and "/" in key and self.settings.hub_ids:
+            key = self._taken(key)  # typed on another machine, before a restart, before it left
         if key not in self._slots:
             raise ModelError(
                 f"There is no network “{key[:60]}”: choose one of {', '.join(self._slots)}."
             )
         return self._slots[key]
+
+    def _taken(self, text: str) -> str:
+        """The key of the network of that Hub id, which has its place from now on."""
+        entry = hub_ids.entry(text)
+        key = self._catalogue.get(entry.repo, entry.key)
+        if key not in self._slots:
+            self._drop_an_extra()
+            self._slots[key] = _Slot(entry, used=next(self._ticks))
+        return key
 
     def _drop_an_extra(self) -> None:
         extras = [key for key in self._slots if key not in self._listed]

@@ -12,8 +12,9 @@ seeing.begin(start);
 // ---- networks ----
 const draw = () => {
   const { state, seen } = seeing, now = networks.find((each) => each.key === state.network);
-  for (const each of all('[data-network-name]')) each.textContent = now?.title || state.network;
-  menu.querySelector('summary').setAttribute('aria-label', `Network: ${now?.title || state.network}`);
+  const title = now?.title || (seen?.network === state.network && seen.title) || state.network; // typed by somebody since
+  for (const each of all('[data-network-name]')) each.textContent = title;
+  menu.querySelector('summary').setAttribute('aria-label', `Network: ${title}`);
   const names = seeing.names().join(', '), tab = document.querySelector(`#tab-${state.tab}-button`)?.textContent.trim();
   find('[data-class-name]').textContent = names || '…';
   document.title = [names, tab, 'Seeing Why'].filter(Boolean).join(' · '); // where Back and Forward lead, by name
