@@ -117,7 +117,7 @@ def test_what_is_seen_in_float64_is_seen_without_it():
 def test_the_default_type_of_others_asks_no_device_for_float64():
     pooled = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     pooled.to("npu")
-    _, there = both("test_resnet", 64)
+    there = wrap(nets.module("test_resnet", num_classes=5).to("npu"), size=64, **HOW)
     torch.set_default_dtype(torch.float64)
     assert wrap(pooled, size=64, **HOW).cam_weights.dtype == torch.float32
     view = View(nets.noise(1, 3, 64, 64).float(), (0.0, 0.0, 1.0, 1.0), f"{there.serial}: one")

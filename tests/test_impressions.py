@@ -167,7 +167,7 @@ def test_saliency_driven_keeps_an_object_on_grey(resnet18):
 
 @pytest.mark.slow
 def test_the_trained_network_draws_what_it_knows(lite0):
-    found = last(lite0, of(lite0, "goldfish"), Knobs(steps=50, size=112, start=80))
+    found = last(lite0, of(lite0, "goldfish"), Knobs(steps=30, size=112, start=80))
     seen = impressions.check(lite0, found, lite0)
     assert seen.probability[0] > 0.5
     assert seen.robust[0] > 0.25
