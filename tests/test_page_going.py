@@ -75,7 +75,7 @@ def test_a_second_photo_in_mid_run_and_leaving_stop_what_ran(visit: Visit) -> No
     page.evaluate("() => new Promise((done) => setTimeout(done, 400))")  # longer than a slice
     assert "maps.more" not in asked, "work that was left goes on"
     page.click("#tab-maps-button")
-    page.get_by_label("Integrated gradients").uncheck()
+    page.get_by_role("checkbox", name="Integrated gradients").uncheck()
     settled(page)
     assert "cat" in page.locator(".rail .chips").inner_text()
 
