@@ -15,7 +15,7 @@ def cnn() -> Network:
 
 def transformer() -> Network:
     """The same for methods that read attention."""
-    built = nets.module("test_vit", num_classes=20, img_size=64)
+    built = nets.module("test_vit", num_classes=20, img_size=64, depth=2)
     return nets.wrap(built, classes=20, key="transformer", alone=True)
 
 

@@ -314,7 +314,7 @@ def test_what_an_operator_names_stands_first_each_under_its_own_name(
     picker = [each["title"] for each in Bar(zoo).networks()["networks"]]  # as the page lists them
     assert picker[:6] == [*(each.title for each in own), "EfficientNet-Lite0"]
     assert zoo.get() is own[0]
-    with pytest.raises(ExplainError, match="no network “other/x”"):  # a visitor brings nothing
+    with pytest.raises(ExplainError, match="“other/x” is not"):  # a visitor brings nothing
         zoo.get("other/x")
 
 
