@@ -1,7 +1,8 @@
-"""How the tests are run: in two processes, where none is named.
+"""How the tests are run: in three processes, where no number is named.
 
 One of them has all that the page's server or a browser is needed for, so that there is one of each;
-the other files go one by one to whichever is free.
+the other files go one by one to whichever is free. What waits for a page or a process leaves a core
+of two idle: hence the third.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FIRST = "test_cluster.py"  # Ray is not to be asked where a browser's event loop
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return 2 if config.args_source is config.ArgsSource.TESTPATHS else 0
+    return 3 if config.args_source is config.ArgsSource.TESTPATHS else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
