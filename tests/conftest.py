@@ -1,8 +1,8 @@
 """How the tests are run: in three processes, where no number is named.
 
 One of them has all that the page's server or a browser is needed for, so that there is one of each;
-the other files go one by one to whichever is free. What waits for a page or a process leaves a core
-of two idle: hence the third.
+the other files go one by one to whichever is free. What waits for a page leaves a core of two idle:
+hence the third, but for the quick tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ FIRST = "test_cluster.py"  # Ray is not to be asked where a browser's event loop
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    return 3 if config.args_source is config.ArgsSource.TESTPATHS else 0
+    if config.args_source is not config.ArgsSource.TESTPATHS:
+        return 0
+    return 2 if "not browser" in config.option.markexpr else 3
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -34,6 +34,7 @@ def last(network, scene, knobs=KNOBS):
     return found[0]
 
 
+@pytest.mark.slow
 def test_it_begins_at_the_photo_and_keeps_its_coarse_shapes(resnet18, scene):
     found = last(resnet18, scene)
     home = fitted(scene, 64)
@@ -47,6 +48,7 @@ def test_it_begins_at_the_photo_and_keeps_its_coarse_shapes(resnet18, scene):
     assert torch.allclose(away[0][:, :, :4, :3], away[1][:, :, :4, :3], atol=0.03)
 
 
+@pytest.mark.slow
 def test_how_far_is_how_far(resnet18, scene):
     near, far = (last(resnet18, scene, replace(KNOBS, far=share)) for share in (0.1, 1.0))
     assert near.points[-1].score < far.points[-1].score

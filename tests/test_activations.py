@@ -38,6 +38,7 @@ def by_hook(network: Network, x: Tensor, layer: str) -> Tensor:
     return found[-1][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_mosaics_tiles_are_the_layers_activations(name, request):
     network = request.getfixturevalue(name)
@@ -274,6 +275,7 @@ def test_a_slow_network_is_content_with_a_part_of_the_photos(resnet18, photo, mo
     assert len(survey.answers().seen) == 5
 
 
+@pytest.mark.slow
 def test_what_lies_ready_is_what_the_network_answers(lite0):
     """Half precision is all that it loses, and other weights are not taken for these."""
     found = shipped(lite0)

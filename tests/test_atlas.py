@@ -82,6 +82,7 @@ def test_every_shipped_sheet_has_a_tile_for_each_unit():
     assert sum(path.stat().st_size for path in atlas.FOLDER.iterdir()) < 12_000_000
 
 
+@pytest.mark.slow
 def test_the_page_shows_a_sheet_and_which_units_a_class_needs(resnet18, drawn_before, monkeypatch):
     monkeypatch.setattr(page, "STRONGEST", Strongest(lambda: references()[:8]))
     desk = Desk(TAB, resnet18)

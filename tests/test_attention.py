@@ -115,6 +115,7 @@ class Written(nn.Module):
         return torch.softmax(q @ k.transpose(2, 3), 3) @ v
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", ["keys in rows", "heads in the batch", "tokens first", "log before it", "log after it"]
 )
@@ -129,6 +130,7 @@ def test_rollouts_do_not_hang_on_how_the_weights_are_written(method, form):
     assert found[0].amax() > 1.05 * found[0].amin()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MADE)
 def test_both_rollouts_equal_what_is_written_out(name):
     make, by_hand, read, before = MADE[name]
@@ -158,6 +160,7 @@ def test_both_rollouts_equal_what_is_written_out(name):
     torch.testing.assert_close(ours.double(), theirs.detach(), rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("make", [timms, torchvisions])
 def test_unfolding_changes_neither_the_answer_nor_the_network(make, fused):
@@ -225,6 +228,7 @@ def test_rollouts_find_what_the_class_token_looks_at():
         assert float(for_it[row, column]) > 10 * float(against_it[row, column])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: nets.module("resnet18", num_classes=4), "and It has none; Grad-CAM is defined"),
     (lambda: timm.create_model("swin_tiny_patch4_window7_224", num_classes=4, img_size=64,

@@ -76,6 +76,7 @@ def test_paper_and_pencil():
     np.testing.assert_allclose(guided[2], [[0, 0], [0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_gradient_is_captums(name, exact):
     network = exact(name)
@@ -98,6 +99,7 @@ def test_guided_is_captums(name, exact):
     assert_close(maps(network, x, "guided_gradcam", 4, layer=layer)[0], theirs, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_large_maps_are_not_kept_and_the_gradient_is_the_same(name, exact, monkeypatch):
     network, shape = exact(name), LAYERS[name][0]
@@ -113,6 +115,7 @@ def test_large_maps_are_not_kept_and_the_gradient_is_the_same(name, exact, monke
         assert spared < usual / 3
 
 
+@pytest.mark.slow
 def test_guided_through_relu6_is_guided_by_hand(exact):
     """captum knows nn.ReLU alone, and silently gives the plain gradient here."""
     network = exact("lite0")
@@ -295,6 +298,7 @@ IN_PLACE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_PLACE)
 def test_what_works_in_place_is_explained_as_it_computes(name):
     wired, apart, top = IN_PLACE[name]
@@ -319,6 +323,7 @@ def test_what_works_in_place_is_explained_as_it_computes(name):
     assert float(shares) == pytest.approx(float(gained.detach()), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RELUS)
 def test_every_way_to_write_a_relu_is_guided(name):
     relu, top = RELUS[name]
@@ -331,6 +336,7 @@ def test_every_way_to_write_a_relu_is_guided(name):
     assert_close(maps(network, x, "gradient", 1)[0], plain, 1e-5)
 
 
+@pytest.mark.slow
 @nets.each_network
 def test_guided_is_no_gradient_in_disguise(entry):
     network = nets.like(entry)
@@ -383,6 +389,7 @@ def test_the_largest_of_several_maps_is_no_rectifier():
     assert maps(network, nets.noise(1, 3, 8, 8), "guided", 1).abs().max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_guided_is_refused_where_it_is_not_defined(name):
     network = nets.wrap(Small(REFUSED[name]), classes=3, size=8)

@@ -30,6 +30,7 @@ from tests import nets
 from tests.desk import Desk
 from tests.fake_hub import FakeHub, commit_of
 
+pytestmark = pytest.mark.slow
 NAMES = ["benign", "malignant", "normal"]
 HOW = {"input_size": (3, 64, 64), "crop_pct": 0.9, "interpolation": "bilinear"}
 THEIRS = "someone/their.net"
@@ -261,7 +262,6 @@ print(network.labels, sys.modules.keys() & {{"torch._dynamo", "sympy"}})
 """
 
 
-@pytest.mark.slow
 def test_a_second_process_needs_no_hub_and_no_compiler(
     hub: FakeHub, settings: Settings, tmp_path: Path
 ):
@@ -378,7 +378,6 @@ def test_every_tab_shows_a_network_of_one_s_own(tab, kind, settings: Settings):
     assert any(desk.whole(desk.ask())["places"].values())
 
 
-@pytest.mark.slow
 def test_a_report_by_one_s_own_network_says_how_the_photo_was_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

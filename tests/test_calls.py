@@ -129,6 +129,7 @@ def test_a_sign_of_the_page_comes_before_its_settings() -> None:
     assert sooner(head + body + rest + end) == head + body + rest + end
 
 
+@pytest.mark.slow
 def test_long_answers_are_packed_for_those_who_take_it(tmp_path: Path) -> None:
     async def ask(length: int, coding: str) -> tuple[str | None, bool]:
         with gr.Blocks() as page:

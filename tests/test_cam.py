@@ -71,6 +71,7 @@ def test_paper_and_pencil(method):
     np.testing.assert_allclose(found, np.array(PENCIL[method]), atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), CASES)
 def test_gradcam_is_captums(name, layer, exact):
     network = exact(name)
@@ -143,6 +144,7 @@ def test_no_cam_for_a_head_of_two_layers_however_small_its_logits():
     assert nets.wrap(TinyHead(), classes=4, size=16).cam_weights is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vgg16"])
 def test_several_targets_are_each_alone(name, request):
     network = request.getfixturevalue(name)

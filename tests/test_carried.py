@@ -76,6 +76,7 @@ def built(kind: str) -> Network:
     return wrap(Keeping(), output=logits, copy=kind != "the module itself", **HOW)
 
 
+@pytest.mark.slow
 @ways
 @pytest.mark.parametrize(
     "kind",

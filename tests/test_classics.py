@@ -110,6 +110,7 @@ def package(folder: Path, tree: object) -> tuple[Path, bytes]:
     return path, raw
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_read_as_arrays_and_turned_the_right_way(tmp_path, monkeypatch) -> None:
     rng = np.random.default_rng(0)
     network = classics.ARCHITECTURES["alexnet"](2)
@@ -173,6 +174,7 @@ def test_vggs_map_is_above_zero_where_a_place_says_yes() -> None:
     torch.testing.assert_close(cam, head.places(maps))
 
 
+@pytest.mark.slow
 def test_a_run_teaches_what_it_says_and_leaves_the_rest(tmp_path) -> None:
     """The head learns, the trunk from a layer on, and nothing before it."""
     torch.manual_seed(0)

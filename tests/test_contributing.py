@@ -38,6 +38,7 @@ def test_the_method_is_listed_offered_and_asked(
         METHODS.pop("active", None)
 
 
+@pytest.mark.slow
 def test_the_tab_draws(lite0: Network) -> None:
     desk = Desk(run(TAB, "tabs.brightness")["TAB"], lite0, photo={"example": "cat.jpg"})
     shown = desk.whole(desk.ask(parts=3))

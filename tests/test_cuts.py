@@ -51,6 +51,7 @@ CUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUTS)
 def test_a_gradient_that_is_not_how_the_scores_change_is_told(name: str) -> None:
     between, cut = CUTS[name]

@@ -104,6 +104,7 @@ def stub() -> Iterator[ThreadingHTTPServer]:
         made.shutdown()
 
 
+@pytest.mark.slow
 def test_events_come_as_they_are_sent_and_nobody_claims_an_address(tmp_path: Path) -> None:
     with stub() as made, proxied(tmp_path, made.server_port) as url:
         with httpx.stream("GET", f"{url}/gradio_api/queue/data", timeout=30) as answer:

@@ -99,6 +99,7 @@ def sources() -> dict[str, set[str]]:
     return {module: set(names) for module, names in packages_distributions().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "folders"),
     [
@@ -130,6 +131,7 @@ def test_the_three_lines_of_the_readme_work(monkeypatch: pytest.MonkeyPatch) -> 
     assert scope["network"] is load("lite0")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +148,7 @@ def test_the_notebook_runs_from_top_to_bottom(
     assert "guided_gradcam" in said
 
 
+@pytest.mark.slow
 def test_the_notebook_brings_to_colab_what_is_not_there() -> None:
     cells = json.loads((ROOT / "explain.ipynb").read_text("utf-8"))["cells"]
     brought = dict(re.findall(r"([\w-]+)==([\d.]+)", "".join(cells[1]["source"])))

@@ -37,6 +37,7 @@ def test_every_credit_is_whole_and_free():
         assert "http" in licence or licence == "Public domain", file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", LISTED, ids=lambda entry: entry["file"])
 def test_example(entry):
     path = FOLDER / entry["file"]

@@ -56,6 +56,7 @@ def pair(request) -> tuple[Network, Network]:
     return nets.seeded(request.param, seed=5), nets.seeded(request.param, seed=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_can_be_repeated_from_what_it_says_of_itself(pair, method, photo) -> None:
     network, twin = pair
@@ -83,6 +84,7 @@ def test_a_ready_made_input_is_repeated_too_but_not_with_another_s_network(pair)
         again(first, twin, network.view(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_asked_again_as_it_was_while_the_network_forgets(resnet18, method) -> None:
     network = nets.suited(resnet18, method)

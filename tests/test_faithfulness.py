@@ -106,6 +106,7 @@ def many_labels():
     return nets.wrap(built, classes=20, head="sigmoid")
 
 
+@pytest.mark.slow
 def test_a_sigmoid_network_is_compared_reported_and_forgotten(many_labels, photo) -> None:
     asked = question(many_labels, photo, 3)
     found = Comparison(asked, ["gradcam", "guided", "patches", "rise"], steps=4,
@@ -158,6 +159,7 @@ def test_equals_leave_from_the_upper_left_and_steps_that_do_not_divide_end_at_al
         f.counts(10, 1)
 
 
+@pytest.mark.slow
 def test_areas_agree_with_torchcam(resnet18, photo) -> None:
     asked = question(resnet18, photo)
     for method in ("gradcam", "guided"):
@@ -289,6 +291,7 @@ def test_forgetting_happens_to_a_copy_and_is_seeded(resnet18, photo) -> None:
     assert torch.equal(now.values, originals[1].values)
 
 
+@pytest.mark.slow
 def test_guided_backprop_hardly_notices_a_random_head(lite0, photo) -> None:
     asked = question(lite0, photo, framing="crop")
     originals = [list(ask(asked, name))[-1] for name in ("gradcam", "guided")]

@@ -45,6 +45,7 @@ def silent(repo: Repo) -> None:
     repo.silent = threading.Event()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [

@@ -46,6 +46,7 @@ def apart(a: float, b: float) -> float:
     return abs((a - b + 90) % 180 - 90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 11])
 def test_synthetic_gabors_are_recovered(size):
     planes, angles = synthetic(24, size, seed=5)

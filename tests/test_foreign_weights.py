@@ -75,6 +75,7 @@ FORMS: dict[str, tuple[str, dict, Callable[[Weights], Weights], dict]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False], ids=["own", "Hub"])
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_in_another_form_make_the_network_that_timm_makes_of_them(
@@ -96,6 +97,7 @@ def test_weights_in_another_form_make_the_network_that_timm_makes_of_them(
         assert torch.allclose(network.logits(x), theirs(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_positions_are_resampled_only_where_somebody_says_the_size(tmp_path: Path):
     module = nets.module("test_vit", num_classes=3, img_size=96)
     torch.save(module.state_dict(), tmp_path / "w.pth")
@@ -119,6 +121,7 @@ def test_what_a_config_does_not_say_can_be_said(tmp_path: Path):
     assert (network.shape, network.labels) == ((64, 96), ("a", "b", "c"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop_pct", [0.875, 1.3])
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
 @pytest.mark.parametrize("side", [(300, 200), (160, 120), (100, 300), (96, 96)])
@@ -153,6 +156,7 @@ def test_a_checkpoint_of_timms_training_is_built_as_it_was_trained(tmp_path: Pat
         assert torch.allclose(network.logits(x), module(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [[0, 1, 2], {"0": 0, "1": 1, "2": 2}, {"0": 0, "2": 2, "1": 1}])
 def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
     folder = saved(tmp_path / "m", made(), label_names=names)
@@ -165,6 +169,7 @@ def test_names_come_in_the_form_that_data_sets_have_them(tmp_path: Path, names):
         load(rewritten(folder, same, input_size=(64, 64)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [
     {"id2label": {"0": "a", "1": "b", "2": "c"}}, {"label2id": {"c": 2, "a": 0, "b": 1}},
     {"labels": ["a", "b", "c"], "num_classes": 3},
@@ -186,6 +191,7 @@ def test_names_and_numbers_as_transformers_has_them(tmp_path: Path, names):
         load(folder)
 
 
+@pytest.mark.slow
 def test_an_architecture_may_be_named_as_the_hub_has_it(tmp_path: Path):
     torch.save(made().state_dict(), tmp_path / "w.pth")
     for arch in ("timm/test_resnet.r160_in1k", "hf-hub:timm/test_resnet"):
@@ -194,6 +200,7 @@ def test_an_architecture_may_be_named_as_the_hub_has_it(tmp_path: Path):
         load(tmp_path / "w.pth", arch="my_own_net")
 
 
+@pytest.mark.slow
 def test_features_without_a_head_are_explained_by_functions_of_them(tmp_path: Path):
     module = made(num_classes=0)
     folder = saved(tmp_path / "m", module, label_names=None)

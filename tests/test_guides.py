@@ -121,6 +121,7 @@ def test_every_block_of_a_guide_runs(guide: Path, desk, monkeypatch: pytest.Monk
     assert os.getcwd() != str(ROOT)
 
 
+@pytest.mark.slow
 def test_every_address_of_a_guide_shows_what_it_says():
     seen = 0
     for guide in DOCS:

@@ -62,6 +62,7 @@ def loops(graph: dict[str, set[str]]) -> set[str]:
         left = {node: targets - ends for node, targets in left.items() if node not in ends}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("below", "above"), [("explainers", "gradio tabs app"), ("tabs", "app")])
 def test_nothing_below_imports_what_is_above(below, above):
     for module, targets in arrows().items():
@@ -140,6 +141,7 @@ def test_text_is_as_large_as_the_browser_is_told_to_make_it():
         assert all(name.strip().endswith(" text") for name in fixed), (path.name, fixed)
 
 
+@pytest.mark.slow
 def test_words_have_apostrophes_and_no_marks_of_typewriters():
     """Whatever is shown, or read out; but for docstrings and comments, which are not."""
     straight = re.compile(r"[A-Za-z)]'[a-z]")

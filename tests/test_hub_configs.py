@@ -36,6 +36,7 @@ def put(hub: FakeHub, folder: Path, *, classes: int = 3, cfg: dict | None = None
     return timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [
     {}, {"global_pool": "max"}, {"output_stride": 16}, {"act_layer": "silu"}, {"stem_width": 16},
     {"avg_down": True}, {"block_args": {"attn_layer": "se"}}, {"drop_rate": 0.5},
@@ -51,6 +52,7 @@ def test_it_is_built_with_its_model_args(hub, settings, tmp_path, args):
     assert torch.allclose(found.logits, theirs(x)[0], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["center", "squash"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "hamming"])
 def test_the_crop_is_the_one_it_was_evaluated_with(
@@ -72,6 +74,7 @@ def test_the_crop_is_the_one_it_was_evaluated_with(
     assert squeezed == (mode == "squash")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop_pct", [0.9, 1.0, 1.25])
 @pytest.mark.parametrize("side", [(451, 300), (200, 333), (64, 64)])
 def test_a_border_is_put_round_the_photo_as_timm_does(
@@ -94,6 +97,7 @@ def test_a_border_is_put_round_the_photo_as_timm_does(
     assert explain(network, photo, 1, framing="crop").values.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("classes", "names", "first", "last"), [
     (11821, None, "benthos (0)", None), (21841, None, None, None), (1000, None, "tench", None),
     (3, {"0": "a", "1": "b", "2": "c"}, "a", "c"),

@@ -38,6 +38,7 @@ def of(network, target=3):
 # --- the drawing -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("canvas", CANVASES)
 def test_the_logit_grows_and_the_same_seed_gives_the_same_picture(canvas, resnet18):
     rate = {"pixels": 0.02, "maco": 0.3, "fourier": 0.1}[canvas]
@@ -129,6 +130,7 @@ def test_fused_and_multi_label_networks_are_drawn_too(resnet18):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["channel", "neuron"])
 @pytest.mark.parametrize("layer", ["layer2", "conv1", "fc"])
 def test_any_unit_is_drawn_with_no_more_of_the_network_than_it_needs(layer, part, resnet18):

@@ -53,6 +53,7 @@ def drawn_in(monkeypatch: pytest.MonkeyPatch, now: Now) -> dict[int, float]:
     return takes
 
 
+@pytest.mark.slow
 def test_it_is_known_beforehand_from_a_few_steps_of_each_size(drawn_in) -> None:
     network = fresh()
     goal = goals.of_class(network, 1)

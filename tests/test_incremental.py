@@ -136,6 +136,7 @@ def test_strides_dilation_groups_and_pooling_keep_their_geometry(pool, window, l
     check(nets.randomise(Odd(pool)).eval(), (41, 58), window, 7, layout=layout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["efficientnet_b0", "legacy_seresnet18"])
 def test_squeeze_and_excitation_falls_back_and_says_so(arch):
     engine = check(nets.module(arch, num_classes=10), (64, 80), 24, 20)
@@ -255,6 +256,7 @@ class Form(nn.Module):
         return self.run(self, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_what_is_seen_of_one_photo_holds_for_several_or_is_not_followed(name):
     torch.manual_seed(9)

@@ -17,6 +17,7 @@ def test_few_channels_fill_about_a_square_without_a_gap(count, columns):
     assert mosaic(np.zeros((count, 9, 9)), range(count), 640).columns == columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [7, 200, 672])
 def test_a_finger_finds_every_tile(count):
     for cells in range(1, 60):

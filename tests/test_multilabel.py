@@ -39,6 +39,7 @@ def seen(network: Network, name: str) -> torch.Tensor:
     return network.probabilities(network.logits(view.tensor))[0]
 
 
+@pytest.mark.slow
 def test_the_spatial_head_pools_as_defined_and_makes_cam_exact() -> None:
     head = SpatialHead(2, 1)
     with torch.no_grad():
@@ -187,6 +188,7 @@ def test_average_precision_and_pointing_by_hand() -> None:
     assert tally.means() == {"pointing": 0.6667, "discrimination": 0.3333}
 
 
+@pytest.mark.slow
 def test_folding_changes_nothing_and_the_export_fits_the_plain_network() -> None:
     folded, plain = folding.new_network(), SpatialLite().eval()
     plain.load_state_dict(folding.plain_state(folded))
@@ -342,6 +344,7 @@ def test_the_export_averages_runs_and_goes_part_of_the_way_back(tmp_path: Path) 
     assert pooled[DOG] == pytest.approx(beliefs.FLOOR, abs=0.1)
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     recipe = coco80.Recipe(steps=4, size=64, batch=2)
     photo = Photo(np.zeros((64, 64, 3), np.uint8), np.full((80, 26, 26), beliefs.FLOOR, np.float16))

@@ -105,6 +105,7 @@ def test_what_a_network_says_of_itself(lite0, resnet18, vgg16):
         lite0.record(nets.noise(1, 3, 64, 64), ["nowhere"])
 
 
+@pytest.mark.slow
 def test_a_dense_layer_written_as_a_convolution_answers_alike_with_and_without_gradients():
     """As VGG's: large, so that it is computed in two ways, also where it slides."""
     with torch.random.fork_rng(devices=[]):
@@ -199,6 +200,7 @@ def test_an_error_in_the_middle_of_a_pass_leaves_no_trace(way, method):
     assert free.grad.tolist() == [-1, 1]  # ReLUs outside are nobody's business
 
 
+@pytest.mark.slow
 def test_a_twin_is_the_same_network_with_parameters_of_its_own(lite0):
     thresholds = [0.1 + index / 100 for index in range(20)]
     many = nets.wrap(

@@ -104,6 +104,7 @@ def test_the_words_for_a_map_never_name_a_place_where_there_is_nothing(two) -> N
     assert made(broken).peak() == pytest.approx((0.5, 13 / 14))
 
 
+@pytest.mark.slow
 def test_every_method_s_map_carries_its_notes_when_it_is_done() -> None:
     built = nets.module("resnet18", num_classes=20)
     with torch.no_grad():

@@ -67,6 +67,7 @@ def test_a_five_by_five_case_by_hand():
     assert muting.most_likely().tolist() == [[0, 0], [0, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", ["logit", "probability"])
 @pytest.mark.parametrize(("window", "stride"), [(32, 20), (24, 13)])
 def test_the_map_is_captums_for_every_class(network, view, window, stride, score):
@@ -98,6 +99,7 @@ def test_whoever_waits_can_turn_away_between_layers(resnet18, photo, monkeypatch
     assert results[-1].done == 1
 
 
+@pytest.mark.slow
 def test_the_seed_matters_to_noise_alone(network, view, monkeypatch):
     """What was found with one seed is found again with another, for all baselines but noise."""
     question, tried = Question(network, view, (1,), network.last), []
@@ -111,6 +113,7 @@ def test_the_seed_matters_to_noise_alone(network, view, monkeypatch):
         assert [each.options["seed"] for each in maps] == [0, 1]
 
 
+@pytest.mark.slow
 def test_finer_passes_keep_what_is_known_and_end_as_if_computed_at_once(network, view):
     results = list(mute(network, view, window=32, stride=8))
     assert [r.done for r in results] == sorted(r.done for r in results)

@@ -86,6 +86,7 @@ def test_what_is_said_may_come_from_numpy_and_by_number():
     assert explain(wrap(Mine(), [7, 8, 9], **HOW), PHOTO, "8").targets == (1,)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_a_module_need_not_be_said():
     module = nets.module("test_resnet", num_classes=5)
     found = explain(module, PHOTO, 3)
@@ -125,6 +126,7 @@ def normed(**about: bool) -> Mine:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize(("make", "said", "words"), [
     (lambda: Mine(4), {"channels": 4}, "takes 4 channels, with 3 means"),
@@ -206,6 +208,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDS)
 def test_the_head_is_found_however_the_module_ends(name):
     classes, end, labels, head, read_off = ENDS[name]

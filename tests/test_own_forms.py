@@ -123,6 +123,7 @@ def test_a_layer_that_a_photo_does_not_come_to_is_told():
         explain(network, np.zeros_like(PHOTO), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradcam", "gradient", "gradient_rollout"])
 def test_blocks_that_training_computes_twice_are_explained_amid_it(method):
     arch, size = ("test_vit", 64) if method == "gradient_rollout" else ("test_resnet", 32)

@@ -186,6 +186,7 @@ STEPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_the_part_of_the_photo_that_a_transform_takes_is_found(name):
     steps, frame = STEPS[name]

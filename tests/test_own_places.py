@@ -83,6 +83,7 @@ def asked(way: str, shape: str) -> tuple[Network, np.ndarray, tuple[float, ...]]
     return wrap(Bright(), ["bright", "dark"], transform=transform), pixels, box
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("way", WAYS)
 def test_evidence_lies_where_the_photo_has_it(way, shape):
@@ -101,6 +102,7 @@ def test_evidence_lies_where_the_photo_has_it(way, shape):
     assert near(tuple((hot + 0.5) / SHAPES[shape]), box)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_covered_is_covered_on_the_photo(way, shape):
@@ -125,6 +127,7 @@ def test_what_is_covered_is_covered_on_the_photo(way, shape):
     assert abs(other.before[0] - other.after[0]) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "where"),
     [("edge", 0.5), ("reflect", 0), ("reflect", 0.5), ("symmetric", 0), ("wrap", 1)],

@@ -92,6 +92,7 @@ def test_classes_functions_and_a_contrast_stand_in_one_answer():
         explain(network, PHOTO, targets.difference("a", 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_takes_a_function_or_says_why_not(method):
     network = wrap(Places(classify), **HOW)
@@ -124,6 +125,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERS)
 def test_muting_and_rise_take_any_output_and_any_number(name):
     end, function = ANSWERS[name]

@@ -263,6 +263,7 @@ def test_maps_share_a_tile_where_they_are_one_and_say_why(subject: Subject) -> N
     assert inner["data"]["same"] == ""
 
 
+@pytest.mark.slow
 def test_what_glows_made_it_say_a_class_only_where_it_said_that(subject: Subject) -> None:
     def said(tab: Tab, target: int, photo: str = "cat.jpg") -> str:
         asked = subject.asked({"photo": {"example": photo}, "targets": [target]})

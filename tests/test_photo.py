@@ -188,6 +188,7 @@ def test_scaled_to_the_longest_side(size, expected):
     assert photo.original_size == size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA"])
 def test_downscaling_is_antialiased(mode):
     checks = (np.indices((2600, 2600)).sum(0) % 2 * 255).astype(np.uint8)

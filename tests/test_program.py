@@ -26,6 +26,7 @@ def _counted(network: Network) -> list[int]:
     return passes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "resnet18"])
 def test_a_network_that_is_asked_often_answers_the_same_without_being_called(arch: str) -> None:
     plain, network = nets.seeded(arch), nets.seeded(arch)

@@ -10,6 +10,7 @@ from explainers import Explanation
 from tests import calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lot", range(4))
 def test_every_call_comes_to_a_map_or_to_one_sentence(lot) -> None:
     came = []

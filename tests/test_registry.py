@@ -128,6 +128,7 @@ def test_methods_stand_in_their_places_whatever_was_imported_first():
         del METHODS["first"]
 
 
+@pytest.mark.slow
 def test_the_class_matters_where_a_method_says_so(lite0):
     """Maps of two classes in one photo: nearly the same where the class is said not to matter."""
     view = lite0.prepare(read(EXAMPLES / "cat-and-espresso.jpg"))

@@ -86,6 +86,7 @@ def heated(strength: np.ndarray) -> Square:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotated", [False, True], ids=["upright", "rotated by EXIF"])
 @pytest.mark.parametrize("framing", ["whole", "crop"])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -174,6 +175,7 @@ def chunks(png: bytes) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_the_panel_has_a_row_for_each_class_and_no_metadata(lite0, photo):
     exif = Image.Exif()
     exif[0x010E] = "a secret place"

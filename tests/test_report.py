@@ -56,6 +56,7 @@ def files(resnet18) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+@pytest.mark.slow
 def test_it_holds_a_page_pictures_maps_and_scores(files) -> None:
     maps = {"maps/gradcamplusplus.png", "maps/guided.png"}
     assert set(files) == {"report.html", "scores.json", "maps.npz", "photo.png", *maps}
@@ -210,6 +211,7 @@ def test_a_folder_without_photos_says_so(tmp_path, capsys) -> None:
     assert "no photos" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_map_that_should_not_be_trusted_says_so_in_the_report_and_on_the_command_line(
     resnet18, tmp_path, monkeypatch, capsys
 ) -> None:

@@ -19,6 +19,7 @@ def desk(resnet18) -> Desk:
     return Desk(TAB, resnet18, photo={"example": "cat.jpg"})
 
 
+@pytest.mark.slow
 def test_a_units_card_tells_all_that_is_known_of_it(desk, resnet18, few_photos) -> None:
     first = desk.ask(layer="layer3", unit="7")
     assert "Unit</abbr> 7</b>" in first["places"]["say"]  # at once, with the photo
@@ -49,6 +50,7 @@ def test_a_class_that_gains_without_a_unit_has_a_bar_as_well(resnet18) -> None:
     assert bars == [("", "50.0"), (" rises", "100.0")]
 
 
+@pytest.mark.slow
 def test_a_classs_card_by_name_or_number(desk, resnet18, few_photos) -> None:
     name = resnet18.labels[3]
     places = desk.whole(desk.ask(**{"class": "3"}))["places"]
@@ -88,6 +90,7 @@ def test_a_card_without_a_photo_or_a_number(resnet18) -> None:
     assert 0 <= int(chosen) < resnet18.maps["layer4"].channels
 
 
+@pytest.mark.slow
 def test_a_card_draws_when_it_is_asked(desk, monkeypatch) -> None:
     from tabs.cards import drawing
 

@@ -108,6 +108,7 @@ def plain(markup: str) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", markup)).strip()
 
 
+@pytest.mark.slow
 def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(tab: Server) -> None:
     found = slices(tab, tab.ask(asking("cam,gradcam,hirescam,layercam,guided")))
     told = [plain(each["places"]["verdict"]) for each in found if "verdict" in each["places"]]
@@ -132,6 +133,7 @@ def test_no_winner_before_all_is_measured_and_one_tile_for_one_map(tab: Server) 
     assert not any("data" in each and "slots" in each["data"] for each in again[3:])
 
 
+@pytest.mark.slow
 def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(tab: Server, monkeypatch) -> None:
     network, sizes = tab.subject.zoo.get(), []
     real = type(network).logits
@@ -151,6 +153,7 @@ def test_a_step_is_a_batch_so_that_what_is_left_stops_soon(tab: Server, monkeypa
     assert steps > 20
 
 
+@pytest.mark.slow
 def test_progress_counts_what_was_not_known_before(tab: Server) -> None:
     """Else the time left is that of work which nobody does."""
     for methods in ("gradcam", "gradcam,layercam,gradcam++"):
@@ -168,6 +171,7 @@ def test_progress_counts_what_was_not_known_before(tab: Server) -> None:
         assert counts[-1] >= total - 1  # of both rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("beside", "title"),
     [
@@ -194,6 +198,7 @@ def test_what_is_put_beside_takes_nothing_away(tab: Server, beside: str, title: 
     tab.jobs.stop(found[-1].get("more") or "")
 
 
+@pytest.mark.slow
 def test_two_networks_one_photo(tab: Server) -> None:
     """Both maps on one scale, what changed, and which of the two the deletion curve favours."""
     found = slices(tab, tab.ask(asking(beside="network:test_efficientnet") | {"targets": [12]}))
@@ -283,6 +288,7 @@ def test_the_box_s_answer_stands_beside_it(tab: Server) -> None:
     assert odd["boxed"] == ""
 
 
+@pytest.mark.slow
 def test_the_sanity_check_fills_its_table_with_rise_too(tab: Server, monkeypatch) -> None:
     monkeypatch.setattr(rise, "FEWEST", rise.DRAWN)
     monkeypatch.setattr(rise.Running, "unsettled", lambda self: self.total[:, 0, 0] * 0)

@@ -42,6 +42,7 @@ def tiles(places: dict[str, str]) -> dict[str, Any]:
     return json.loads(unescape(re.search('data-tiles="(.*?)"', places["grid"])[1]))
 
 
+@pytest.mark.slow
 def test_all_filters_and_one_of_them_come_in_the_first_answer(resnet18) -> None:
     desk = Desk(TAB, resnet18, **CAT)
     first = desk.ask(filter="5")
@@ -169,6 +170,7 @@ def vgg16_coco() -> Network:
     return nets.like(next(each for each in CATALOGUE if each.key == "vgg16-coco"))
 
 
+@pytest.mark.slow
 def test_a_picture_and_the_numbers_can_be_taken_away(resnet18, alexnet) -> None:
     desk = Desk(TAB, resnet18, others=[alexnet])
     picture, table = (desk.act(name)["file"] for name in ("picture", "numbers"))

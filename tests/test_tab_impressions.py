@@ -87,6 +87,7 @@ def test_how_long_it_takes_is_measured_here(desk: Desk) -> None:
     assert "steps" in refused(desk.act("estimate", **{"class": "class 3", "steps": "0"}))
 
 
+@pytest.mark.slow
 def test_a_drawing_grows_and_ends_checked_and_can_be_taken_away(desk: Desk) -> None:
     slices = [desk.act("draw", **{"class": "class 3", "seed": "4", "how": "both", **SMALL})]
     while (found := desk.more()) is not None:
@@ -229,6 +230,7 @@ def test_a_curve_that_goes_below_zero_is_shown_as_it_is() -> None:
     assert ">-4.0<" in drawn
 
 
+@pytest.mark.slow
 def test_on_a_photo_it_says_what_stayed_and_without_one_what_to_do(desk: Desk, resnet18) -> None:
     unit = {"what": "unit", "layer": "layer2", "channel": "3", "from": "photo", **SMALL}
     assert refused(desk.act("draw", **unit)) == "Drop a photo or choose an example first."

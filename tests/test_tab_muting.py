@@ -90,6 +90,7 @@ def test_the_bars_are_what_the_network_says_of_the_painted_photo(page, resnet18,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["grey", "black", "mean", "blur", "noise"])
 def test_what_is_painted_with_is_what_the_network_gets(page, resnet18, baseline) -> None:
     fill = last(ask(page, baseline=baseline), "data", "brush")["fill"]
@@ -133,6 +134,7 @@ def test_the_brush_is_there_before_any_window_was_tried(page, monkeypatch) -> No
     assert "class 3" in answer["places"]["say"]
 
 
+@pytest.mark.slow
 def test_a_coarse_look_by_itself_then_every_place_on_demand(page, resnet18) -> None:
     first = ask(page)
     told = last(first, "data", "windows")
@@ -206,6 +208,7 @@ def test_what_can_not_be_is_said_in_a_sentence(page, settings, words) -> None:
     assert said.endswith(".")
 
 
+@pytest.mark.slow
 def test_what_is_half_done_stays_and_is_never_less_than_before(page, monkeypatch) -> None:
     asked = {**CAT, "photo": {"example": "espresso.jpg"}}
     coarse = last(ask(page, asked, stride=4), "data", "windows")
@@ -327,6 +330,7 @@ def test_a_class_that_is_not_decided_for_is_said_beside_the_button(page, resnet1
 # ---- RISE, downloads, the page itself ----
 
 
+@pytest.mark.slow
 def test_rise_settles_or_says_that_it_did_not(page) -> None:
     answers = act(page, "rise", question={**CAT, "targets": [0, 3]}, masks=32)
     assert "All 32 masks are used" in last(answers, "places", "risen")

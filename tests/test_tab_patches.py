@@ -42,6 +42,7 @@ def bag(places: dict[str, str]) -> dict:
     return json.loads(text.replace("&quot;", '"'))
 
 
+@pytest.mark.slow
 def test_a_photo_s_patches_are_pooled_and_another_class_costs_no_new_reading(
     tab: Server, lite0: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_photo_that_is_one_patch_says_so_and_what_to_do(tab: Server) -> None:
     assert "exceeded by" not in told
 
 
+@pytest.mark.slow
 def test_without_a_photo_it_is_tissue_and_says_what_it_is_not(tab: Server) -> None:
     places = drained(tab, tab.ask({"visit": "me", "form": "lite0"}))
     assert "Not your photo" in places["say"]

@@ -69,6 +69,7 @@ def by_hand(module: Tokens, x: Tensor, layer: str) -> Tensor:
     return (a * g.mean(0)).sum(1).detach().reshape(CELLS, CELLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["first", "last", "none"])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_tokens_are_places_whichever_stand_for_none(kept, batch_first):

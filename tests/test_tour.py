@@ -57,6 +57,7 @@ def alike(explanation: Explanation) -> float:
 LONG = {2: [pytest.mark.slow]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [pytest.param(STEPS[i], id=STEPS[i].title, marks=LONG.get(i, ())) for i in (0, 1, 2, 5)]
 )

@@ -24,6 +24,7 @@ DOES: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOES)
 def test_what_a_module_does_to_photos_is_said_of_maps_of_its_layers(name):
     do, verb, part = DOES[name]
@@ -36,6 +37,7 @@ def test_what_a_module_does_to_photos_is_said_of_maps_of_its_layers(name):
         assert "trimmed" not in {note.key for note in notes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [
     lambda: nets.module("tf_efficientnet_lite0", num_classes=3),  # pads as its windows need it
     lambda: nn.Sequential(nn.ZeroPad2d(3), nn.Conv2d(3, 6, 7), nn.ReLU(), nn.Flatten(),

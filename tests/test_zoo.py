@@ -177,6 +177,7 @@ def test_a_hub_in_trouble_is_told_in_a_sentence(
     assert hub.questions == asked  # it rests before it is tried again
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_goes_on(hub: FakeHub, settings: Settings, resnet18: bytes):
     entry = entry_for("timm/resnet18.mine", "resnet18", resnet18)
     hub.put(entry.repo, weights=resnet18).break_off = True
@@ -199,6 +200,7 @@ def test_many_threads_one_load(hub: FakeHub, settings: Settings, tiny: bytes):
     assert len(hub.downloads) == 1
 
 
+@pytest.mark.slow
 def test_the_least_used_leave_past_the_bound(hub: FakeHub, settings: Settings, tiny: bytes):
     entries = [entry_for(f"timm/{name}.x", "test_resnet", tiny) for name in "abc"]
     for entry in entries:
@@ -233,6 +235,7 @@ def test_a_visitor_may_type_a_hub_id_where_it_is_allowed(
         assert zoo.add(entry.repo) == entry.key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["", "resnet50", "timm/../x", "timm/x/../y", "../x/y", "timm/..", "timm/a--b", "timm/"]
 )
