@@ -287,8 +287,11 @@ def test_four_typed_networks_at_a_time(hub: FakeHub, settings: Settings, tiny: b
         zoo.get(zoo.add(f"timm/n{number}.x"))
     keys = [status.key for status in zoo.status()]
     assert keys[len(offered(settings)) :] == [f"timm/n{number}.x" for number in range(1, 5)]
+    assert zoo.get("timm/n1.x").title == "n1.x"
     assert zoo.get("timm/n0.x").title == "n0.x"  # by a link to it, say
-    assert "timm/n1.x" not in [status.key for status in zoo.status()]
+    keys = {status.key for status in zoo.status()}
+    assert "timm/n1.x" in keys
+    assert "timm/n2.x" not in keys  # the least used
     with pytest.raises(ModelError, match="timm’s own"):
         zoo.get("someone/else")
     with pytest.raises(ModelError, match="There is no network"):

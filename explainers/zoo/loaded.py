@@ -166,8 +166,8 @@ class Zoo:
         """Take in a network by its Hub id (timm/…), load it in the background, return its key.
 
         The id is checked here; what is wrong with the network itself shows in `status` and `get`.
-        Beyond four such networks the oldest leaves. Raises ModelError; also where the settings
-        forbid Hub ids.
+        Beyond four such networks the least used one leaves. Raises ModelError; also where the
+        settings forbid Hub ids.
         """
         if not self.settings.hub_ids:
             raise ModelError("This server does not take Hub ids: choose a network from the list.")
@@ -225,7 +225,7 @@ class Zoo:
         idle = [key for key in extras if not self._slots[key].loading]
         if not idle:
             raise ModelError(f"{len(extras)} networks are being fetched: try again in a minute.")
-        left = self._slots.pop(idle[0])
+        left = self._slots.pop(min(idle, key=lambda key: self._slots[key].used))
         left.leave()
         _sweep(left)
 
