@@ -124,21 +124,21 @@ def test_what_a_config_does_not_say_can_be_said(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("crop_pct", [0.875, 1.3])
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
-@pytest.mark.parametrize("side", [(300, 200), (160, 120), (100, 300), (96, 96)])
-def test_an_oblong_network_sees_what_timms_transform_shows_it(tmp_path, side, mode, crop_pct):
+def test_an_oblong_network_sees_what_timms_transform_shows_it(tmp_path, mode, crop_pct):
     cfg = {"input_size": (3, 64, 96), "crop_mode": mode, "mean": [0.0], "std": 1.0}
     folder = rewritten(saved(tmp_path / "m", made()), same, **cfg, crop_pct=crop_pct)
     network = load(folder)
     assert network.shape == (64, 96)
     facts = {"input_size": (3, 64, 96), "crop_pct": crop_pct, "interpolation": "bilinear"}
     transform = timm.data.create_transform(**facts, crop_mode=mode, mean=(0,) * 3, std=(1,) * 3)
-    photo = read(Image.fromarray(data.chelsea()).resize(side))
-    view = network.prepare(photo, "crop")
-    theirs = transform(Image.fromarray(photo.pixels))
-    assert float((view.tensor[0] - theirs).abs().max()) < 2 / 255
-    if mode == "squash":
-        left, top, right, bottom = view.frame
-        assert (right - left, bottom - top) == pytest.approx((crop_pct, crop_pct), abs=0.02)
+    for side in ((300, 200), (160, 120), (100, 300), (96, 96)):
+        photo = read(Image.fromarray(data.chelsea()).resize(side))
+        view = network.prepare(photo, "crop")
+        theirs = transform(Image.fromarray(photo.pixels))
+        assert float((view.tensor[0] - theirs).abs().max()) < 2 / 255, side
+        if mode == "squash":
+            left, top, right, bottom = view.frame
+            assert (right - left, bottom - top) == pytest.approx((crop_pct, crop_pct), abs=0.02)
 
 
 def test_a_checkpoint_of_timms_training_is_built_as_it_was_trained(tmp_path: Path):
