@@ -24,6 +24,7 @@ def card(page: Page, method: str):
 def test_from_the_verdict_to_the_box_and_into_a_method_s_own_tab(visit: Visit) -> None:
     page = visit(query=CAT + "gradcam,layercam", dark=True)
     page.wait_for_selector(MEASURED, timeout=BUSY)
+    expect(page.locator("[data-network-name] >> nth=1")).to_have_text("test_resnet.again")
     assert page.locator(".compare-told li").count() == 3
     usable(page)
 
