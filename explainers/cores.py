@@ -3,7 +3,8 @@
 A request computes on its own threads. Alone it has half of the cores; the more there are at work,
 the fewer each has, down to one: threads of two requests that wait for each other on the same cores
 make both slow. Where cores are few, slow work stands still between two layers of its network while
-quick work needs them.
+quick work needs them, and a while longer once it was left: who left it looks at something else by
+now, which his browser draws, often on these very cores.
 
 However many ask, all of one kind is computed by as many threads as may be at work at a time. What a
 thread frees then serves its own next layer: among more of them memory falls into pieces of many
@@ -31,6 +32,7 @@ from .settings import Settings
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what a container may have: "200000 100000" is two cores
 STILL = 0.5  # seconds that one turn stands still at the most, so that slow work comes to its end
+AGAIN = 0.02  # seconds after which it is asked again whether what was left has to go on
 T = TypeVar("T")
 
 
@@ -49,14 +51,20 @@ def count() -> int:
 
 class Turn:
     """One request at work. threads: how many it has. slow: does it come behind quick ones just
-    now? hand: the threads that compute for it, if not its own. waits: for what another is at.
-    stands: seconds that it may still stand still. stuck: what it can't go on without, such as room
-    for its maps."""
+    now? left: is it for nobody just now, and in nobody's way? hand: the threads that compute for
+    it, if not its own. waits: for what another is at. stands: seconds that it may still stand
+    still. stuck: what it can't go on without, such as room for its maps."""
 
     def __init__(
-        self, home: Cores, threads: int, slow: Callable[[], bool], hand: ThreadPoolExecutor | None
+        self,
+        home: Cores,
+        threads: int,
+        slow: Callable[[], bool],
+        hand: ThreadPoolExecutor | None,
+        left: Callable[[], bool],
     ) -> None:
         self.home, self.threads, self.slow, self.hand = home, threads, slow, hand
+        self.left = left
         self.waits, self.stands = False, STILL
         self.stuck: Any = None
 
@@ -89,15 +97,19 @@ class Cores:
 
     @contextmanager
     def turn(
-        self, slow: Callable[[], bool] = bool, hand: ThreadPoolExecutor | None = None
+        self,
+        slow: Callable[[], bool] = bool,
+        hand: ThreadPoolExecutor | None = None,
+        left: Callable[[], bool] = bool,
     ) -> Iterator[int]:
         """Compute on one's share until the end of the block: in this thread, and what is handed to
         `compute` in that of `hand`, if there is one.
 
-        slow: asked now and then whether this comes behind what is quick.
+        slow, left: asked now and then whether this comes behind what is quick, and whether it is
+        for nobody, and in nobody's way.
         """
         with self._change:
-            mine = Turn(self, self.each(len(self._working) + 1), slow, hand)
+            mine = Turn(self, self.each(len(self._working) + 1), slow, hand, left)
             self._working.append(mine)
         try:
             with _at(mine):
@@ -108,11 +120,14 @@ class Cores:
                 self._change.notify_all()
 
     def stand(self, turn: Turn) -> None:
-        """Wait while quick work needs the cores."""
+        """Wait while quick work needs the cores, or this was left."""
         since = time.monotonic()
         with self._change:
-            while self._pressed() and (left := since + turn.stands - time.monotonic()) > 0:
-                self._change.wait(left)
+            while (rests := self._rests(turn)) or self._pressed():
+                left = since + turn.stands - time.monotonic()
+                if left <= 0:
+                    break
+                self._change.wait(min(left, AGAIN) if rests else left)
         turn.stands -= time.monotonic() - since
 
     def lull(self, seconds: float) -> bool:
@@ -124,6 +139,10 @@ class Cores:
         """Is so much quick work under way that slow work would be in its way?"""
         quick = sum(not (each.waits or each.slow()) for each in self._working)
         return quick >= max(1, self.quick // 2)
+
+    def _rests(self, turn: Turn) -> bool:
+        """Was it left, and does nobody wait for what it is at?"""
+        return turn.left() and not any(each.waits for each in self._working)
 
     def wait(self, turn: Turn, waits: bool) -> None:
         """Nobody need stand still for one who waits for another's work, which may be slow."""

@@ -100,6 +100,58 @@ def test_what_is_at_work_gives_way_when_its_visitor_asks_for_something_else(
     assert jobs.more(ticket)[0].places == {"place": "8"}  # come back to: nothing holds it up
 
 
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("new tab", "its turn"),
+        ("new tab", "what it is at"),
+        ("new tab", "itself"),
+        ("old tab", "its turn"),
+    ],
+)
+def test_what_was_left_stands_still_until_somebody_wants_it(
+    asked: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The visitor's browser draws what he went to, often on the same cores."""
+    monkeypatch.setattr(work, "SLICE", 60.0)
+    monkeypatch.setattr(cores, "STILL", 40.0)
+    monkeypatch.setattr(cores, "shared", cores.Cores(2))
+    jobs, begun, go, lock = Jobs(), threading.Event(), threading.Event(), threading.Lock()
+
+    def slow() -> Iterator[Show]:
+        yield from (Show(done=0.1), Show(done=0.2))
+        with lock:
+            begun.set()
+            go.wait(20)
+            cores.give_way()
+        yield Show({"place": "there"}, done=0.5)
+
+    def need() -> None:
+        with cores.shared.turn(), cores.held(lock):
+            pass
+
+    def pulls(ticket: str) -> threading.Thread:
+        thread = threading.Thread(target=jobs.more, args=(ticket,), daemon=True)
+        thread.start()
+        return thread
+
+    _, ticket = jobs.start(("me", "old tab"), slow())
+    jobs.more(ticket)
+    left = pulls(ticket)
+    assert begun.wait(20)
+    _, other = jobs.start(("you", "old tab"), iter([Show(done=0.1), Show(done=0.2)]))
+    jobs.start(("me", asked), iter([Show()]))
+    go.set()
+    left.join(0.3)
+    assert left.is_alive()
+    if wanted == "what it is at":
+        threading.Thread(target=need, daemon=True).start()
+    else:
+        pulls(ticket if wanted == "itself" else other)
+    left.join(20)
+    assert not left.is_alive()
+
+
 def test_what_nobody_pulls_is_let_go_when_there_is_too_much_of_it() -> None:
     jobs, stopped = Jobs(), []
     for number in range(MOST + 5):

@@ -39,11 +39,11 @@ class Closing(ExplainError):
 
 
 class _Place:
-    """In line. since: when it was left; inf while somebody stands there. called: told when it is
-    his turn; that all who wait wake each time holds up those at work."""
+    """In line. since: when it was left; inf while somebody stands there. left: is that for nobody?
+    called: told when it is his turn; that all who wait wake each time holds up those at work."""
 
-    def __init__(self, lock: threading.Lock) -> None:
-        self.since, self.called = math.inf, threading.Condition(lock)
+    def __init__(self, lock: threading.Lock, left: Callable[[], bool]) -> None:
+        self.since, self.left, self.called = math.inf, left, threading.Condition(lock)
 
 
 class Lane:
@@ -74,20 +74,22 @@ class Lane:
         *,
         new: bool = True,
         slow: Callable[[], bool] = bool,
+        left: Callable[[], bool] = bool,
     ) -> Iterator[int]:
         """Yields 0 when it is one's turn, or one's place in the lane when patience is over.
 
-        who: keeps its place, if it comes again soon. slow: asked now and then whether this gives
-        way to what is quick. Raises Busy for a new one when too many wait, and Closing when the
-        server is about to stop.
+        who: keeps its place, if it comes again soon. slow, left: asked now and then whether this
+        gives way to what is quick, and whether it is for nobody: then it stands still for a while,
+        unless somebody waits for its turn. Raises Busy for a new one when too many wait, and
+        Closing when the server is about to stop.
         """
-        place = self._wait(who, PATIENCE if patience is None else patience, new)
+        place = self._wait(who, PATIENCE if patience is None else patience, new, left)
         if place:
             yield place
             return
         start = time.monotonic()
         try:
-            with cores.shared.turn(slow, self._hand):
+            with cores.shared.turn(slow, self._hand, lambda: left() and not self._wanted()):
                 yield 0
         finally:
             with self._lock:
@@ -95,7 +97,13 @@ class Lane:
                 self._free += 1
                 self._call()
 
-    def _wait(self, who: Hashable, patience: float, new: bool) -> int:
+    def _wanted(self) -> bool:
+        """Does anybody wait for a turn whose work is for somebody?"""
+        with self._lock:
+            here = [each for each in self._places.values() if each.since == math.inf]
+            return not all(each.left() for each in here)
+
+    def _wait(self, who: Hashable, patience: float, new: bool, left: Callable[[], bool]) -> int:
         until = time.monotonic() + patience
         with self._lock:
             self._clear()
@@ -105,18 +113,18 @@ class Lane:
                 raise Busy(self._seconds())
             while True:
                 self._clear()
-                place = self._places.setdefault(who, _Place(self._lock))
-                place.since = math.inf
+                place = self._places.setdefault(who, _Place(self._lock, left))
+                place.since, place.left = math.inf, left
                 if self._free and self._next() == who:
                     del self._places[who]
                     self._free -= 1
                     self._call()  # the next one may go, too
                     return 0
-                left = until - time.monotonic()
-                if left <= 0:
+                rest = until - time.monotonic()
+                if rest <= 0:
                     place.since = time.monotonic()
                     return 1 + list(self._places).index(who)
-                place.called.wait(min(left, AWAY))  # whoever is first may not come back
+                place.called.wait(min(rest, AWAY))  # whoever is first may not come back
 
     def _next(self) -> Hashable:
         """Whose turn it is: the first who stands there, or did so just now."""

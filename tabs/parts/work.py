@@ -80,8 +80,9 @@ Work = Iterator["Show | None"]  # None: nothing new to see, but alive
 class _Job:
     """pulls: how many wait for a slice of it just now, in line or while it is worked out. waits:
     the last one was sent away with a place in line. left: since this slice began, its visitor has
-    asked for something else. elsewhere: in another tab, since its last pull. bytes: that it keeps,
-    measured now and then while nobody pulls it. stuck: the room that it can't go on without."""
+    asked for something else. elsewhere: in another tab, since its last pull. over: for the same
+    anew, so that nobody will come back to it. bytes: that it keeps, measured now and then while
+    nobody pulls it. stuck: the room that it can't go on without."""
 
     owner: tuple[str, str]
     work: Work
@@ -91,6 +92,7 @@ class _Job:
     bytes: int | None = None
     left: bool = False
     elsewhere: bool = False
+    over: bool = False
     pulls: int = 1
     waits: bool = False
     stuck: Claim | None = None
@@ -100,6 +102,10 @@ class _Job:
     def away(self, now: float) -> float:
         """Seconds since anybody waited for it, 0 while somebody does."""
         return 0.0 if self.pulls else now - self.used
+
+    def rests(self) -> bool:
+        """Is it for nobody just now, and does nobody wait for its memory?"""
+        return (self.elsewhere or self.over) and not memory.room.waiting
 
     def weigh(self) -> None:
         """Takes some milliseconds, so it is nothing to do while a visitor waits."""
@@ -147,6 +153,7 @@ class Jobs(Apart):
                 if each.owner[0] == owner[0]:
                     each.left = True
                     each.elsewhere = each.owner[1].split(" ")[0] != owner[1].split(" ")[0]
+                    each.over = each.owner == owner
             left += self._idle()
             self._jobs[ticket] = job
         for each in left:
@@ -217,7 +224,8 @@ class Jobs(Apart):
             if ahead := job.stuck.wait(PATIENCE) if job.stuck is not None else 0:
                 job.waits = True
                 return Show(done=0.0, words=FULL.format(ahead)), ticket
-            with lane.turn(ticket, new=new, slow=lambda: slow or job.left) as ahead:
+            ways = {"slow": lambda: slow or job.left, "left": job.rests}
+            with lane.turn(ticket, new=new, **ways) as ahead:
                 job.waits = ahead > 0
                 if ahead:
                     return Show(done=0.0, words=f"Waiting for its turn: {ahead} ahead"), ticket
