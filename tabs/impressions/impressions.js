@@ -5,6 +5,7 @@ const presets = JSON.parse(props.presets);
 let begun = null, stopped = false, several = false, growing = false, takes = null, ready = '';
 let suggested = ''; // without a photo
 let offered = '', called = ''; // while nobody has chosen: the class of the page, and its name
+let offering = null; // until that is known
 
 // ---- what to draw ----
 const classes = () => (tab.value('class') || offered).split(',').filter(Boolean);
@@ -13,13 +14,16 @@ const worded = async (index, label) => { // as addresses name a class: by its nu
   const plain = !label.includes(',') && !/^\d+$/.test(label) && every.filter((each) => each === label).length === 1;
   return plain ? label : String(index);
 };
-const offer = async () => {
+const offer = () => { offering = follow(); };
+const follow = async () => {
   if (seeing.state.tab !== tab.key) return;
   const [name] = seeing.names();
   if (name !== undefined) called = name;
   else if (!offered || !seeing.state.photo) offered = called = suggested; // of a photo on its way nothing is known
   invite(); // with the wall, so that it moves nothing
-  if (name !== undefined) offered = await worded(seeing.state.targets[0], name);
+  const [target] = seeing.state.targets || [];
+  await seeing.frame(); // the wall, before all classes are asked for
+  if (name !== undefined) offered = await worded(target, name);
   shape();
 };
 const shape = () => { // what the choice of “Draw” needs, and nothing else
@@ -107,7 +111,7 @@ const grow = (panels) => panels.forEach((panel, index) => {
 });
 tab.show = (data, places, channel) => {
   if (data.ready) { ready = seeing.state.network; begun = null; shape(); preset(); wall(true); want(); }
-  if (data.ready) { suggested = data.suggested; offer(); look(); }
+  if (data.ready) { suggested = data.suggested; offer(); seeing.frame().then(look); }
   if (data.takes) {
     takes = data.takes;
     find('[data-takes]').textContent = takes.words;
@@ -149,16 +153,18 @@ element.addEventListener('input', (event) => { // before the address is told: no
   if (event.target.closest('[data-first]')) find('[name="go"]').value = '';
 }, true);
 element.addEventListener('change', (event) => { if (event.target.closest('[data-first]')) edited(); });
-element.addEventListener('click', (event) => {
+element.addEventListener('click', async (event) => {
   const button = event.target.closest('button');
   if (!button) return;
   const drawing = find('.imp-row')?.dataset.drawing, panel = +button.closest('.imp')?.dataset.panel;
   if (button.matches('[data-draw]')) {
     if (stopped) begun = null;
+    if (!tab.value('class')) await offering;
     if (!tab.value('class') && tab.value('what') !== 'unit') tab.set('class', offered);
     if (tab.value('go') === '1') want(); else tab.set('go', '1');
   } else if (button.matches('[data-class], [data-offer] button')) {
     if (tab.value('what') === 'unit') tab.set('what', 'class');
+    if (button.dataset.class === undefined) await offering;
     choose(button.dataset.class ?? offered);
     if (tab.value('what') === 'class' && !several) tab.set('go', '1');
   } else if (button.matches('[data-drop]')) put(classes().filter((each) => each !== button.dataset.drop));

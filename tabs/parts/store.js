@@ -101,6 +101,12 @@
           : `The ${what} did not arrive: please try again.`);
     },
 
+    // What was just put on the page stands there to be seen, where it is looked at.
+    frame: () => new Promise((over) => {
+      requestAnimationFrame(() => setTimeout(over, 0, true)); // by then the frame is drawn
+      setTimeout(over, 200, true);
+    }),
+
     // Say something to those who hear the page, of what is not read out where it stands.
     hear: (words) => {
       const said = document.createElement('span'); // a new one, so that the same words are said again

@@ -9,7 +9,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
   const form = () => place('adjust')?.dataset.form;
   const turns = {}, tickets = {}, pulling = {}; // of the drawing ('') and of each act; the turn that pulls now: no slice may be asked for twice, or lost
   const told = seeing.teller(), hooks = {}, paused = new Map(); // what is said of channels that Cancel stopped
-  let drawn = '', answered = '', asking = false, drawing = null, looking = false, network = null, tries = 0, waits = 0;
+  let drawn = '', answered = '', asking = false, drawing = null, looking = false, begun = false, network = null, tries = 0, waits = 0;
   let unseen = '', dimming = null; // why it is not known what the photo shows; when another question's answer is dimmed
   const rest = () => { bar('').hidden = true; body.classList.remove('busy'); };
   const dim = () => body.classList.toggle('stale', Boolean(answered) && !answered.startsWith(seeing.stamp(needs)));
@@ -70,10 +70,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
     if (state.settings) state.settings = { ...seeing.state.settings, ...state.settings };
     if (Object.keys(state).length) seeing.set(state);
   };
-  const tell = (sentence) => {
-    place('problem').textContent = sentence;
-    place('problem').hidden = !sentence;
-  };
+  const tell = (sentence) => { Object.assign(place('problem'), { textContent: sentence, hidden: !sentence }); };
   const progress = (answer, channel) => {
     const now = answer.work || answer.wait, work = bar(channel);
     if (paused.has(channel) && answer.more) return;
@@ -139,6 +136,7 @@ seeing.tab ||= (element, server, key, props = {}) => {
       if (answer.problem) { tell(answer.problem); bar(channel).hidden = true; told.ends(channel); break; }
       waits = 0;
       fill(answer, channel);
+      if (!begun) { begun = await seeing.frame(); if (turns[channel] !== turn) return false; } // what a visitor came for is seen before more is asked
       if (answer.paused) hold(channel, answer.work.words);
       if (!answer.more) break;
       if (!live() || paused.has(channel)) { delete pulling[channel]; return false; }
