@@ -76,6 +76,22 @@ def test_a_tab_is_asked_for_before_it_is_drawn(visit: Callable[..., Page], lost:
     assert asked.count("impressions.ask") == 1 + lost
 
 
+def test_what_a_visitor_came_for_is_drawn_before_more_is_asked(visit: Callable[..., Page]) -> None:
+    """Drawing it needs the cores on which the rest would be worked out."""
+    page = visit()
+    settled(page)
+    page.evaluate("""() => { window.frames_ = [];
+      seeing.frame = () => new Promise((over) => frames_.push(() => over(true))); }""")
+    asked = calls(page)
+    page.click("#tab-impressions-button")
+    expect(page.locator(".imp-wall img").first).to_be_visible()
+    rest = {"impressions.more", "impressions.act", "rail.labels"}
+    assert not rest & set(asked)
+    page.evaluate("() => frames_.forEach((drawn) => drawn())")
+    expect(page.locator("[data-takes]")).to_have_text(re.compile("about .* on this machine"))
+    assert rest <= set(asked)
+
+
 def test_back_at_what_is_shown_nothing_is_waited_for(visit: Callable[..., Page]) -> None:
     """Though what was asked meanwhile had no answer yet, or has to wait."""
     page = visit()
