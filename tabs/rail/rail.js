@@ -118,9 +118,9 @@ const chips = () => {
   const most = Math.max(...seeing.seen.chips.map((chip) => chip.chance), 1e-9), { several: many } = seeing.seen;
   return seeing.seen.chips.map((chip) => {
     const on = (seeing.state.targets || []).includes(chip.index), mark = chip.bound === null ? ''
-      : `<i class="chip-mark" style="left:${100 * chip.bound}%" title="Counts as seen from ${Math.round(100 * chip.bound)} % on"></i>`;
+      : `<i class="chip-mark" style="--share:${chip.bound}" title="Counts as seen from ${Math.round(100 * chip.bound)} % on"></i>`;
     return `<li><button type="button" class="chip${on ? ' on' : ''}" data-class="${chip.index}" aria-pressed="${on}"><span class="chip-name">${escape(chip.label)}</span><span class="chip-value">${chip.words}</span>
-      <i class="chip-bar" style="width:${many ? 100 * chip.chance : 100 * chip.chance / Math.max(most, 0.25)}%"></i>${mark}</button></li>`;
+      <i class="chip-bar" style="--share:${many ? chip.chance : chip.chance / Math.max(most, 0.25)}"></i>${mark}</button></li>`;
   }).join('');
 };
 const narrow = matchMedia('(max-width: 1023px)');
