@@ -84,6 +84,17 @@ def test_hub_download_shows_progress_and_the_cache_serves_it_later(
     assert network.interpolation == "bilinear"
 
 
+def test_the_menu_says_what_of_the_startup_set_can_t_be_had_before_anybody_asks(
+    settings: Settings, tiny: bytes
+):
+    entry = entry_for("timm/missing.x", "test_resnet", tiny)  # not on the Hub
+    zoo = Zoo(replace(settings, startup=(entry.key,)), [CATALOGUE[0], entry])
+    zoo.start()
+    until(lambda: not {"loading", "on demand"} & {status.state for status in zoo.status()})
+    menu = {each["key"]: each["stands"] for each in Bar(zoo).networks()["networks"]}
+    assert menu == {"lite0": "", entry.key: "can’t be had now"}
+
+
 def test_a_corrupted_download_is_refused_and_not_kept(
     hub: FakeHub, settings: Settings, tiny: bytes, monkeypatch
 ):
