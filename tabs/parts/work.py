@@ -80,9 +80,9 @@ Work = Iterator["Show | None"]  # None: nothing new to see, but alive
 class _Job:
     """pulls: how many wait for a slice of it just now, in line or while it is worked out. waits:
     the last one was sent away with a place in line. left: since this slice began, its visitor has
-    asked for something else. elsewhere: in another tab, since its last pull. over: for the same
-    anew, so that nobody will come back to it. bytes: that it keeps, measured now and then while
-    nobody pulls it. stuck: the room that it can't go on without."""
+    asked for something else. elsewhere: in another tab, since its last pull, or for the same
+    anew. bytes: that it keeps, measured now and then while nobody pulls it. stuck: the room that it
+    can't go on without."""
 
     owner: tuple[str, str]
     work: Work
@@ -92,7 +92,6 @@ class _Job:
     bytes: int | None = None
     left: bool = False
     elsewhere: bool = False
-    over: bool = False
     pulls: int = 1
     waits: bool = False
     stuck: Claim | None = None
@@ -105,7 +104,7 @@ class _Job:
 
     def rests(self) -> bool:
         """Is it for nobody just now, and does nobody wait for its memory?"""
-        return (self.elsewhere or self.over) and not memory.room.waiting
+        return self.elsewhere and not memory.room.waiting
 
     def weigh(self) -> None:
         """Takes some milliseconds, so it is nothing to do while a visitor waits."""
@@ -152,8 +151,8 @@ class Jobs(Apart):
             for each in [*left, *self._jobs.values()]:
                 if each.owner[0] == owner[0]:
                     each.left = True
-                    each.elsewhere = each.owner[1].split(" ")[0] != owner[1].split(" ")[0]
-                    each.over = each.owner == owner
+                    tab, other = (kind.split(" ")[0] for _, kind in (each.owner, owner))
+                    each.elsewhere = each.owner == owner or tab != other
             left += self._idle()
             self._jobs[ticket] = job
         for each in left:
